@@ -1,0 +1,20 @@
+# find_package(vigil) for users: one exported target per folder, components named like the folders.
+include(CMakePackageConfigHelpers)
+
+set(vigil_config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/vigil")
+get_property(vigil_libraries GLOBAL PROPERTY VIGIL_LIBRARIES)
+install(
+  TARGETS ${vigil_libraries}
+  EXPORT vigilTargets
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/vigil")
+install(EXPORT vigilTargets NAMESPACE vigil:: DESTINATION "${vigil_config_dir}")
+
+set(VIGIL_COMPONENTS ${vigil_libraries})
+list(TRANSFORM VIGIL_COMPONENTS REPLACE "^vigil_" "")
+configure_package_config_file(
+  "${PROJECT_SOURCE_DIR}/cmake/vigil-config.cmake.in" "${PROJECT_BINARY_DIR}/vigil-config.cmake" INSTALL_DESTINATION "${vigil_config_dir}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/vigil-config-version.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/vigil-config.cmake" "${PROJECT_BINARY_DIR}/vigil-config-version.cmake" DESTINATION "${vigil_config_dir}")
+install(FILES "${PROJECT_SOURCE_DIR}/config/default.yml" DESTINATION "${CMAKE_INSTALL_DATADIR}/vigil")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/deploy" DESTINATION "${CMAKE_INSTALL_DATADIR}/vigil")

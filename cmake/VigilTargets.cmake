@@ -1,0 +1,35 @@
+# One folder of the tree = one library target `vigil_<folder>`, known to users as `vigil::<folder>`.
+
+# Sources include each other as "vigil/<folder>/<file>", as an installed vigil does. The folders stand at the top of the tree, so the
+# build folder holds an include directory that leads to them.
+set(VIGIL_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include")
+file(MAKE_DIRECTORY "${VIGIL_INCLUDE_DIR}/vigil")
+
+function(vigil_compile_settings target)
+  target_compile_features(${target} PUBLIC cxx_std_17)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align)
+  if(VIGIL_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(VIGIL_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${VIGIL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${VIGIL_SANITIZE})
+  endif()
+endfunction()
+
+# vigil_add_library(<folder> HEADERS <public headers…> SOURCES <sources and private headers…>)
+function(vigil_add_library folder)
+  cmake_parse_arguments(arg "" "" "HEADERS;SOURCES" ${ARGN})
+  file(CREATE_LINK "${CMAKE_CURRENT_SOURCE_DIR}" "${VIGIL_INCLUDE_DIR}/vigil/${folder}" SYMBOLIC)
+  add_library(vigil_${folder} STATIC)
+  add_library(vigil::${folder} ALIAS vigil_${folder})
+  target_sources(
+    vigil_${folder}
+    PRIVATE ${arg_SOURCES}
+    PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${arg_HEADERS})
+  target_include_directories(vigil_${folder} PUBLIC "$<BUILD_INTERFACE:${VIGIL_INCLUDE_DIR}>")
+  set_target_properties(vigil_${folder} PROPERTIES EXPORT_NAME ${folder} POSITION_INDEPENDENT_CODE ON)
+  vigil_compile_settings(vigil_${folder})
+  set_property(GLOBAL APPEND PROPERTY VIGIL_LIBRARIES vigil_${folder})
+endfunction()

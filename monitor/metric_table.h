@@ -1,0 +1,92 @@
+// The contract: every metric that vigil exports, with type, unit, labels and help. Exposition, docs/metrics.md and tests follow
+// this table; per-tensor metrics are the statistics table (statistics.h) times the kinds of tensors.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+namespace vigil {
+
+enum class MetricType : unsigned char { gauge, counter, histogram };
+
+/// One row of the contract. `name` is the whole name as Prometheus stores it (with `_total` for counters); `unit` is the
+/// OpenMetrics unit that the name ends in, or empty; `labels` are the names beyond `run` and `rank`, comma-separated.
+struct MetricInfo {
+  std::string_view name;
+  MetricType type;
+  std::string_view unit;
+  std::string_view labels;
+  std::string_view help;
+};
+
+enum class Metric : std::size_t {
+  build_info,
+  run_info,
+  up,
+  steps,
+  samples,
+  last_step_timestamp,
+  start_time,
+  run_state,
+  loss,
+  learning_rate,
+  gradient_norm,
+  parameter_norm,
+  step_duration,
+  user_scalar,
+  nonfinite_values,
+  nonfinite_steps,
+  skipped_steps,
+  nonfinite_origin_info,
+  model_parameters,
+  model_bytes,
+  model_layers,
+  overhead_seconds,
+  overhead_ratio,
+  ring_overwritten,
+  ring_torn,
+  series,
+  series_dropped,
+  exporter_errors,
+  hook_errors,
+  count
+};
+
+// clang-format off
+inline constexpr std::array<MetricInfo, static_cast<std::size_t>(Metric::count)> kMetrics{{
+    {"vigil_build_info", MetricType::gauge, "", "version,compiler", "Always 1; which vigil this is."},
+    {"vigil_run_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt,pid", "Always 1; who runs, to be joined on run and rank."},
+    {"vigil_up", MetricType::gauge, "", "", "1 while the trainer runs, 0 once it has finished or failed."},
+    {"vigil_steps_total", MetricType::counter, "", "", "Training steps seen."},
+    {"vigil_samples_total", MetricType::counter, "", "", "Steps whose tensors were sampled."},
+    {"vigil_last_step_timestamp_seconds", MetricType::gauge, "seconds", "", "When the latest step ended, in seconds since the epoch; the start time before the first."},
+    {"vigil_start_time_seconds", MetricType::gauge, "seconds", "", "When watching began, in seconds since the epoch."},
+    {"vigil_run_state", MetricType::gauge, "", "state", "1 for the state the run is in (starting, running, finished, failed), 0 for the others."},
+    {"vigil_loss", MetricType::gauge, "", "", "Loss of the latest step that had one; NaN when it was."},
+    {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
+    {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest guarded step, before clipping; NaN or Inf when a gradient is."},
+    {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample; NaN or Inf when a parameter is."},
+    {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
+    {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
+    {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
+    {"vigil_nonfinite_steps_total", MetricType::counter, "", "", "Steps whose loss or gradients were not finite."},
+    {"vigil_skipped_steps_total", MetricType::counter, "", "reason", "Steps for which the guard's verdict was not to run the optimizer."},
+    {"vigil_nonfinite_origin_info", MetricType::gauge, "", "layer,parameter,step", "1 for the parameter nearest to the loss whose gradient was not finite in the first step of the latest streak of such steps; absent until there is one."},
+    {"vigil_model_parameters", MetricType::gauge, "", "kind", "Elements of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
+    {"vigil_model_bytes", MetricType::gauge, "bytes", "kind", "Bytes of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
+    {"vigil_model_layers", MetricType::gauge, "", "", "Modules that own at least one parameter."},
+    {"vigil_overhead_seconds_total", MetricType::counter, "seconds", "", "Time the training thread has spent in vigil."},
+    {"vigil_overhead_ratio", MetricType::gauge, "ratio", "", "Time the training thread has spent in vigil, over the time of the training loop."},
+    {"vigil_ring_overwritten_total", MetricType::counter, "", "ring", "Records that were overwritten before the exporter read them, by ring (steps, frames)."},
+    {"vigil_ring_torn_total", MetricType::counter, "", "ring", "Reads discarded because the slot changed meanwhile, by ring (steps, frames)."},
+    {"vigil_series", MetricType::gauge, "", "", "Per-tensor series in this exposition."},
+    {"vigil_series_dropped_total", MetricType::counter, "", "", "Per-tensor series that exporters.prometheus.max_series keeps out: folded into their layer, or left out."},
+    {"vigil_exporter_errors_total", MetricType::counter, "", "exporter", "Failures of an exporter."},
+    {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Failures of a hook in the training loop; after ten in a row the hook is switched off."},
+}};
+// clang-format on
+
+constexpr const MetricInfo& metric_info(Metric metric) noexcept { return kMetrics[static_cast<std::size_t>(metric)]; }
+
+}  // namespace vigil

@@ -1,0 +1,102 @@
+// Where a run's numbers wait for their readers: both rings, their schema, the live words and the error notes of the hooks.
+// The training thread writes, the export thread reads; neither waits for the other.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "vigil/monitor/records.h"
+#include "vigil/monitor/ring.h"
+#include "vigil/monitor/schema.h"
+
+namespace vigil {
+
+enum class RunState : std::uint32_t { starting, running, finished, failed };
+inline constexpr std::array<std::string_view, 4> kRunStateNames{"starting", "running", "finished", "failed"};
+
+/// The first failure of a hook, in words, and whether the hook was switched off after too many in a row. Written by the
+/// training thread without allocation, read and logged once by the export thread.
+class HookNote {
+ public:
+  static constexpr std::size_t kMaxBytes = 320;
+
+  /// Keeps `text` (cut to kMaxBytes) if this is the first call.
+  void write_first(std::string_view text) noexcept;
+  void switch_off() noexcept { off_.store(true, std::memory_order_relaxed); }  // a lone flag: nothing is published with it
+
+  /// Empty until something was written.
+  // acquire pairs with the release store in write_first: the text is whole.
+  std::string_view text() const noexcept {
+    return ready_.load(std::memory_order_acquire) ? std::string_view{text_.data(), size_} : std::string_view{};
+  }
+  bool is_off() const noexcept { return off_.load(std::memory_order_relaxed); }
+
+ private:
+  std::array<char, kMaxBytes> text_{};
+  std::size_t size_ = 0;
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> off_{false};
+};
+
+/// Words that change outside the rings, each on its own cache line.
+struct LiveWords {
+  alignas(64) std::atomic<std::int64_t> heartbeat_ns{0};  ///< CLOCK_REALTIME of the last call into vigil's loop
+  alignas(64) std::atomic<RunState> state{RunState::starting};
+};
+
+/// Bounds of a channel's memory.
+struct ChannelBounds {
+  std::size_t step_records = 4096;
+  std::size_t frame_bytes = std::size_t{16} << 20;  ///< at least two frames are kept all the same
+};
+
+class RunChannel {
+ public:
+  /// Allocates all that the run will need.
+  /// @throws std::bad_alloc
+  RunChannel(Schema schema, ChannelBounds bounds);
+
+  const Schema& schema() const noexcept { return schema_; }
+
+  // --- training thread ---------------------------------------------------------------------------------------------------
+  /// `scalars` are `scalar_capacity()` doubles: learning rates, then user scalars.
+  void publish(const StepRecord& record, const double* scalars) noexcept;
+  /// `rows` are as many as the schema has.
+  void publish(const FrameHeader& header, const TensorRow* rows) noexcept;
+  ScalarNames& scalar_names() noexcept { return scalar_names_; }
+  LiveWords& live() noexcept { return live_; }
+  HookNote& note(Hook hook) noexcept { return notes_[static_cast<std::size_t>(hook)]; }
+
+  // --- any thread --------------------------------------------------------------------------------------------------------
+  const ScalarNames& scalar_names() const noexcept { return scalar_names_; }
+  const LiveWords& live() const noexcept { return live_; }
+  const HookNote& note(Hook hook) const noexcept { return notes_[static_cast<std::size_t>(hook)]; }
+  std::size_t scalar_capacity() const noexcept { return schema_.learning_rates + ScalarNames::kCapacity; }
+  RingGeometry step_geometry() const noexcept { return step_geometry_; }
+  RingGeometry frame_geometry() const noexcept { return frame_geometry_; }
+  RingReader step_reader() const noexcept { return {steps_.get(), step_geometry_}; }
+  RingReader frame_reader() const noexcept { return {frames_.get(), frame_geometry_}; }
+  /// Memory of both rings.
+  std::size_t bytes() const noexcept { return 8 * (step_geometry_.total_words() + frame_geometry_.total_words()); }
+
+ private:
+  struct Free {
+    void operator()(RingWord* memory) const noexcept;
+  };
+  using Memory = std::unique_ptr<RingWord[], Free>;
+  static Memory allocate(RingGeometry geometry);
+
+  Schema schema_;
+  ScalarNames scalar_names_;
+  LiveWords live_;
+  std::array<HookNote, kHookNames.size()> notes_;
+  RingGeometry step_geometry_, frame_geometry_;
+  Memory steps_, frames_;
+  RingWriter step_writer_, frame_writer_;
+};
+
+}  // namespace vigil

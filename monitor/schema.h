@@ -1,0 +1,86 @@
+// What the numbers of a run's rings stand for: who runs, and which tensor each row of a frame describes.
+// Fixed when `watch()` returns, but for the names of user scalars, which are append-only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vigil/monitor/dtype.h"
+
+namespace vigil {
+
+/// Who is running; becomes the labels of every series and of `vigil_run_info`.
+struct RunIdentity {
+  std::string run;       ///< label `run`
+  int rank = 0;          ///< label `rank`; 0 without a launcher
+  int world_size = 1;    ///< ranks of the job
+  std::string model;     ///< type of the watched model, or what the configuration calls it
+  std::string libtorch;  ///< version of the libtorch in use, e.g. "1.13.1"
+  std::string host;      ///< gethostname(2)
+  std::int64_t pid = 0;
+  std::int64_t attempt = 0;        ///< restarts of the run by its launcher, from 0
+  std::int64_t start_time_ns = 0;  ///< when `watch()` returned, in nanoseconds since the epoch
+};
+
+enum class TensorKind : std::uint8_t { parameter, gradient, buffer };
+inline constexpr std::array<std::string_view, 3> kTensorKindNames{"parameter", "gradient", "buffer"};
+
+/// One row of a tensor frame.
+struct TensorRowInfo {
+  TensorKind kind = TensorKind::parameter;
+  std::string name;                 ///< full path, e.g. "layer1.0.conv1.weight"
+  std::string layer;                ///< path of the module that owns it, e.g. "layer1.0.conv1"; empty at the root
+  std::string shape;                ///< e.g. "[64, 3, 7, 7]"
+  std::uint64_t element_count = 0;  ///< when it was watched
+  DType dtype = DType::float32;
+};
+
+/// Elements and bytes of one kind of tensor in the model; a tensor shared by several modules counts once.
+struct ModelSize {
+  std::uint64_t elements = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct Schema {
+  RunIdentity identity;
+  std::vector<TensorRowInfo> rows;      ///< in the order of the model's modules
+  std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
+  std::size_t learning_rates = 0;       ///< parameter groups of the optimizer
+  ModelSize trainable, frozen, buffers;
+  std::uint64_t layers = 0;  ///< modules that own at least one parameter
+};
+
+/// "layer1.0.conv1" for "layer1.0.conv1.weight"; empty for a name without a dot.
+inline std::string layer_of(std::string_view name) {
+  const auto dot = name.rfind('.');
+  return std::string(dot == std::string_view::npos ? std::string_view{} : name.substr(0, dot));
+}
+
+/// Names of the user's own scalars, in the order of first use. One thread appends, any number read; nothing is ever removed, and
+/// no memory is allocated.
+class ScalarNames {
+ public:
+  static constexpr std::size_t kCapacity = 64;
+  static constexpr std::size_t kMaxBytes = 96;  ///< of one name
+
+  /// The index of `name`, appended when it is new; -1 when the table is full, or the name is empty or longer than kMaxBytes.
+  /// Writer's thread only.
+  int find_or_append(std::string_view name) noexcept;
+
+  /// Names that a reader may look at.
+  // acquire pairs with the release store in find_or_append: names below the count are whole.
+  std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
+  std::string_view at(std::size_t index) const noexcept { return {names_[index].data(), lengths_[index]}; }
+
+ private:
+  std::array<std::array<char, kMaxBytes>, kCapacity> names_{};
+  std::array<std::size_t, kCapacity> lengths_{};
+  std::atomic<std::size_t> size_{0};
+};
+
+}  // namespace vigil

@@ -1,0 +1,97 @@
+#include "vigil/monitor/snapshot.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+namespace vigil {
+namespace {
+
+// Copies plain data out of a ring's words.
+template <class T>
+void copy_from_words(T& out, const std::uint64_t* words) noexcept {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::memcpy(static_cast<void*>(&out), words, sizeof out);
+}
+
+}  // namespace
+
+void DurationHistogram::observe(double seconds) noexcept {
+  const auto bound = std::lower_bound(kDurationBounds.begin(), kDurationBounds.end(), seconds);
+  ++buckets[static_cast<std::size_t>(bound - kDurationBounds.begin())];
+  ++count;
+  sum_seconds += seconds;
+}
+
+double Snapshot::overhead_ratio() const noexcept {
+  if (step.totals.elapsed_ns == 0) return 0;
+  return static_cast<double>(step.totals.overhead_ns) / static_cast<double>(step.totals.elapsed_ns);
+}
+
+RunFollower::RunFollower(const RunChannel& channel)
+    : channel_(channel),
+      steps_(channel.step_reader()),
+      frames_(channel.frame_reader()),
+      step_words_(channel.step_geometry().payload_words),
+      frame_words_(channel.frame_geometry().payload_words),
+      scalars_(channel.scalar_capacity()) {
+  // The schema belongs to the channel; a snapshot may outlive both, so it holds its own copy.
+  state_.schema = std::make_shared<const Schema>(channel.schema());
+}
+
+void RunFollower::fold_step(const OnStep& on_step) {
+  StepRecord& record = state_.step;
+  copy_from_words(record, step_words_.data());
+  std::memcpy(scalars_.data(), step_words_.data() + sizeof record / 8, scalars_.size() * sizeof(double));
+  state_.has_step = true;
+  const auto observe = [this](Phase phase, std::uint64_t nanoseconds) {
+    state_.durations[static_cast<std::size_t>(phase)].observe(static_cast<double>(nanoseconds) * 1e-9);
+  };
+  if (record.has(StepRecord::has_optimizer_time)) observe(Phase::optimizer, record.optimizer_ns);
+  if (record.has(StepRecord::has_total_time)) {
+    observe(Phase::forward_backward, record.forward_backward_ns);
+    observe(Phase::total, record.total_ns);
+  }
+  if (on_step) on_step(record, scalars_.data());
+}
+
+void RunFollower::fold_frame(const OnFrame& on_frame) {
+  copy_from_words(state_.frame, frame_words_.data());
+  state_.rows.resize(state_.schema->rows.size());
+  const std::uint64_t* words = frame_words_.data() + sizeof(FrameHeader) / 8;
+  for (TensorRow& row : state_.rows) {
+    copy_from_words(row, words);
+    words += sizeof(TensorRow) / 8;
+  }
+  state_.has_frame = true;
+  if (on_frame) on_frame(state_.frame, state_.rows);
+}
+
+void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame) {
+  for (std::size_t i = 0; i < channel_.frame_geometry().slot_count && frames_.try_read(frame_words_.data()); ++i) {
+    fold_frame(on_frame);
+  }
+  for (std::size_t i = 0; i < channel_.step_geometry().slot_count && steps_.try_read(step_words_.data()); ++i) {
+    fold_step(on_step);
+  }
+  state_.step_ring = {steps_.read(), steps_.overwritten(), steps_.torn()};
+  state_.frame_ring = {frames_.read(), frames_.overwritten(), frames_.torn()};
+  // relaxed: lone words, nothing is published with them.
+  state_.state = channel_.live().state.load(std::memory_order_relaxed);
+  state_.heartbeat_ns = channel_.live().heartbeat_ns.load(std::memory_order_relaxed);
+}
+
+std::shared_ptr<Snapshot> RunFollower::snapshot() const {
+  auto copy = std::make_shared<Snapshot>(state_);
+  copy->learning_rates.clear();
+  copy->user_scalars.clear();
+  if (!copy->has_step) return copy;
+  const std::size_t rates = state_.schema->learning_rates;
+  copy->learning_rates.assign(scalars_.begin(), scalars_.begin() + static_cast<std::ptrdiff_t>(rates));
+  const ScalarNames& names = channel_.scalar_names();
+  const std::size_t count = std::min<std::size_t>(state_.step.user_scalars, names.size());
+  for (std::size_t i = 0; i < count; ++i) copy->user_scalars.emplace_back(std::string(names.at(i)), scalars_[rates + i]);
+  return copy;
+}
+
+}  // namespace vigil
