@@ -1,0 +1,384 @@
+#include "vigil/hooks/step_recorder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <utility>
+
+#include <c10/util/Exception.h>
+
+#include "vigil/hooks/tensor_reduction.h"
+#include "vigil/hooks/torch_version.h"
+
+namespace vigil {
+namespace {
+
+constexpr int kFailuresUntilOff = 10;
+
+std::uint64_t nanoseconds(std::chrono::steady_clock::duration duration) noexcept {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+}
+
+std::int64_t wall_time_ns() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+NonfiniteCounts& nonfinite_values(StepRecord& record, NonfiniteIn where) noexcept {
+  return record.totals.nonfinite_values[static_cast<std::size_t>(where)];
+}
+
+void add_nonfinite(NonfiniteCounts& counts, const Moments& moments) noexcept {
+  counts.nan += moments.nan_count;
+  counts.inf += moments.inf_count;
+}
+
+double scalar_of(const at::Tensor& loss) {
+  // Read in place where possible: item() goes through the dispatcher, and on other devices it waits.
+  if (loss.device().is_cpu() && loss.layout() == at::kStrided && !loss.is_neg()) {
+    const void* data = read_pointer(loss);
+    switch (loss.scalar_type()) {
+      case at::kFloat: return *static_cast<const float*>(data);
+      case at::kDouble: return *static_cast<const double*>(data);
+      case at::kBFloat16: return float_from_bfloat16(static_cast<const at::BFloat16*>(data)->x);
+      case at::kHalf: return float_from_float16(static_cast<const at::Half*>(data)->x);
+      default: break;
+    }
+  }
+  return loss.item<double>();
+}
+
+}  // namespace
+
+void StepRecorder::NormSum::add(double norm) noexcept {
+  if (is_finite_bits(norm)) {
+    squares += static_cast<long double>(norm) * static_cast<long double>(norm);
+  } else {
+    (is_nan_bits(norm) ? nan : inf) = true;
+  }
+}
+
+double StepRecorder::NormSum::value() const noexcept {
+  if (nan) return std::numeric_limits<double>::quiet_NaN();
+  if (inf) return std::numeric_limits<double>::infinity();
+  return static_cast<double>(std::sqrt(squares));
+}
+
+StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch::optim::Optimizer& optimizer,
+                           const SamplingConfig& sampling, const GuardConfig& guard)
+    : channel_(channel),
+      model_(std::move(model)),
+      optimizer_(optimizer),
+      sampling_(sampling),
+      guard_(guard),
+      scalars_(channel.scalar_capacity(), std::numeric_limits<double>::quiet_NaN()),
+      rows_(channel.schema().rows.size()),
+      gradient_nonfinite_(model_.parameters.size()),
+      origin_nonfinite_(model_.parameters.size()),
+      watch_begin_(Clock::now()),
+      last_end_(watch_begin_) {
+  elsewhere_.reserve(model_.parameters.size() + model_.buffers.size());
+  elsewhere_indices_.reserve(elsewhere_.capacity());
+}
+
+template <class Body>
+bool StepRecorder::attempt(Hook hook, Body body) noexcept {
+  int& failures = failures_in_a_row_[static_cast<std::size_t>(hook)];
+  if (failures >= kFailuresUntilOff) return false;
+  try {
+    body();
+    failures = 0;
+    return true;
+  } catch (const c10::Error& error) {
+    count_failure(hook, error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    count_failure(hook, error.what());
+  } catch (...) {
+    count_failure(hook, "an exception that is not a std::exception");
+  }
+  if (++failures == kFailuresUntilOff) channel_.note(hook).switch_off();
+  return false;
+}
+
+void StepRecorder::count_failure(Hook hook, std::string_view text) noexcept {
+  ++record_.totals.hook_errors[static_cast<std::size_t>(hook)];
+  channel_.note(hook).write_first(text);
+}
+
+void StepRecorder::begin_step(Clock::time_point now) noexcept {
+  if (pending_) {
+    count_failure(Hook::sequence,
+                  "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
+    publish_step();
+  }
+  if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
+  ++record_.step;
+  record_.flags = record_.flags & StepRecord::has_parameter_norm;
+  record_.forward_backward_ns = nanoseconds(now - last_end_);
+  record_.optimizer_ns = record_.total_ns = 0;
+  pending_ = true;
+  stopped_ = false;
+}
+
+void StepRecorder::read_loss(const at::Tensor& loss) {
+  record_.loss = std::numeric_limits<double>::quiet_NaN();
+  if (!loss.defined()) {
+    count_failure(Hook::loss, "the loss is an undefined tensor; pass the tensor that backward() was called on");
+    return;
+  }
+  if (loss.numel() != 1) {
+    count_failure(Hook::loss, "the loss has more or less than one element; pass the reduced loss, e.g. loss.mean()");
+    return;
+  }
+  record_.loss = scalar_of(loss);
+  record_.flags |= StepRecord::has_loss;
+  if (is_finite_bits(record_.loss)) return;
+  NonfiniteCounts& counts = nonfinite_values(record_, NonfiniteIn::loss);
+  ++(is_nan_bits(record_.loss) ? counts.nan : counts.inf);
+}
+
+void StepRecorder::read_learning_rates() {
+  const auto& groups = optimizer_.param_groups();
+  const std::size_t count = std::min(groups.size(), channel_.schema().learning_rates);
+  for (std::size_t i = 0; i < count; ++i) scalars_[i] = groups[i].options().get_lr();
+}
+
+void StepRecorder::account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept {
+  gradient_norm_.add(norm.l2_norm);
+  if (norm.all_finite) return;
+  gradients_finite_ = false;
+  gradient_nonfinite_[index] = 1;
+  add_nonfinite(nonfinite_values(record_, NonfiniteIn::gradient), moments);
+}
+
+void StepRecorder::reduce_gradients(bool sampled) noexcept {
+  gradient_norm_ = {};
+  gradients_finite_ = true;
+  std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
+  elsewhere_.clear();
+  elsewhere_indices_.clear();
+
+  for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
+    const WatchedTensor& watched = model_.parameters[i];
+    TensorRow* row = sampled && watched.gradient_row >= 0 ? &rows_[static_cast<std::size_t>(watched.gradient_row)] : nullptr;
+    if (row != nullptr) row->state = TensorRow::absent;
+    const bool done = attempt(row != nullptr ? Hook::gradients : Hook::guard, [&] {
+      const at::Tensor& gradient = watched.tensor.grad();
+      if (!gradient.defined() || !dtype_of(gradient.scalar_type())) return;
+      if (!is_in_place(gradient)) {
+        elsewhere_.push_back(gradient);
+        elsewhere_indices_.push_back(i);
+      } else if (row != nullptr) {
+        row->moments = reduce_in_place(gradient);
+        row->state = TensorRow::present;
+        account_gradient(i, norm_of(row->moments), row->moments);
+      } else {
+        const FiniteNorm norm = norm_in_place(gradient);
+        account_gradient(i, norm, norm.all_finite ? Moments{} : reduce_in_place(gradient));
+      }
+    });
+    if (!done && row != nullptr) row->state = TensorRow::unreadable;
+  }
+
+  if (!elsewhere_.empty()) {
+    attempt(Hook::guard, [&] {
+      const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
+      for (std::size_t e = 0; e < reduced.size(); ++e) {
+        const std::size_t i = elsewhere_indices_[e];
+        const int row = model_.parameters[i].gradient_row;
+        if (sampled && row >= 0) rows_[static_cast<std::size_t>(row)] = {reduced[e], TensorRow::present};
+        account_gradient(i, norm_of(reduced[e]), reduced[e]);
+      }
+    });
+    elsewhere_.clear();  // no gradient is kept alive beyond the call
+  }
+  record_.gradient_norm = gradient_norm_.value();
+  record_.flags |= StepRecord::has_gradient_norm;
+}
+
+void StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept {
+  const auto account = [&](const WatchedTensor& watched, const Moments& moments) {
+    rows_[static_cast<std::size_t>(watched.row)] = {moments, TensorRow::present};
+    if (hook == Hook::parameters) parameter_norm_.add(norm_of(moments).l2_norm);
+    add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
+  };
+  elsewhere_.clear();
+  elsewhere_indices_.clear();
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const WatchedTensor& watched = tensors[i];
+    if (watched.row < 0) continue;
+    rows_[static_cast<std::size_t>(watched.row)].state = TensorRow::unreadable;  // until it was read
+    attempt(hook, [&] {
+      if (is_in_place(watched.tensor)) {
+        account(watched, reduce_in_place(watched.tensor));
+      } else {
+        elsewhere_.push_back(watched.tensor);
+        elsewhere_indices_.push_back(i);
+      }
+    });
+  }
+  if (elsewhere_.empty()) return;
+  attempt(hook, [&] {
+    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
+    for (std::size_t e = 0; e < reduced.size(); ++e) account(tensors[elsewhere_indices_[e]], reduced[e]);
+  });
+  elsewhere_.clear();
+}
+
+void StepRecorder::reduce_parameters() noexcept {
+  if (!sampling_.parameters) return;
+  parameter_norm_ = {};
+  reduce_weights(Hook::parameters, model_.parameters);
+  record_.parameter_norm = parameter_norm_.value();
+  record_.flags |= StepRecord::has_parameter_norm;
+}
+
+void StepRecorder::reduce_buffers() noexcept { reduce_weights(Hook::buffers, model_.buffers); }
+
+void StepRecorder::sample(bool gradients_done) noexcept {
+  if (!gradients_done) {
+    // The guard has already counted this step's non-finite values: the pass for the rows must not count them again.
+    const NonfiniteCounts counted = nonfinite_values(record_, NonfiniteIn::gradient);
+    reduce_gradients(true);
+    nonfinite_values(record_, NonfiniteIn::gradient) = counted;
+  }
+  reduce_parameters();
+  reduce_buffers();
+  record_.flags |= StepRecord::sampled;
+  ++record_.totals.samples;
+  channel_.publish(FrameHeader{record_.step, wall_time_ns(), rows_.size()}, rows_.data());
+}
+
+// Remembers the origin at the first step of a streak. Unguarded steps with a finite loss tell nothing, so they end no streak.
+void StepRecorder::note_nonfinite_step(bool guarded) noexcept {
+  const bool loss_nonfinite = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss);
+  if (!loss_nonfinite && gradients_finite_) {
+    if (guarded) in_streak_ = false;
+    return;
+  }
+  record_.flags |= StepRecord::nonfinite;
+  ++record_.totals.nonfinite_steps;
+  if (in_streak_) return;
+  in_streak_ = true;
+  record_.origin_step = record_.step;
+  record_.origin = -1;
+  // Modules are registered in the order of the forward pass, and backward goes the other way: the last one is the nearest to the loss.
+  for (std::size_t i = gradient_nonfinite_.size(); i-- > 0 && record_.origin < 0;) {
+    if (gradient_nonfinite_[i] != 0) record_.origin = static_cast<std::int64_t>(i);
+  }
+  std::copy(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), origin_nonfinite_.begin());
+  origin_loss_nonfinite_ = loss_nonfinite;
+}
+
+Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
+  const Clock::time_point begin = Clock::now();
+  begin_step(begin);
+  const auto step = static_cast<std::int64_t>(record_.step);
+  bool sampled = step == 1 || step % sampling_.every_steps == 0;
+  bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
+
+  attempt(Hook::loss, [&] { read_loss(loss); });
+  attempt(Hook::optimizer, [&] { read_learning_rates(); });
+  const bool starts_with_loss = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss) && !in_streak_;
+  sampled = sampled || starts_with_loss;
+  guarded = guarded || starts_with_loss;
+  gradients_finite_ = true;
+  if (guarded) reduce_gradients(sampled);
+  const bool was_in_streak = in_streak_;
+  note_nonfinite_step(guarded);
+
+  const bool starts_streak = in_streak_ && !was_in_streak;
+  if (sampled || starts_streak) sample(sampled);
+
+  Verdict verdict = Verdict::proceed;
+  if (record_.has(StepRecord::nonfinite) && guard_.on_nonfinite != OnNonfinite::warn) {
+    verdict = guard_.on_nonfinite == OnNonfinite::stop ? Verdict::stop : Verdict::skip;
+    record_.flags |= StepRecord::skipped;
+    ++record_.totals.skipped_steps;
+  }
+  verdict_time_ = Clock::now();
+  record_.totals.overhead_ns += nanoseconds(verdict_time_ - begin);
+  if (verdict == Verdict::stop) {
+    // The loop ends here, perhaps without after_step and without destructors: the record must be out.
+    publish_step();
+    stopped_ = true;
+  }
+  return verdict;
+}
+
+void StepRecorder::after_step() noexcept {
+  const Clock::time_point begin = Clock::now();
+  if (!pending_) {
+    if (!stopped_) count_failure(Hook::sequence, "after_step was called without after_backward before it");
+    return;
+  }
+  if (!record_.has(StepRecord::skipped)) {
+    record_.optimizer_ns = nanoseconds(begin - verdict_time_);
+    record_.flags |= StepRecord::has_optimizer_time;
+  }
+  publish_step();
+}
+
+void StepRecorder::publish_step() noexcept {
+  const Clock::time_point now = Clock::now();
+  // The first step's times hold what happened between watch() and the loop.
+  if (record_.step > 1) {
+    record_.total_ns = nanoseconds(now - last_end_);
+    record_.flags |= StepRecord::has_total_time;
+  }
+  last_end_ = now;
+  pending_ = false;
+  scalars_unpublished_ = false;
+  record_.wall_time_ns = wall_time_ns();
+  record_.user_scalars = channel_.scalar_names().size();
+  record_.totals.elapsed_ns = nanoseconds(now - watch_begin_);
+  channel_.publish(record_, scalars_.data());
+  channel_.live().heartbeat_ns.store(record_.wall_time_ns, std::memory_order_relaxed);  // a lone word
+  record_.totals.overhead_ns += nanoseconds(Clock::now() - now);
+}
+
+void StepRecorder::log(std::string_view name, double value) noexcept {
+  const int index = channel_.scalar_names().find_or_append(name);
+  if (index < 0) {
+    count_failure(Hook::scalars, "log(): more than 64 names, or a name that is empty or longer than 96 bytes");
+    return;
+  }
+  scalars_[channel_.schema().learning_rates + static_cast<std::size_t>(index)] = value;
+  scalars_unpublished_ = true;
+}
+
+void StepRecorder::finish(RunState state) noexcept {
+  if (pending_) {
+    publish_step();
+  } else if (scalars_unpublished_ && record_.step > 0) {
+    // Logged after the last step (a test accuracy): once more the same record, so that nothing is counted twice.
+    record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time};
+    record_.user_scalars = channel_.scalar_names().size();
+    channel_.publish(record_, scalars_.data());
+  }
+  channel_.live().state.store(state, std::memory_order_relaxed);  // a lone word
+}
+
+std::optional<NonfiniteOrigin> StepRecorder::nonfinite_origin() const {
+  if (record_.origin_step == 0) return std::nullopt;
+  NonfiniteOrigin origin;
+  origin.step = record_.origin_step;
+  origin.loss_nonfinite = origin_loss_nonfinite_;
+  const auto& names = channel_.schema().parameters;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (origin_nonfinite_[i] != 0) origin.parameters.push_back(names[i]);
+  }
+  if (record_.origin >= 0) {
+    origin.parameter = names[static_cast<std::size_t>(record_.origin)];
+    origin.layer = layer_of(origin.parameter);
+  }
+  origin.message = "step " + std::to_string(origin.step) + ": ";
+  if (origin.loss_nonfinite) origin.message += "the loss is not finite";
+  if (!origin.parameters.empty()) {
+    origin.message += std::string(origin.loss_nonfinite ? ", and " : "") + "the gradients of " + std::to_string(origin.parameters.size()) +
+                      " of " + std::to_string(names.size()) + " parameters are not finite; nearest to the loss: " + origin.parameter;
+  }
+  return origin;
+}
+
+}  // namespace vigil

@@ -1,0 +1,215 @@
+#include "vigil/hooks/tensor_reduction.h"
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include <ATen/ATen.h>
+
+#include "vigil/hooks/torch_version.h"
+
+namespace vigil {
+namespace {
+
+constexpr std::size_t kGatherBytes = 16384;
+constexpr int kMaxDims = 64;
+
+// Calls `use(data, count)` with runs of elements that together are each logical element of `tensor` once. Runs that do not lie
+// together in memory are gathered on the stack first.
+template <class Use>
+void for_each_run(const at::Tensor& tensor, std::size_t size, Use use) {
+  const auto* data = static_cast<const unsigned char*>(read_pointer(tensor));
+  const auto numel = static_cast<std::size_t>(tensor.numel());
+  if (numel == 0) return;
+  // Order does not matter to a reduction, so a transposed tensor is one run too.
+  if (tensor.is_non_overlapping_and_dense()) {
+    use(data, numel);
+    return;
+  }
+
+  // Dimensions of size 1 have no say; the innermost loop takes the smallest stride.
+  struct Dimension {
+    std::int64_t size, stride;
+  };
+  std::array<Dimension, kMaxDims> dims;
+  int count = 0;
+  if (tensor.dim() > kMaxDims) throw std::length_error("a tensor with more than 64 dimensions");
+  for (std::int64_t d = 0; d < tensor.dim(); ++d) {
+    if (tensor.size(d) != 1) dims[static_cast<std::size_t>(count++)] = {tensor.size(d), tensor.stride(d)};
+  }
+  if (count == 0) {
+    use(data, 1);
+    return;
+  }
+  for (int i = 1; i < count; ++i) {
+    for (int j = i; j > 0 && dims[j].stride > dims[j - 1].stride; --j) std::swap(dims[j], dims[j - 1]);
+  }
+
+  alignas(64) std::array<unsigned char, kGatherBytes> gathered;
+  const std::size_t capacity = kGatherBytes / size;
+  std::size_t filled = 0;
+  const Dimension inner = dims[count - 1];
+  std::array<std::int64_t, kMaxDims> index{};
+  const unsigned char* row = data;
+  for (;;) {
+    if (inner.stride == 1) {
+      use(row, static_cast<std::size_t>(inner.size));
+    } else {
+      for (std::int64_t i = 0; i < inner.size; ++i) {
+        std::memcpy(gathered.data() + filled * size, row + static_cast<std::size_t>(i * inner.stride) * size, size);
+        if (++filled == capacity) {
+          use(gathered.data(), filled);
+          filled = 0;
+        }
+      }
+    }
+    int d = count - 2;
+    for (; d >= 0; --d) {
+      row += static_cast<std::size_t>(dims[d].stride) * size;
+      if (++index[d] < dims[d].size) break;
+      row -= static_cast<std::size_t>(dims[d].stride * dims[d].size) * size;
+      index[d] = 0;
+    }
+    if (d < 0) break;
+  }
+  if (filled > 0) use(gathered.data(), filled);
+}
+
+// The columns in which a device's results come over, each a float.
+enum Column { kCount, kNan, kInf, kZero, kMin, kMax, kMean, kL1, kM2, kSquares, kColumns };
+
+at::Tensor device_row(const at::Tensor& tensor) {
+  const auto wide = tensor.device().is_mps() ? at::kFloat : at::kDouble;
+  const at::Tensor x = tensor.reshape({-1});
+  const at::Tensor finite = x.isfinite();
+  const at::Tensor n = finite.sum().to(wide);
+  const at::Tensor values = at::where(finite, x, at::zeros({}, x.options())).to(wide);
+  const at::Tensor least = x.masked_fill(finite.logical_not(), std::numeric_limits<double>::infinity()).amin().to(wide);
+  const at::Tensor largest = x.masked_fill(finite.logical_not(), -std::numeric_limits<double>::infinity()).amax().to(wide);
+  const at::Tensor mean = values.sum() / n.clamp_min(1);
+  const at::Tensor deviations = at::where(finite, values - mean, at::zeros({}, values.options()));
+  return at::stack({at::full({}, static_cast<double>(x.numel()), values.options()), x.isnan().sum().to(wide), x.isinf().sum().to(wide),
+                    (x == 0).sum().to(wide), least, largest, mean, values.abs().sum(), deviations.square().sum(),
+                    values.square().sum()});
+}
+
+Moments moments_of_row(const double* row) {
+  Moments m;
+  m.count = static_cast<std::uint64_t>(row[kCount]);
+  m.nan_count = static_cast<std::uint64_t>(row[kNan]);
+  m.inf_count = static_cast<std::uint64_t>(row[kInf]);
+  m.zero_count = static_cast<std::uint64_t>(row[kZero]);
+  if (finite_count(m) == 0) return m;
+  m.min = row[kMin];
+  m.max = row[kMax];
+  m.mean = row[kMean];
+  m.l1 = row[kL1];
+  m.m2 = row[kM2];
+  m.sum_squares = row[kSquares];
+  return m;
+}
+
+// The stored elements of any layout as a strided tensor.
+at::Tensor to_strided(const at::Tensor& tensor) {
+  at::Tensor values = tensor.detach();
+  if (values.layout() == at::kSparse) {
+    values = values.coalesce().values();
+  } else if (values.layout() != at::kStrided) {
+    values = values.to_dense();
+  }
+  return values.resolve_neg();
+}
+
+Moments zeros(std::uint64_t count) {
+  Moments m;
+  m.count = m.zero_count = count;
+  return m;
+}
+
+}  // namespace
+
+std::optional<DType> dtype_of(at::ScalarType type) noexcept {
+  switch (type) {
+    case at::kFloat: return DType::float32;
+    case at::kDouble: return DType::float64;
+    case at::kBFloat16: return DType::bfloat16;
+    case at::kHalf: return DType::float16;
+    default: return std::nullopt;
+  }
+}
+
+bool is_in_place(const at::Tensor& tensor) {
+  return tensor.device().is_cpu() && tensor.layout() == at::kStrided && !tensor.is_neg() && dtype_of(tensor.scalar_type());
+}
+
+Moments reduce_in_place(const at::Tensor& tensor) {
+  const DType dtype = *dtype_of(tensor.scalar_type());
+  Moments total;
+  for_each_run(tensor, element_size(dtype),
+               [&](const void* data, std::size_t count) { merge(total, compute_moments(dtype, data, count)); });
+  return total;
+}
+
+FiniteNorm norm_in_place(const at::Tensor& tensor) {
+  const DType dtype = *dtype_of(tensor.scalar_type());
+  FiniteNorm total;
+  for_each_run(tensor, element_size(dtype), [&](const void* data, std::size_t count) {
+    const FiniteNorm run = compute_finite_norm(dtype, data, count);
+    total.all_finite = total.all_finite && run.all_finite;
+    // hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
+    total.l2_norm = is_nan_bits(total.l2_norm) || is_nan_bits(run.l2_norm) ? std::numeric_limits<double>::quiet_NaN()
+                                                                            : std::hypot(total.l2_norm, run.l2_norm);
+  });
+  return total;
+}
+
+std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  std::vector<Moments> result(tensors.size());
+  std::vector<bool> done(tensors.size());
+  for (std::size_t first = 0; first < tensors.size(); ++first) {
+    if (done[first] || tensors[first].numel() == 0) continue;
+    std::vector<at::Tensor> rows;
+    std::vector<std::size_t> which;
+    for (std::size_t i = first; i < tensors.size(); ++i) {
+      if (done[i] || tensors[i].numel() == 0 || tensors[i].device() != tensors[first].device()) continue;
+      rows.push_back(device_row(tensors[i]));
+      which.push_back(i);
+      done[i] = true;
+    }
+    const at::Tensor table = at::stack(rows).to(at::kCPU).to(at::kDouble).contiguous();
+    const double* row = table.data_ptr<double>();
+    for (std::size_t i = 0; i < which.size(); ++i) result[which[i]] = moments_of_row(row + i * kColumns);
+  }
+  return result;
+}
+
+std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  std::vector<Moments> result(tensors.size());
+  std::vector<at::Tensor> remote;
+  std::vector<std::size_t> which;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const at::Tensor values = to_strided(tensors[i]);
+    if (is_in_place(values)) {
+      result[i] = reduce_in_place(values);
+    } else {
+      remote.push_back(values);
+      which.push_back(i);
+    }
+    merge(result[i], zeros(static_cast<std::uint64_t>(tensors[i].numel() - values.numel())));
+  }
+  const std::vector<Moments> reduced = reduce_on_device(remote);
+  for (std::size_t i = 0; i < which.size(); ++i) merge(result[which[i]], reduced[i]);
+  return result;
+}
+
+FiniteNorm norm_of(const Moments& moments) noexcept {
+  if (moments.nan_count > 0) return {std::numeric_limits<double>::quiet_NaN(), false};
+  if (moments.inf_count > 0) return {std::numeric_limits<double>::infinity(), false};
+  return {l2_norm(moments), true};
+}
+
+}  // namespace vigil

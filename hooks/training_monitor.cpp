@@ -1,0 +1,233 @@
+#include "vigil/hooks/training_monitor.h"
+
+#include <cerrno>
+#include <chrono>
+#include <exception>
+#include <stdexcept>
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include "vigil/exporters/export_thread.h"
+#include "vigil/exporters/logging.h"
+#include "vigil/exporters/metric_value.h"
+#include "vigil/exporters/prometheus_collectable.h"
+#include "vigil/hooks/fork_guard.h"
+#include "vigil/hooks/launch_environment.h"
+#include "vigil/hooks/step_recorder.h"
+#include "vigil/hooks/watched_model.h"
+#include "vigil/monitor/run_channel.h"
+
+namespace vigil {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+RunIdentity identity_of(const RunConfig& run, const std::string& model, const LaunchEnvironment& launch) {
+  RunIdentity identity;
+  identity.run = run.name.empty() ? program_invocation_short_name : run.name;
+  identity.rank = launch.rank;
+  identity.world_size = launch.world_size;
+  identity.model = run.model.empty() ? model : run.model;
+  identity.libtorch = TORCH_VERSION;
+  identity.host = host_name();
+  identity.pid = getpid();
+  identity.attempt = launch.attempt;
+  identity.start_time_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return identity;
+}
+
+// A port of its own for each rank of a host; 0 stays "any".
+std::int64_t port_of_rank(std::int64_t port, const LaunchEnvironment& launch) {
+  if (port == 0) return 0;
+  if (port + launch.local_rank > 65535) {
+    throw std::invalid_argument("watch: exporters.prometheus.port " + std::to_string(port) + " plus the local rank " +
+                                std::to_string(launch.local_rank) + " is above 65535; choose a lower port, or 0");
+  }
+  return port + launch.local_rank;
+}
+
+std::string with_prefix(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
+
+NamedTensors list_of(const torch::OrderedDict<std::string, torch::Tensor>& tensors) {
+  NamedTensors list;
+  for (const auto& item : tensors) list.emplace_back(item.key(), item.value());
+  return list;
+}
+
+template <class JitList>
+NamedTensors list_of_jit(const JitList& tensors) {
+  NamedTensors list;
+  for (const auto& item : tensors) list.emplace_back(item.name, item.value);
+  return list;
+}
+
+}  // namespace
+
+class TrainingMonitor::Impl {
+ public:
+  explicit Impl(Config config) : config_(std::move(config)) { validate(config_); }
+
+  void watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
+             const torch::optim::Optimizer& optimizer);
+  bool active() const noexcept { return recorder_ != nullptr && !finished_ && !forked(); }
+  void finish(RunState state) noexcept;
+
+  bool forked() const noexcept { return fork_generation() != generation_; }
+  // Null before watch(). A forked child lets go of the thread, which does not exist there, before it asks anything of it.
+  ExportThread* exporting() const noexcept {
+    if (export_ != nullptr && forked()) export_->abandon();
+    return export_.get();
+  }
+
+  Config config_;
+  std::uint64_t generation_ = fork_generation();
+  bool finished_ = false;
+  std::shared_ptr<RunChannel> channel_;
+  std::unique_ptr<StepRecorder> recorder_;
+  std::shared_ptr<ExportThread> export_;
+};
+
+void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
+                                  const torch::optim::Optimizer& optimizer) {
+  if (channel_ != nullptr) throw std::invalid_argument("watch: this monitor watches a model already; create one TrainingMonitor per model");
+  const LaunchEnvironment launch = read_launch_environment();
+  Config config = config_;
+  config.exporters.prometheus.port = port_of_rank(config.exporters.prometheus.port, launch);
+
+  WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
+  model.schema.identity = identity_of(config.run, model_name, launch);
+  const std::vector<std::string> left_out = model.left_out;
+  const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
+  auto channel = std::make_shared<RunChannel>(model.schema, bounds);
+  auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), optimizer, config.sampling, config.guard);
+  set_log_level(config.log.level);
+  auto exporting = std::make_shared<ExportThread>(channel, config);
+  // Nothing below throws but for want of memory: from here on the model is watched.
+  channel_ = std::move(channel);
+  recorder_ = std::move(recorder);
+  export_ = std::move(exporting);
+
+  const Schema& schema = channel_->schema();
+  vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
+                          std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
+                          schema.identity.run + "'");
+  if (!left_out.empty()) {
+    vigil::log(LogLevel::warning, "no statistics for " + std::to_string(left_out.size()) +
+                               " parameters whose type is not a floating-point one, first: " + left_out.front());
+  }
+}
+
+void TrainingMonitor::Impl::finish(RunState state) noexcept {
+  if (exporting() == nullptr || forked() || finished_) return;
+  recorder_->finish(state);
+  export_->stop();
+  finished_ = true;
+}
+
+TrainingMonitor::TrainingMonitor() {
+  if (!is_disabled_by_environment()) impl_ = std::make_unique<Impl>(load_config_from_environment());
+}
+
+TrainingMonitor::TrainingMonitor(Config config) {
+  if (!is_disabled_by_environment()) impl_ = std::make_unique<Impl>(std::move(config));
+}
+
+TrainingMonitor::~TrainingMonitor() {
+  if (impl_ != nullptr) impl_->finish(std::uncaught_exceptions() > 0 ? RunState::failed : RunState::finished);
+}
+
+void TrainingMonitor::watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer) {
+  if (impl_ != nullptr) impl_->watch(module.name(), list_of(module.named_parameters()), list_of(module.named_buffers()), optimizer);
+}
+
+void TrainingMonitor::watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer) {
+  if (impl_ == nullptr) return;
+  const auto type = module.type()->name();
+  impl_->watch(type ? type->name() : "ScriptModule", list_of_jit(module.named_parameters()), list_of_jit(module.named_buffers()),
+               optimizer);
+}
+
+void TrainingMonitor::watch(const std::string& name, const torch::OrderedDict<std::string, torch::Tensor>& parameters,
+                            torch::optim::Optimizer& optimizer) {
+  watch(name, list_of(parameters), optimizer);
+}
+
+void TrainingMonitor::watch(const std::string& name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters,
+                            torch::optim::Optimizer& optimizer) {
+  if (impl_ == nullptr) return;
+  NamedTensors prefixed;
+  for (const auto& [key, tensor] : parameters) prefixed.emplace_back(with_prefix(name, key), tensor);
+  impl_->watch(name, prefixed, {}, optimizer);
+}
+
+Verdict TrainingMonitor::after_backward(const torch::Tensor& loss) noexcept {
+  return active() ? impl_->recorder_->after_backward(loss) : Verdict::proceed;
+}
+
+void TrainingMonitor::after_step() noexcept {
+  if (active()) impl_->recorder_->after_step();
+}
+
+Verdict TrainingMonitor::step(torch::optim::Optimizer& optimizer, const torch::Tensor& loss) {
+  // Ends the step on every way out.
+  struct StepEnd {
+    TrainingMonitor& monitor;
+    ~StepEnd() { monitor.after_step(); }
+  };
+  const Verdict verdict = after_backward(loss);
+  const StepEnd end{*this};
+  if (verdict == Verdict::proceed) optimizer.step();
+  return verdict;
+}
+
+void TrainingMonitor::log(std::string_view name, double value) noexcept {
+  if (active()) impl_->recorder_->log(name, value);
+}
+
+bool TrainingMonitor::active() const noexcept { return impl_ != nullptr && impl_->active(); }
+
+std::optional<NonfiniteOrigin> TrainingMonitor::nonfinite_origin() const {
+  if (impl_ == nullptr || impl_->recorder_ == nullptr) return std::nullopt;
+  return impl_->recorder_->nonfinite_origin();
+}
+
+std::shared_ptr<const Snapshot> TrainingMonitor::snapshot() const {
+  if (impl_ == nullptr || impl_->exporting() == nullptr) return nullptr;
+  return impl_->active() ? impl_->exporting()->refresh() : impl_->exporting()->snapshot();
+}
+
+std::optional<double> TrainingMonitor::value(std::string_view metric, std::string_view parameter) const {
+  const auto latest = snapshot();
+  return latest == nullptr ? std::nullopt : find_value(*latest, metric, parameter);
+}
+
+std::string TrainingMonitor::endpoint() const {
+  return impl_ == nullptr || impl_->export_ == nullptr ? std::string() : impl_->export_->endpoint();
+}
+
+std::shared_ptr<prometheus::Collectable> TrainingMonitor::collectable() const {
+  std::weak_ptr<ExportThread> source;
+  PrometheusConfig settings;
+  if (impl_ != nullptr) {
+    source = impl_->export_;
+    settings = impl_->config_.exporters.prometheus;
+  }
+  return std::make_shared<PrometheusCollectable>(
+      [source]() -> std::shared_ptr<const Snapshot> {
+        const auto thread = source.lock();
+        return thread == nullptr ? nullptr : thread->snapshot();
+      },
+      settings);
+}
+
+void TrainingMonitor::finish() noexcept {
+  if (impl_ != nullptr) impl_->finish(RunState::finished);
+}
+
+}  // namespace vigil

@@ -1,0 +1,125 @@
+// The one header that a training program includes.
+//
+//   vigil::TrainingMonitor monitor;            // settings from the file that $VIGIL_CONFIG names, else defaults
+//   monitor.watch(*model, optimizer);          // starts the export thread; may throw
+//   for (auto& batch : *loader) {
+//     ...
+//     loss.backward();
+//     if (monitor.after_backward(loss) == vigil::Verdict::proceed) optimizer.step();
+//     monitor.after_step();
+//   }
+//
+// Or, instead of the last three lines, `monitor.step(optimizer, loss)`.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <torch/nn/module.h>
+#include <torch/optim/optimizer.h>
+
+#include "vigil/config/config_reader.h"
+#include "vigil/hooks/verdict.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace prometheus {
+class Collectable;
+}
+namespace torch::jit {
+struct Module;
+}
+
+namespace vigil {
+
+/// Watches one model's training. Every member is called from the training thread unless it says otherwise.
+///
+/// From `watch()` on, the calls of the loop never throw, lock, wait, print or abort, and allocate nothing after the first
+/// sample (but for sparse gradients and tensors outside the CPU, which are reduced by ATen). What fails is counted in
+/// `vigil_hook_errors_total`, logged once by the export thread, and switched off after ten failures in a row.
+///
+/// With the environment variable VIGIL_DISABLE set to anything but "" or "0", every call is a no-op that costs a branch: no
+/// thread, no port, no file; `after_backward` answers `proceed`. In a child made by fork(2) the same holds.
+class TrainingMonitor {
+ public:
+  /// Settings from the file that $VIGIL_CONFIG names, or the defaults.
+  /// @throws ConfigError when that file is not as it should be.
+  TrainingMonitor();
+  /// @throws ConfigError when a value is out of its range.
+  explicit TrainingMonitor(Config config);
+  /// Calls `finish()`. During stack unwinding the run's last state is *failed* instead of *finished*.
+  ~TrainingMonitor();
+  TrainingMonitor(const TrainingMonitor&) = delete;
+  TrainingMonitor& operator=(const TrainingMonitor&) = delete;
+
+  // --- set-up --------------------------------------------------------------------------------------------------------------
+
+  /// Takes in names, shapes and buffers of `module` and the parameter groups of `optimizer`, allocates everything and starts the
+  /// export thread. Tied parameters count once, under their first name. `optimizer` outlives the loop; the tensors are shared, so
+  /// the module may go earlier. Nothing is started or kept when it throws, so it may be called again.
+  /// @throws std::invalid_argument without parameters; when the optimizer holds none or others than the module's; when called twice.
+  /// @throws std::runtime_error when the port or a file cannot be had; the message says what to change.
+  void watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer);
+  void watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer);
+  /// Any list of named tensors, such as `module.named_parameters()` of a part of a model. `name` stands for the model and, unless
+  /// empty, in front of each tensor's: "encoder" makes "encoder.conv1.weight".
+  void watch(const std::string& name, const torch::OrderedDict<std::string, torch::Tensor>& parameters,
+             torch::optim::Optimizer& optimizer);
+  void watch(const std::string& name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters,
+             torch::optim::Optimizer& optimizer);
+
+  // --- the loop ------------------------------------------------------------------------------------------------------------
+
+  /// After `loss.backward()` and before clipping and `optimizer.step()`. Looks at the loss and, as configured, at every gradient;
+  /// on sampled steps computes the statistics of all watched tensors. A `loss` that is undefined, not floating-point or has other
+  /// than one element is counted as an error of the hook "loss"; the gradients are guarded all the same.
+  Verdict after_backward(const torch::Tensor& loss) noexcept;
+
+  /// Ends the step, whether the optimizer ran or not, and publishes its record.
+  void after_step() noexcept;
+
+  /// `after_backward`, then `optimizer.step()` if the verdict is `proceed`, then `after_step`.
+  /// What `optimizer.step()` throws passes through, after the step's record has been published.
+  Verdict step(torch::optim::Optimizer& optimizer, const torch::Tensor& loss);
+
+  /// Keeps `value` as the user's scalar `name` (1 to 96 bytes, 64 names a run) from the next published step on, or from `finish()`.
+  /// NaN and infinities are kept as they are. Too many or too long names are counted as errors of the hook "scalars".
+  void log(std::string_view name, double value) noexcept;
+
+  // --- for the program ------------------------------------------------------------------------------------------------------
+
+  /// False when VIGIL_DISABLE is set, in a forked child, before `watch()` and after `finish()`.
+  bool active() const noexcept;
+
+  /// The latest non-finite origin; empty while every step was finite.
+  std::optional<NonfiniteOrigin> nonfinite_origin() const;
+
+  /// The state of the run including every step that `after_step` has ended. Waits for the export thread, up to some
+  /// milliseconds: not for the loop. Null before `watch()`. Any thread.
+  std::shared_ptr<const Snapshot> snapshot() const;
+
+  /// The latest value of a metric of the contract (docs/metrics.md), e.g. `value("vigil_gradient_norm")` or
+  /// `value("vigil_gradient_l2_norm", "conv1.weight")`; empty when there is none. Of metrics with other labels than `parameter` the
+  /// sum over these. Costs as `snapshot()`, plus a rendering: not for the loop. Any thread.
+  std::optional<double> value(std::string_view metric, std::string_view parameter = {}) const;
+
+  /// "address:port" that is served, with the port that the system chose where the setting is 0; empty when nothing is. Any thread.
+  std::string endpoint() const;
+
+  /// For a program that already has a `prometheus::Exposer`: `exposer.RegisterCollectable(monitor.collectable())`, where the result
+  /// is kept alive by the caller as the exposer holds only a weak reference. Any thread.
+  std::shared_ptr<prometheus::Collectable> collectable() const;
+
+  /// Ends the run: publishes what is pending, writes it out, stops the export thread and closes the port. Idempotent, never throws.
+  /// The figures remain readable through `snapshot()` and `value()`.
+  void finish() noexcept;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;  // null when disabled
+};
+
+}  // namespace vigil

@@ -1,0 +1,126 @@
+#include "vigil/hooks/watched_model.h"
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <tuple>
+#include <unordered_set>
+
+#include <fnmatch.h>
+
+#include "vigil/hooks/tensor_reduction.h"
+
+namespace vigil {
+namespace {
+
+bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
+}
+
+bool is_sampled(const SamplingConfig& sampling, const std::string& name) {
+  return matches_any(sampling.include, name) && !matches_any(sampling.exclude, name);
+}
+
+// Tells tied tensors: the same TensorImpl under two names, or two that view the same memory in the same way.
+class SeenTensors {
+ public:
+  bool insert(const at::Tensor& tensor) {
+    if (!tensors_.insert(tensor.unsafeGetTensorImpl()).second) return false;
+    if (tensor.layout() != at::kStrided || tensor.numel() == 0 || !tensor.has_storage()) return true;
+    return views_.emplace(tensor.storage().unsafeGetStorageImpl(), tensor.storage_offset(), tensor.sizes().vec(), tensor.strides().vec())
+        .second;
+  }
+  bool contains(const at::Tensor& tensor) const { return tensors_.count(tensor.unsafeGetTensorImpl()) > 0; }
+
+ private:
+  std::unordered_set<const void*> tensors_;
+  std::set<std::tuple<const void*, std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>> views_;
+};
+
+std::string shape_of(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.sizes();
+  return text.str();
+}
+
+TensorRowInfo row_info(TensorKind kind, const std::string& name, const at::Tensor& tensor) {
+  return {kind, name, layer_of(name), shape_of(tensor), static_cast<std::uint64_t>(tensor.numel()), *dtype_of(tensor.scalar_type())};
+}
+
+void add_size(ModelSize& size, const at::Tensor& tensor) {
+  size.elements += static_cast<std::uint64_t>(tensor.numel());
+  size.bytes += static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
+}
+
+int append_row(Schema& schema, TensorKind kind, const std::string& name, const at::Tensor& tensor) {
+  schema.rows.push_back(row_info(kind, name, tensor));
+  return static_cast<int>(schema.rows.size()) - 1;
+}
+
+void check_optimizer(const torch::optim::Optimizer& optimizer, const SeenTensors& known, std::size_t parameters) {
+  std::size_t total = 0, foreign = 0;
+  std::string first;
+  for (std::size_t g = 0; g < optimizer.param_groups().size(); ++g) {
+    const auto& group = optimizer.param_groups()[g].params();
+    for (std::size_t p = 0; p < group.size(); ++p) {
+      ++total;
+      if (known.contains(group[p])) continue;
+      if (foreign++ == 0) {
+        first = "parameter " + std::to_string(p) + " of group " + std::to_string(g) + ", shape " + shape_of(group[p]);
+      }
+    }
+  }
+  if (total == 0) throw std::invalid_argument("watch: the optimizer holds no parameter; create it from model.parameters() first");
+  if (foreign > 0) {
+    throw std::invalid_argument("watch: " + std::to_string(foreign) + " of the optimizer's " + std::to_string(total) +
+                                " parameters are not among the model's " + std::to_string(parameters) + " (first: " + first +
+                                "); pass the model that the optimizer was created from");
+  }
+}
+
+}  // namespace
+
+WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& buffers, const torch::optim::Optimizer& optimizer,
+                           const SamplingConfig& sampling) {
+  WatchedModel model;
+  Schema& schema = model.schema;
+  SeenTensors seen;
+  std::set<std::string> layers;
+  for (const auto& [name, tensor] : parameters) {
+    if (!tensor.defined() || !seen.insert(tensor)) continue;
+    layers.insert(layer_of(name));
+    add_size(tensor.requires_grad() ? schema.trainable : schema.frozen, tensor);
+    schema.parameters.push_back(name);
+    WatchedTensor& watched = model.parameters.emplace_back();
+    watched.tensor = tensor;
+    if (!dtype_of(tensor.scalar_type())) {
+      model.left_out.push_back(name + " (" + std::string(tensor.dtype().name()) + ")");
+      continue;
+    }
+    if (!is_sampled(sampling, name)) continue;
+    if (sampling.parameters) watched.row = append_row(schema, TensorKind::parameter, name, tensor);
+    // A frozen parameter gets a row too: it may be thawed later.
+    if (sampling.gradients) watched.gradient_row = append_row(schema, TensorKind::gradient, name, tensor);
+  }
+  if (model.parameters.empty()) {
+    throw std::invalid_argument("watch: the model has no parameter; register its modules and parameters before watch()");
+  }
+  check_optimizer(optimizer, seen, model.parameters.size());
+
+  for (const auto& [name, tensor] : buffers) {
+    if (!tensor.defined() || !seen.insert(tensor)) continue;
+    add_size(schema.buffers, tensor);
+    // Integer buffers (BatchNorm's num_batches_tracked) are no news: they have no statistics and need no line.
+    if (!dtype_of(tensor.scalar_type()) || !sampling.buffers || !is_sampled(sampling, name)) continue;
+    WatchedTensor& watched = model.buffers.emplace_back();
+    watched.tensor = tensor;
+    watched.row = append_row(schema, TensorKind::buffer, name, tensor);
+  }
+  schema.layers = layers.size();
+  schema.learning_rates = optimizer.param_groups().size();
+  return model;
+}
+
+}  // namespace vigil

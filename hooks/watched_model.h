@@ -1,0 +1,38 @@
+// The tensors of a model, walked once: what the loop goes through on every step, and the schema that gives it names.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include "vigil/config/config.h"
+#include "vigil/monitor/schema.h"
+
+namespace vigil {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// One tensor of the model and the rows of a frame that it fills.
+struct WatchedTensor {
+  static constexpr int kNoRow = -1;
+  at::Tensor tensor;          ///< shares the model's storage; its gradient is looked up anew on every step
+  int row = kNoRow;           ///< of the parameter or buffer itself
+  int gradient_row = kNoRow;  ///< of its gradient
+};
+
+struct WatchedModel {
+  std::vector<WatchedTensor> parameters;  ///< index-aligned with Schema::parameters
+  std::vector<WatchedTensor> buffers;     ///< those that are sampled
+  Schema schema;                          ///< identity is filled in by the caller
+  std::vector<std::string> left_out;      ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
+};
+
+/// Lists each tensor once: a tied one, that is the same tensor or the same view of the same memory, under its first name.
+/// @throws std::invalid_argument when there is no parameter, or the optimizer holds none, or others than these.
+WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& buffers, const torch::optim::Optimizer& optimizer,
+                           const SamplingConfig& sampling);
+
+}  // namespace vigil

@@ -1,0 +1,249 @@
+// The monitor in a loop: same losses with and without it, what it records, and that no misuse ends a training.
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include "hooks/test_model.h"
+#include "vigil/hooks/training_monitor.h"
+
+namespace vigil {
+namespace {
+
+std::size_t thread_count() {
+  std::size_t count = 0;
+  DIR* tasks = opendir("/proc/self/task");
+  while (const dirent* entry = readdir(tasks)) count += entry->d_name[0] != '.';
+  closedir(tasks);
+  return count;
+}
+
+double hook_errors(const TrainingMonitor& monitor, Hook hook) {
+  return static_cast<double>(monitor.snapshot()->step.totals.hook_errors[static_cast<std::size_t>(hook)]);
+}
+
+class Monitor : public testing::Test {
+ protected:
+  Monitor() { monitor.watch(*net, optimizer); }
+  void step() { monitor.step(optimizer, backward_pass(net, optimizer)); }
+
+  SmallNet net;
+  torch::optim::SGD optimizer{net->parameters(), 0.01};
+  TrainingMonitor monitor{quiet_config()};
+};
+
+std::vector<float> losses_of_a_seeded_run(bool watched) {
+  torch::manual_seed(42);
+  SmallNet net;
+  torch::optim::Adam optimizer(net->parameters(), 1e-3);
+  Config config = quiet_config();
+  config.sampling.every_steps = 3;
+  TrainingMonitor monitor(config);
+  if (watched) monitor.watch(*net, optimizer);
+  std::vector<float> losses;
+  for (int i = 0; i < 60; ++i) {
+    const auto loss = backward_pass(net, optimizer);
+    monitor.step(optimizer, loss);
+    losses.push_back(loss.item<float>());
+  }
+  return losses;
+}
+
+TEST(MonitoredTraining, HasTheSameLossesBitForBit) {
+  const int threads = torch::get_num_threads();
+  torch::set_num_threads(1);
+  EXPECT_EQ(losses_of_a_seeded_run(true), losses_of_a_seeded_run(false));
+  torch::set_num_threads(threads);
+}
+
+TEST_F(Monitor, RecordsLossRateNormsAndTimesOfEveryStep) {
+  step();
+  step();
+  const auto loss = backward_pass(net, optimizer);
+  monitor.after_backward(loss);
+  optimizer.step();
+  monitor.after_step();
+  const auto snapshot = monitor.snapshot();
+  EXPECT_EQ(snapshot->step.step, 3u);
+  EXPECT_EQ(snapshot->step.loss, static_cast<double>(loss.item<float>()));
+  EXPECT_EQ(snapshot->learning_rates, std::vector<double>{0.01});
+  EXPECT_GT(snapshot->step.optimizer_ns, 0u);
+  EXPECT_GT(snapshot->step.total_ns, snapshot->step.optimizer_ns + snapshot->step.forward_backward_ns);
+  EXPECT_GT(snapshot->step.totals.overhead_ns, 0u);
+  EXPECT_LT(snapshot->step.totals.overhead_ns, snapshot->step.totals.elapsed_ns);
+  EXPECT_EQ(snapshot->durations[static_cast<std::size_t>(Phase::total)].count, 2u) << "the first step has no beginning";
+  EXPECT_EQ(snapshot->state, RunState::running);
+}
+
+TEST_F(Monitor, ParameterStatisticsAreThoseOfTheWeightsThatMadeTheLoss) {
+  torch::Tensor weight = net->fc->weight.detach().clone();
+  step();  // the first step is sampled, before the optimizer runs
+  weight = weight.to(torch::kDouble);
+  EXPECT_NEAR(*monitor.value("vigil_parameter_mean", "fc.weight"), weight.mean().item<double>(), 1e-15);
+  EXPECT_NEAR(*monitor.value("vigil_parameter_std", "fc.weight"), weight.std(false).item<double>(), 1e-15);
+  EXPECT_EQ(*monitor.value("vigil_parameter_max", "fc.weight"), weight.max().item<double>());
+  EXPECT_NEAR(*monitor.value("vigil_buffer_mean", "norm.running_mean"), net->norm->running_mean.mean().item<double>(), 1e-9);
+}
+
+TEST_F(Monitor, LearningRatesOfAllGroupsFollowTheScheduler) {
+  SmallNet other;
+  torch::optim::SGD grouped({torch::optim::OptimizerParamGroup({other->conv->weight, other->conv->bias}),
+                             torch::optim::OptimizerParamGroup({other->fc->weight, other->fc->bias},
+                                                               std::make_unique<torch::optim::SGDOptions>(0.5))},
+                            torch::optim::SGDOptions(0.25));
+  TrainingMonitor second(quiet_config());
+  second.watch(*other, grouped);
+  second.step(grouped, backward_pass(other, grouped));
+  EXPECT_EQ(second.snapshot()->learning_rates, (std::vector<double>{0.25, 0.5}));
+  static_cast<torch::optim::SGDOptions&>(grouped.param_groups()[1].options()).lr(0.05);
+  second.step(grouped, backward_pass(other, grouped));
+  EXPECT_EQ(second.snapshot()->learning_rates, (std::vector<double>{0.25, 0.05}));
+}
+
+TEST_F(Monitor, UserScalarsKeepTheirLatestValue) {
+  monitor.log("validation/accuracy", 0.5);
+  step();
+  monitor.log("validation/accuracy", 0.75);
+  step();
+  step();
+  monitor.log("test/accuracy", 0.9);  // after the last step
+  monitor.finish();
+  const auto snapshot = monitor.snapshot();
+  EXPECT_EQ(snapshot->user_scalars, (std::vector<std::pair<std::string, double>>{{"validation/accuracy", 0.75}, {"test/accuracy", 0.9}}));
+  EXPECT_EQ(snapshot->step.step, 3u);
+  EXPECT_EQ(snapshot->durations[static_cast<std::size_t>(Phase::total)].count, 2u);
+}
+
+TEST_F(Monitor, UnusableLossIsCountedAndTrainingGoesOn) {
+  step();
+  backward_pass(net, optimizer);
+  EXPECT_EQ(monitor.after_backward(torch::Tensor()), Verdict::proceed);
+  monitor.after_step();
+  EXPECT_EQ(monitor.after_backward(torch::ones({2})), Verdict::proceed);
+  monitor.after_step();
+  EXPECT_EQ(monitor.after_backward(torch::empty({0})), Verdict::proceed);
+  monitor.after_step();
+  EXPECT_EQ(hook_errors(monitor, Hook::loss), 3);
+  EXPECT_FALSE(monitor.value("vigil_loss")) << "a step without a loss has none to show";
+  EXPECT_TRUE(monitor.value("vigil_gradient_norm"));
+  step();
+  EXPECT_TRUE(monitor.value("vigil_loss"));
+}
+
+TEST_F(Monitor, LossOfAnyFloatingPointTypeIsRead) {
+  for (const auto type : {torch::kFloat, torch::kDouble, torch::kBFloat16, torch::kHalf}) {
+    monitor.after_backward(torch::full({1}, 1.5, type));
+    monitor.after_step();
+    EXPECT_EQ(*monitor.value("vigil_loss"), 1.5);
+  }
+}
+
+TEST_F(Monitor, CallsOutOfOrderAreCountedAndLoseNoStep) {
+  monitor.after_step();
+  const auto loss = backward_pass(net, optimizer);
+  monitor.after_backward(loss);
+  monitor.after_backward(loss);
+  monitor.after_step();
+  EXPECT_EQ(monitor.snapshot()->step.step, 2u);
+  EXPECT_EQ(monitor.snapshot()->step_ring.read, 2u);
+  EXPECT_EQ(hook_errors(monitor, Hook::sequence), 2);
+}
+
+TEST_F(Monitor, TooManyScalarsAreCounted) {
+  for (int i = 0; i < 70; ++i) monitor.log("scalar" + std::to_string(i), i);
+  step();
+  EXPECT_EQ(hook_errors(monitor, Hook::scalars), 70 - static_cast<double>(ScalarNames::kCapacity));
+}
+
+TEST_F(Monitor, WhatTheOptimizerThrowsPassesThroughAndTheStepIsPublished) {
+  torch::optim::LBFGS needs_closure(net->parameters());
+  TrainingMonitor second(quiet_config());
+  second.watch(*net, needs_closure);
+  const auto loss = backward_pass(net, optimizer);
+  EXPECT_THROW(second.step(needs_closure, loss), c10::Error);
+  EXPECT_EQ(second.snapshot()->step.step, 1u);
+}
+
+TEST_F(Monitor, FinishIsIdempotentAndKeepsTheFigures) {
+  step();
+  monitor.finish();
+  monitor.finish();
+  EXPECT_FALSE(monitor.active());
+  EXPECT_EQ(monitor.snapshot()->state, RunState::finished);
+  EXPECT_EQ(*monitor.value("vigil_steps_total"), 1);
+  EXPECT_EQ(*monitor.value("vigil_up"), 0);
+  step();  // after the end: no-ops
+  EXPECT_EQ(monitor.snapshot()->step.step, 1u);
+}
+
+TEST_F(Monitor, AForkedChildIsInert) {
+  step();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    bool inert = !monitor.active();
+    inert = inert && monitor.after_backward(torch::tensor(1.0f)) == Verdict::proceed;
+    monitor.after_step();
+    monitor.finish();
+    _exit(inert && thread_count() == 1 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  step();
+  EXPECT_EQ(monitor.snapshot()->step.step, 2u) << "the parent goes on";
+}
+
+TEST(DisabledMonitor, HasNoThreadNoPortAndCallsCostABranch) {
+  setenv("VIGIL_DISABLE", "1", 1);
+  setenv("VIGIL_CONFIG", "/nonexistent/vigil.yaml", 1);  // not even read
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.1);
+  const auto loss = backward_pass(net, optimizer);
+  const std::size_t threads = thread_count();
+  TrainingMonitor monitor;
+  monitor.watch(*net, optimizer);
+  unsetenv("VIGIL_DISABLE");
+  unsetenv("VIGIL_CONFIG");
+  EXPECT_EQ(thread_count(), threads);
+  EXPECT_EQ(monitor.endpoint(), "");
+  EXPECT_EQ(monitor.snapshot(), nullptr);
+  EXPECT_FALSE(monitor.value("vigil_up"));
+  EXPECT_EQ(monitor.collectable() == nullptr, false);
+
+  constexpr int kCalls = 100000;
+  double least = 1e9;  // of several trials, as other processes share the machine
+  for (int trial = 0; trial < 20; ++trial) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) {
+      monitor.after_backward(loss);
+      monitor.after_step();
+    }
+    const double nanoseconds = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+    least = std::min(least, nanoseconds / (2 * kCalls));
+  }
+  EXPECT_LT(least, 100);
+  RecordProperty("nanoseconds_per_call", static_cast<int>(least));
+}
+
+TEST(UnwatchedMonitor, CallsOfTheLoopAreNoOps) {
+  TrainingMonitor monitor(quiet_config());
+  EXPECT_EQ(monitor.after_backward(torch::tensor(1.0f)), Verdict::proceed);
+  monitor.after_step();
+  monitor.log("a", 1);
+  EXPECT_FALSE(monitor.nonfinite_origin());
+  EXPECT_EQ(monitor.snapshot(), nullptr);
+  monitor.finish();
+}
+
+}  // namespace
+}  // namespace vigil
