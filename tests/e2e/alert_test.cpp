@@ -1,0 +1,139 @@
+// From a gradient that turns NaN in a real training to the message that a person gets, through the real servers.
+#include <algorithm>
+#include <csignal>
+#include <regex>
+
+#include <gtest/gtest.h>
+
+#include "e2e/child_process.h"
+#include "e2e/http_client.h"
+#include "e2e/servers.h"
+#include "e2e/wait_until.h"
+#include "e2e/webhook_receiver.h"
+
+namespace vigil {
+namespace {
+
+class AlertedTraining : public testing::Test {
+ protected:
+  AlertedTraining() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "vigil_e2e_XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~AlertedTraining() override {
+    trainer_.reset();
+    prometheus_.reset();
+    alertmanager_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  // MNIST until it is told to end, with one NaN in the gradient of conv2.weight at step 100.
+  void train(const std::string& policy) {
+    trainer_ = std::make_unique<ChildProcess>(
+        std::vector<std::string>{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000", "--port", "0", "--on-nonfinite", policy,
+                                 "--inject-nan-at", "100", "--layer", "conv2"},
+        folder_ / "trainer.log");
+    static const std::regex kAddress(R"(http://(127\.0\.0\.1:\d+)/metrics)");
+    std::smatch match;
+    std::string output;
+    ASSERT_TRUE(wait_until(60, [&] {
+      output = trainer_->output();
+      return !trainer_->running() || std::regex_search(output, match, kAddress);
+    }));
+    ASSERT_TRUE(trainer_->running()) << output;
+    target_ = match[1];
+    alertmanager_ = std::make_unique<Alertmanager>(folder_, webhook_.url());
+    prometheus_ = std::make_unique<Prometheus>(folder_, target_, alertmanager_->address());
+  }
+
+  // The labels of the alert once the webhook has it.
+  nlohmann::json labels_of(const std::string& alert, const std::function<bool(const nlohmann::json&)>& also = {}) {
+    const auto delivered = webhook_.wait_for(90, [&](const nlohmann::json& a) {
+      return a["status"] == "firing" && a["labels"]["alertname"] == alert && (!also || also(a["labels"]));
+    });
+    EXPECT_TRUE(delivered) << alert << " was not delivered. Delivered:\n" << webhook_.delivered() << "\ntrainer:\n" << trainer_->output();
+    return delivered ? (*delivered)["labels"] : nlohmann::json::object();
+  }
+
+  // The first SIGTERM ends the loop; the program then prints its summary.
+  std::string end_training() {
+    trainer_->send(SIGTERM);
+    EXPECT_EQ(trainer_->wait(60), 0) << trainer_->output();
+    return trainer_->output();
+  }
+
+  std::filesystem::path folder_;
+  WebhookReceiver webhook_;
+  std::unique_ptr<Alertmanager> alertmanager_;
+  std::unique_ptr<Prometheus> prometheus_;
+  std::unique_ptr<ChildProcess> trainer_;
+  std::string target_;
+};
+
+TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite) {
+  train("skip_step");
+  const auto labels = labels_of("VigilNonFiniteGradient");
+  EXPECT_EQ(labels.value("run", ""), "mnist");
+  EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
+  EXPECT_EQ(labels.value("layer", ""), "conv2");
+  EXPECT_EQ(labels.value("severity", ""), "critical");
+
+  EXPECT_EQ(prometheus_->value("vigil_skipped_steps_total"), 1);
+  EXPECT_EQ(prometheus_->value("sum(vigil_nonfinite_values_total{tensor=\"parameter\"})"), 0);
+  EXPECT_EQ(prometheus_->value("sum(vigil_nonfinite_values_total{tensor=\"gradient\"})"), 16 * 32 * 25);
+  const double steps = prometheus_->value("vigil_steps_total");
+  EXPECT_TRUE(wait_until(30, [&] { return prometheus_->value("vigil_steps_total") > steps + 20; })) << "training must go on";
+  EXPECT_LT(prometheus_->value("vigil_loss"), 1.0);
+
+  const std::string summary = end_training();
+  EXPECT_NE(summary.find("non-finite steps: 1, skipped: 1"), std::string::npos) << summary;
+  EXPECT_EQ(summary.find("nan"), std::string::npos) << summary;
+}
+
+TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
+  train("warn");
+  EXPECT_EQ(labels_of("VigilNonFiniteGradient").value("parameter", ""), "conv2.weight");
+  const auto labels =
+      labels_of("VigilNonFiniteParameter", [](const nlohmann::json& l) { return l.value("parameter", "") == "conv2.weight"; });
+  EXPECT_EQ(labels.value("run", ""), "mnist");
+  EXPECT_EQ(prometheus_->value("vigil_skipped_steps_total"), 0);
+  EXPECT_GE(prometheus_->value("vigil_parameter_nan_values{parameter=\"conv2.weight\"}"), 16 * 32 * 25);
+  end_training();
+}
+
+TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNan) {
+  trainer_ = std::make_unique<ChildProcess>(
+      std::vector<std::string>{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0", "--on-nonfinite", "stop", "--inject-nan-at", "7"},
+      folder_ / "trainer.log");
+  EXPECT_EQ(trainer_->wait(120), 0);
+  EXPECT_NE(trainer_->output().find("\n7 steps in"), std::string::npos) << trainer_->output();
+  EXPECT_NE(trainer_->output().find("nearest to the loss: conv2.weight"), std::string::npos) << trainer_->output();
+}
+
+TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
+  train("warn");
+  ASSERT_TRUE(wait_until(30, [&] { return prometheus_->value("vigil_steps_total") > 20; }));
+  std::vector<double> seconds;
+  HttpAnswer answer;
+  for (int i = 0; i < 41; ++i) {
+    answer = http_get("http://" + target_ + "/metrics");
+    ASSERT_EQ(answer.status, 200);
+    seconds.push_back(answer.seconds);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  EXPECT_LT(seconds[20], 0.050) << "median of 41 scrapes";
+  RecordProperty("median_ms", static_cast<int>(1e3 * seconds[20]));
+  RecordProperty("max_ms", static_cast<int>(1e3 * seconds.back()));
+
+  std::FILE* file = std::fopen((folder_ / "metrics.txt").c_str(), "w");
+  std::fputs(answer.body.c_str(), file);
+  std::fclose(file);
+  ChildProcess promtool({"/bin/sh", "-c", VIGIL_DEPS_DIR "/prometheus/usr/bin/promtool check metrics < " + (folder_ / "metrics.txt").string()},
+                        folder_ / "promtool.log");
+  EXPECT_EQ(promtool.wait(30), 0);
+  EXPECT_EQ(promtool.output(), "");
+  end_training();
+}
+
+}  // namespace
+}  // namespace vigil

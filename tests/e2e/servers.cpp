@@ -1,0 +1,93 @@
+#include "e2e/servers.h"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "e2e/http_client.h"
+#include "e2e/wait_until.h"
+
+namespace vigil {
+namespace {
+
+const std::filesystem::path kSource = VIGIL_SOURCE_DIR;
+const std::filesystem::path kDeps = VIGIL_DEPS_DIR;
+
+// Replaces every occurrence; a file that does not hold `from` is not the file that this test was written for.
+void replace(std::string& text, const std::string& from, const std::string& to) {
+  std::size_t at = text.find(from);
+  if (at == std::string::npos) throw std::runtime_error("the deployed file does not hold '" + from + "'");
+  for (; at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+void write_file(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
+
+std::unique_ptr<ChildProcess> start(const std::vector<std::string>& command, const std::filesystem::path& log, const std::string& ready_url) {
+  if (!std::filesystem::exists(command[0])) throw std::runtime_error(command[0] + " is missing; run scripts/setup.sh");
+  auto process = std::make_unique<ChildProcess>(command, log);
+  const bool ready = wait_until(60, [&] { return !process->running() || http_get(ready_url).status == 200; });
+  if (!ready || !process->running()) throw std::runtime_error(command[0] + " did not become ready:\n" + process->output());
+  return process;
+}
+
+}  // namespace
+
+int free_port() {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool bound = bind(listener, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+                     getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  close(listener);
+  if (!bound) throw std::runtime_error("no free port");
+  return ntohs(address.sin_port);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url) {
+  std::string config = read_file(kSource / "deploy/alertmanager/alertmanager.yml");
+  replace(config, "http://127.0.0.1:9099", webhook_url);
+  write_file(folder / "alertmanager.yml", config);
+  process_ = start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),
+                    "--storage.path=" + (folder / "alertmanager").string(), "--web.listen-address=" + address(), "--cluster.listen-address="},
+                   folder / "alertmanager.log", "http://" + address() + "/-/ready");
+}
+
+Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& target, const std::string& alertmanager) {
+  std::string config = read_file(kSource / "deploy/prometheus/prometheus.yml");
+  replace(config, "127.0.0.1:9464", target);
+  replace(config, "127.0.0.1:9093", alertmanager);
+  replace(config, "scrape_interval: 5s", "scrape_interval: 1s");
+  replace(config, "evaluation_interval: 5s", "evaluation_interval: 1s");
+  replace(config, "scrape_timeout: 4s", "scrape_timeout: 1s");
+  write_file(folder / "prometheus.yml", config);
+  std::filesystem::copy_file(kSource / "deploy/prometheus/alerts.yml", folder / "alerts.yml");
+  const std::string address = "127.0.0.1:" + std::to_string(port_);
+  process_ = start({(kDeps / "prometheus/usr/bin/prometheus").string(), "--config.file=" + (folder / "prometheus.yml").string(),
+                    "--storage.tsdb.path=" + (folder / "prometheus").string(), "--web.listen-address=" + address},
+                   folder / "prometheus.log", "http://" + address + "/-/ready");
+}
+
+nlohmann::json Prometheus::query(const std::string& expression) const {
+  const HttpAnswer answer = http_get("http://127.0.0.1:" + std::to_string(port_) + "/api/v1/query?query=" + url_encoded(expression));
+  if (answer.status != 200) throw std::runtime_error("query '" + expression + "': " + answer.body);
+  return nlohmann::json::parse(answer.body)["data"]["result"];
+}
+
+double Prometheus::value(const std::string& expression) const {
+  const auto result = query(expression);
+  return result.size() == 1 ? std::stod(result[0]["value"][1].get<std::string>()) : std::nan("");
+}
+
+}  // namespace vigil

@@ -1,0 +1,81 @@
+// docs/metrics.md is generated from the tables. `VIGIL_REFRESH=1 ctest -R MetricsDocument` writes it anew.
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tree/source_tree.h"
+#include "vigil/monitor/metric_table.h"
+#include "vigil/monitor/schema.h"
+#include "vigil/monitor/snapshot.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+std::string labels_text(std::string_view extra) {
+  std::string text = "`run`, `rank`";
+  std::istringstream names{std::string(extra)};
+  for (std::string name; std::getline(names, name, ',');) text += ", `" + name + "`";
+  return text;
+}
+
+std::string type_name(MetricType type) {
+  switch (type) {
+    case MetricType::gauge: return "gauge";
+    case MetricType::counter: return "counter";
+    case MetricType::histogram: return "histogram";
+  }
+  return "?";
+}
+
+// A bar ends a cell of a Markdown table, in code too.
+std::string cell(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) escaped += c == '|' ? std::string("\\|") : std::string(1, c);
+  return escaped;
+}
+
+std::string make_document() {
+  std::ostringstream out;
+  out << "# Metrics\n\n"
+         "Generated from `monitor/metric_table.h` and `monitor/statistics.h` by the test `MetricsDocument`; do not edit.\n\n"
+         "Units are those of Prometheus: seconds, bytes, ratios from 0 to 1. Every series carries `run` and `rank`. NaN is data: a gauge\n"
+         "may be NaN, and comparisons with NaN are false, so alert on the counters of non-finite values and steps, which exist with the value 0\n"
+         "from the first scrape on.\n\n"
+         "## Of the run\n\n| metric | type | labels | what |\n|---|---|---|---|\n";
+  for (const MetricInfo& metric : kMetrics) {
+    out << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << labels_text(metric.labels) << " | " << metric.help << " |\n";
+  }
+  out << "\n## Of each tensor\n\n"
+         "At every sample, for each parameter, its gradient and each floating-point buffer. `parameter` is the full path, `layer` its module.\n"
+         "x are the elements, n the finite ones, N all of them; sums, min and max are over the finite ones. NaN stands for \"no finite "
+         "element\".\n\n"
+         "| metric | type | what | formula |\n|---|---|---|---|\n";
+  for (const std::string_view kind : kTensorKindNames) {
+    for (const Statistic& statistic : kStatistics) {
+      out << "| `vigil_" << kind << "_" << statistic.name << "` | gauge | " << kind << ": " << statistic.help << " | `" << cell(statistic.formula)
+          << "` |\n";
+    }
+  }
+  out << "\n## Buckets of `vigil_step_duration_seconds`\n\n`le` in seconds:";
+  for (const double bound : kDurationBounds) out << " " << bound;
+  out << ", +Inf. Phases:";
+  for (const std::string_view phase : kPhaseNames) out << " `" << phase << "`";
+  out << ".\n\n## Of the process\n\n"
+         "The usual `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`,\n"
+         "`process_start_time_seconds`, `process_open_fds` and `process_max_fds`, without `run` and `rank`.\n";
+  return out.str();
+}
+
+TEST(MetricsDocument, IsGeneratedFromTheTables) {
+  const auto path = source_path("docs/metrics.md");
+  const std::string document = make_document();
+  if (std::getenv("VIGIL_REFRESH") != nullptr) std::ofstream(path) << document;
+  EXPECT_EQ(read_text(path), document) << "docs/metrics.md is out of date; VIGIL_REFRESH=1 ctest -R MetricsDocument";
+}
+
+}  // namespace
+}  // namespace vigil

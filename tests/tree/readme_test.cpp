@@ -1,0 +1,51 @@
+// What the README shows is what the repository holds.
+#include <sstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tree/source_tree.h"
+
+namespace vigil {
+namespace {
+
+// The fenced code blocks of a Markdown text in one language.
+std::vector<std::string> code_blocks(const std::string& markdown, const std::string& language) {
+  std::vector<std::string> blocks;
+  std::istringstream text(markdown);
+  bool inside = false;
+  for (std::string line; std::getline(text, line);) {
+    if (!inside && line == "```" + language) {
+      inside = true;
+      blocks.emplace_back();
+    } else if (inside && line == "```") {
+      inside = false;
+    } else if (inside) {
+      blocks.back() += line + "\n";
+    }
+  }
+  return blocks;
+}
+
+TEST(Readme, CodeIsTheMinimalExample) {
+  const auto blocks = code_blocks(read_text(source_path("README.md")), "cpp");
+  ASSERT_FALSE(blocks.empty());
+  EXPECT_EQ(blocks.front(), read_text(source_path("examples/minimal.cpp")));
+}
+
+TEST(Readme, NamedFilesExist) {
+  std::istringstream text(read_text(source_path("README.md")));
+  std::size_t links = 0;
+  for (std::string line; std::getline(text, line);) {
+    for (std::size_t at = line.find("]("); at != std::string::npos; at = line.find("](", at + 1)) {
+      const std::string target = line.substr(at + 2, line.find(')', at) - at - 2);
+      if (target.rfind("http", 0) == 0 || target.rfind('#', 0) == 0) continue;
+      EXPECT_TRUE(std::filesystem::exists(source_path(target))) << target;
+      ++links;
+    }
+  }
+  EXPECT_GT(links, 3u);
+}
+
+}  // namespace
+}  // namespace vigil
