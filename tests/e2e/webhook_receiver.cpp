@@ -4,37 +4,50 @@
 #include <chrono>
 #include <stdexcept>
 
-#include <civetweb.h>
+#include <microhttpd.h>
 
 namespace vigil {
 
 WebhookReceiver::WebhookReceiver() {
-  const char* options[] = {"listening_ports", "127.0.0.1:0", "num_threads", "2", nullptr};
-  const mg_callbacks callbacks{};
-  server_ = mg_start(&callbacks, this, options);
-  mg_server_port port{};
-  if (server_ == nullptr || mg_get_server_ports(server_, 1, &port) != 1) throw std::runtime_error("the webhook receiver could not listen");
-  port_ = port.port;
-  mg_set_request_handler(server_, "/", receive, this);
+  server_ = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, nullptr, nullptr, &WebhookReceiver::receive, this,
+                             MHD_OPTION_NOTIFY_COMPLETED, &WebhookReceiver::forget, nullptr, MHD_OPTION_END);
+  if (server_ == nullptr) throw std::runtime_error("the webhook receiver could not listen");
 }
 
-WebhookReceiver::~WebhookReceiver() { mg_stop(server_); }
+WebhookReceiver::~WebhookReceiver() { MHD_stop_daemon(server_); }
 
-std::string WebhookReceiver::url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+std::string WebhookReceiver::url() const {
+  return "http://127.0.0.1:" + std::to_string(MHD_get_daemon_info(server_, MHD_DAEMON_INFO_BIND_PORT)->port);
+}
 
-int WebhookReceiver::receive(mg_connection* connection, void* self) {
-  auto& receiver = *static_cast<WebhookReceiver*>(self);
-  std::string body;
-  char buffer[4096];
-  for (int size; (size = mg_read(connection, buffer, sizeof buffer)) > 0;) body.append(buffer, static_cast<std::size_t>(size));
-  const auto message = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (message.is_object() && message.contains("alerts")) {
-    const std::lock_guard lock(receiver.mutex_);
-    for (const auto& alert : message["alerts"]) receiver.alerts_.push_back(alert);
-    receiver.changed_.notify_all();
+void WebhookReceiver::forget(void*, MHD_Connection*, void** body, MHD_RequestTerminationCode) { delete static_cast<std::string*>(*body); }
+
+// Called with the headers, with each piece of the body, and once more at its end.
+MHD_Result WebhookReceiver::receive(void* self, MHD_Connection* connection, const char*, const char*, const char*, const char* data,
+                                    std::size_t* size, void** body) {
+  if (*body == nullptr) {
+    *body = new std::string();
+    return MHD_YES;
   }
-  mg_send_http_ok(connection, "text/plain", 0);
-  return 200;
+  auto& text = *static_cast<std::string*>(*body);
+  if (*size > 0) {
+    text.append(data, *size);
+    *size = 0;
+    return MHD_YES;
+  }
+  static_cast<WebhookReceiver*>(self)->keep(text);
+  MHD_Response* response = MHD_create_response_from_buffer(0, nullptr, MHD_RESPMEM_PERSISTENT);
+  const MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+  MHD_destroy_response(response);
+  return result;
+}
+
+void WebhookReceiver::keep(const std::string& body) {
+  const auto message = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!message.is_object() || !message.contains("alerts")) return;
+  const std::lock_guard lock(mutex_);
+  for (const auto& alert : message["alerts"]) alerts_.push_back(alert);
+  changed_.notify_all();
 }
 
 std::optional<nlohmann::json> WebhookReceiver::wait_for(double seconds, const std::function<bool(const nlohmann::json&)>& wanted) {

@@ -8,10 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <microhttpd.h>
 #include <nlohmann/json.hpp>
-
-struct mg_context;
-struct mg_connection;
 
 namespace vigil {
 
@@ -29,10 +27,12 @@ class WebhookReceiver {
   std::string delivered();
 
  private:
-  static int receive(mg_connection* connection, void* self);
+  static MHD_Result receive(void* self, MHD_Connection* connection, const char* url, const char* method, const char* version,
+                            const char* data, std::size_t* size, void** body);
+  static void forget(void* self, MHD_Connection* connection, void** body, MHD_RequestTerminationCode code);
+  void keep(const std::string& body);
 
-  mg_context* server_ = nullptr;
-  int port_ = 0;
+  MHD_Daemon* server_ = nullptr;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<nlohmann::json> alerts_;

@@ -1,0 +1,107 @@
+// Every setting of vigil, with its default, its range and the reason for both. The YAML reader (config_reader.h) knows
+// no other; config/default.yml is proven equal to `Config{}` by a test.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vigil {
+
+/// What the guard does with a step whose loss or gradients are not finite.
+enum class OnNonfinite : std::uint8_t {
+  warn,       ///< count, name and go on: the optimizer steps, so NaN reaches the weights
+  skip_step,  ///< `after_backward` answers `Verdict::skip`: the optimizer must not step
+  stop,       ///< `after_backward` answers `Verdict::stop`: the loop should end
+};
+
+/// Which ranks export one series per parameter. After an all-reduce the tensors of data-parallel ranks are equal, so one
+/// rank's copy is enough.
+enum class PerParameter : std::uint8_t { rank0, all, none };
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
+
+struct RunConfig {
+  /// Label `run` of every series; up to 128 bytes of printable UTF-8. Empty: the program's name, which stays the same over
+  /// restarts, so that a continued run continues its series.
+  std::string name;
+  /// Label `model` of `vigil_run_info`; up to 128 bytes of printable UTF-8. Empty: the C++ type name of the watched module.
+  std::string model;
+};
+
+struct SamplingConfig {
+  /// Statistics are computed at step 1, at every step that is a multiple of this, and at the first step of each streak of
+  /// non-finite steps. Range 1 to 1,000,000. 10 keeps the cost below 1 % where one sample costs less than a tenth of a step.
+  std::int64_t every_steps = 10;
+  bool parameters = true;  ///< statistics of the weights
+  bool gradients = true;   ///< statistics of the gradients
+  bool buffers = true;     ///< statistics of floating-point buffers (BatchNorm's running mean and variance)
+  /// Shell patterns (`*`, `?`, `[…]`; see fnmatch(3)) over full parameter paths. A tensor is sampled when it matches one of
+  /// `include` and none of `exclude`; an empty `include` samples nothing. The guard looks at every gradient, sampled or not.
+  /// At most 1000 patterns a list, of 1 to 1024 bytes of printable UTF-8 each.
+  std::vector<std::string> include = {"*"};
+  std::vector<std::string> exclude = {};
+};
+
+struct GuardConfig {
+  /// The guard reduces every gradient to "finite or not" and a squared sum at each step that is a multiple of this, and at
+  /// sampled steps. Range 0 (never) to 1,000,000. The loss is looked at on every step.
+  std::int64_t every_steps = 1;
+  OnNonfinite on_nonfinite = OnNonfinite::warn;
+};
+
+struct RingConfig {
+  /// Step records kept before the oldest is overwritten. Range 16 to 16,777,216. 4096 records hold 40 s at 100 steps/s, far
+  /// more than the export thread's interval.
+  std::int64_t step_records = 4096;
+  /// Memory for tensor frames, in bytes; at least two frames are kept whatever this says. Range 64 KiB to 16 GiB.
+  std::int64_t frame_bytes = std::int64_t{16} << 20;
+};
+
+struct PrometheusConfig {
+  bool enabled = true;
+  /// Numeric IPv4 or IPv6 address to listen on; host names are not resolved. Loopback by default: metrics tell of the model,
+  /// so exposing them is a decision.
+  std::string address = "127.0.0.1";
+  /// TCP port, 0 to 65535; 0 lets the system choose (`TrainingMonitor::endpoint()` tells which). A launcher's LOCAL_RANK is added
+  /// to it, so that the ranks of one host do not ask for the same one.
+  std::int64_t port = 9464;
+  /// Worker threads of the HTTP server, 1 to 64: one per concurrent scrape.
+  std::int64_t threads = 2;
+  /// Upper bound on per-parameter series, 0 to 10,000,000. Over it the largest parameters by element count stay, the rest
+  /// are folded into their layer, and `vigil_series_dropped_total` says so.
+  std::int64_t max_series = 10000;
+  PerParameter per_parameter = PerParameter::rank0;
+};
+
+struct JsonlConfig {
+  bool enabled = false;
+  /// File that step and tensor lines are appended to. Created with mode 0640 when missing. Up to 4096 bytes of printable
+  /// UTF-8; not empty while `enabled`.
+  std::string path = "vigil.jsonl";
+  /// At this size, in bytes, the file becomes `<path>.1` (replacing an older one) and a new one begins. Range 64 KiB to 1 TiB.
+  std::int64_t max_bytes = std::int64_t{256} << 20;
+};
+
+struct ExportersConfig {
+  /// How often the export thread reads the rings, in milliseconds: the age of what a scrape sees. Range 10 to 60,000.
+  std::int64_t interval_ms = 250;
+  PrometheusConfig prometheus;
+  JsonlConfig jsonl;
+};
+
+struct LogConfig {
+  /// Least level that vigil logs, through its own spdlog logger named "vigil".
+  LogLevel level = LogLevel::info;
+};
+
+struct Config {
+  RunConfig run;
+  SamplingConfig sampling;
+  GuardConfig guard;
+  RingConfig ring;
+  ExportersConfig exporters;
+  LogConfig log;
+};
+
+}  // namespace vigil

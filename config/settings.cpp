@@ -1,0 +1,222 @@
+#include "vigil/config/settings.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <charconv>
+
+#include "vigil/config/text.h"
+
+namespace vigil::config_reader {
+namespace {
+
+constexpr std::int64_t kKiB = std::int64_t{1} << 10;
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+constexpr std::int64_t kTiB = std::int64_t{1} << 40;
+
+constexpr TextRule kName = {"name", 0, 128};
+constexpr TextRule kPattern = {"pattern", 1, 1024};
+constexpr TextRule kPath = {"path", 0, 4096};
+constexpr TextRule kAddress = {"address", 1, 64, true};
+constexpr std::size_t kMaxPatterns = 1000;
+
+// Makes the accessor of one member; `member` is an expression in `config`.
+#define VIGIL_MEMBER(member) \
+  [](Config & config) -> auto& { return config.member; }
+#define VIGIL_CHOICE(member)                                            \
+  [](const Config& config) { return static_cast<int>(config.member); }, \
+      [](Config& config, int value) { config.member = static_cast<decltype(config.member)>(value); }
+
+template <class Enum>
+Choice::Name named(std::string_view name, Enum value) {
+  return {name, static_cast<int>(value)};
+}
+
+std::vector<Setting> make_settings() {
+  return {
+      {"run.name", Text{VIGIL_MEMBER(run.name), kName}},
+      {"run.model", Text{VIGIL_MEMBER(run.model), kName}},
+      {"sampling.every_steps", Integer{VIGIL_MEMBER(sampling.every_steps), 1, 1'000'000}},
+      {"sampling.parameters", Flag{VIGIL_MEMBER(sampling.parameters)}},
+      {"sampling.gradients", Flag{VIGIL_MEMBER(sampling.gradients)}},
+      {"sampling.buffers", Flag{VIGIL_MEMBER(sampling.buffers)}},
+      {"sampling.include", TextList{VIGIL_MEMBER(sampling.include), kPattern, kMaxPatterns}},
+      {"sampling.exclude", TextList{VIGIL_MEMBER(sampling.exclude), kPattern, kMaxPatterns}},
+      {"guard.every_steps", Integer{VIGIL_MEMBER(guard.every_steps), 0, 1'000'000}},
+      {"guard.on_nonfinite",
+       Choice{VIGIL_CHOICE(guard.on_nonfinite),
+              {named("warn", OnNonfinite::warn), named("skip_step", OnNonfinite::skip_step), named("stop", OnNonfinite::stop)}}},
+      {"ring.step_records", Integer{VIGIL_MEMBER(ring.step_records), 16, 16'777'216}},
+      {"ring.frame_bytes", Integer{VIGIL_MEMBER(ring.frame_bytes), 64 * kKiB, 16 * kGiB}},
+      {"exporters.interval_ms", Integer{VIGIL_MEMBER(exporters.interval_ms), 10, 60'000}},
+      {"exporters.prometheus.enabled", Flag{VIGIL_MEMBER(exporters.prometheus.enabled)}},
+      {"exporters.prometheus.address", Text{VIGIL_MEMBER(exporters.prometheus.address), kAddress}},
+      {"exporters.prometheus.port", Integer{VIGIL_MEMBER(exporters.prometheus.port), 0, 65535}},
+      {"exporters.prometheus.threads", Integer{VIGIL_MEMBER(exporters.prometheus.threads), 1, 64}},
+      {"exporters.prometheus.max_series", Integer{VIGIL_MEMBER(exporters.prometheus.max_series), 0, 10'000'000}},
+      {"exporters.prometheus.per_parameter",
+       Choice{VIGIL_CHOICE(exporters.prometheus.per_parameter),
+              {named("rank0", PerParameter::rank0), named("all", PerParameter::all), named("none", PerParameter::none)}}},
+      {"exporters.jsonl.enabled", Flag{VIGIL_MEMBER(exporters.jsonl.enabled)}},
+      {"exporters.jsonl.path", Text{VIGIL_MEMBER(exporters.jsonl.path), kPath, "exporters.jsonl.enabled"}},
+      {"exporters.jsonl.max_bytes", Integer{VIGIL_MEMBER(exporters.jsonl.max_bytes), 64 * kKiB, kTiB}},
+      {"log.level", Choice{VIGIL_CHOICE(log.level),
+                           {named("debug", LogLevel::debug), named("info", LogLevel::info), named("warning", LogLevel::warning),
+                            named("error", LogLevel::error), named("off", LogLevel::off)}}},
+  };
+}
+
+#undef VIGIL_MEMBER
+#undef VIGIL_CHOICE
+
+struct Suffix {
+  std::string_view text;
+  std::int64_t factor;
+};
+
+struct Unit {
+  std::string_view key_end;
+  std::string_view noun;
+  std::string_view plain;        // what a number without suffix counts, where no suffix says the same
+  std::vector<Suffix> suffixes;  // largest first; the empty one is the unit of the key's name
+};
+
+const Unit& unit_of(std::string_view key) {
+  static const std::vector<Unit> units = {
+      {"_bytes", "a size", "bytes", {{"TiB", kTiB}, {"GiB", kGiB}, {"MiB", kKiB * kKiB}, {"KiB", kKiB}, {"", 1}}},
+      {"_ms", "a duration", "", {{"s", 1000}, {"ms", 1}, {"", 1}}},
+      {"", "an integer", "", {{"", 1}}},
+  };
+  for (const Unit& unit : units) {
+    const bool ends = key.size() >= unit.key_end.size() && key.substr(key.size() - unit.key_end.size()) == unit.key_end;
+    if (ends) return unit;
+  }
+  return units.back();
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool is_numeric_address(const std::string& text) {
+  in6_addr address;  // holds either family
+  return inet_pton(AF_INET, text.c_str(), &address) == 1 || inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+
+std::string text_expectation(const TextRule& rule) {
+  if (rule.numeric_address) return "a numeric IPv4 or IPv6 address (host names are not resolved)";
+  const std::string most = std::to_string(rule.max_bytes) + " bytes";
+  const std::string length = rule.min_bytes == 0 ? "at most " + most : std::to_string(rule.min_bytes) + " to " + most;
+  return "a " + std::string(rule.noun) + " of " + length;
+}
+
+std::string list_expectation(const TextList& list) {
+  return "a list of at most " + std::to_string(list.max_elements) + " " + std::string(list.element.noun) + "s";
+}
+
+}  // namespace
+
+std::string path_of(std::string_view section, std::string_view name) {
+  return section.empty() ? std::string(name) : std::string(section) + "." + std::string(name);
+}
+
+const std::vector<Setting>& settings() {
+  static const std::vector<Setting> table = make_settings();
+  return table;
+}
+
+const Setting* find_setting(std::string_view key) {
+  for (const Setting& setting : settings()) {
+    if (setting.key == key) return &setting;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> names_in_section(std::string_view section) {
+  const std::string prefix = section.empty() ? "" : std::string(section) + ".";
+  std::vector<std::string> names;
+  for (const Setting& setting : settings()) {
+    if (setting.key.substr(0, prefix.size()) != prefix) continue;
+    const std::string_view rest = setting.key.substr(prefix.size());
+    const std::string_view name = rest.substr(0, rest.find('.'));
+    if (names.empty() || names.back() != name) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::string range_text(const Setting& setting, const Integer& integer) {
+  return integer_text(setting, integer.min) + " to " + integer_text(setting, integer.max);
+}
+
+std::string expectation(const Setting& setting) {
+  return std::visit(Overloaded{
+                        [](const Flag&) -> std::string { return "true or false"; },
+                        [&](const Integer& integer) {
+                          const Unit& unit = unit_of(setting.key);
+                          std::string text = std::string(unit.noun) + " from " + range_text(setting, integer);
+                          std::vector<std::string> units;
+                          for (const Suffix& suffix : unit.suffixes) {
+                            const std::string_view name = suffix.text.empty() ? unit.plain : suffix.text;
+                            if (!name.empty()) units.insert(units.begin(), std::string(name));
+                          }
+                          if (!units.empty()) text += " (in " + joined(units, " or ") + ")";
+                          return text;
+                        },
+                        [](const Choice& choice) {
+                          std::vector<std::string> names;
+                          for (const Choice::Name& name : choice.names) names.emplace_back(name.name);
+                          return joined(names, " or ");
+                        },
+                        [](const Text& text) { return text_expectation(text.rule); },
+                        [](const TextList& list) { return list_expectation(list); },
+                    },
+                    setting.kind);
+}
+
+std::string integer_text(const Setting& setting, std::int64_t value) {
+  for (const Suffix& suffix : unit_of(setting.key).suffixes) {
+    const bool exact = value % suffix.factor == 0 && (value != 0 || suffix.factor == 1);
+    if (exact) return std::to_string(value / suffix.factor) + std::string(suffix.text);
+  }
+  return std::to_string(value);
+}
+
+std::optional<std::int64_t> parse_integer(const Setting& setting, std::string_view text) {
+  std::int64_t count = 0;
+  if (text.empty() || !is_digit(text.front())) return std::nullopt;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const auto digits = static_cast<std::size_t>(end - text.data());
+  if (error != std::errc{} || (digits > 1 && text.front() == '0')) return std::nullopt;
+  for (const Suffix& suffix : unit_of(setting.key).suffixes) {
+    if (text.substr(digits) != suffix.text) continue;
+    if (count > INT64_MAX / suffix.factor) return std::nullopt;
+    return count * suffix.factor;
+  }
+  return std::nullopt;
+}
+
+bool in_range(const Integer& integer, std::int64_t value) { return value >= integer.min && value <= integer.max; }
+
+std::string text_problem(const TextRule& rule, std::string_view value) {
+  if (const auto unprintable = first_unprintable(value, false)) {
+    return "expected printable UTF-8 text, got " + unprintable->description;
+  }
+  const std::string expected = "expected " + text_expectation(rule) + ", got ";
+  if (value.size() > rule.max_bytes) return expected + std::to_string(value.size()) + " bytes";
+  if (value.size() < rule.min_bytes) return expected + quoted_text(value, '"');
+  if (rule.numeric_address && !is_numeric_address(std::string(value))) return expected + quoted_text(value, '"');
+  return "";
+}
+
+std::string missing_text_problem(const Text& text, const Config& config) {
+  if (text.required_if.empty() || text.rule.min_bytes > 0) return "";
+  Config copy = config;
+  const Setting* condition = find_setting(text.required_if);
+  if (condition == nullptr || !std::get<Flag>(condition->kind).member(copy) || !text.member(copy).empty()) return "";
+  return "expected a " + std::string(text.rule.noun) + " because " + std::string(text.required_if) + " is true, got \"\"";
+}
+
+std::string length_problem(const TextList& list, std::size_t elements) {
+  if (elements <= list.max_elements) return "";
+  return "expected " + list_expectation(list) + ", got " + std::to_string(elements);
+}
+
+}  // namespace vigil::config_reader

@@ -1,0 +1,221 @@
+#include "vigil/exporters/export_thread.h"
+
+#include <pthread.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "vigil/exporters/exporter.h"
+#include "vigil/exporters/logging.h"
+#include "vigil/exporters/run_log.h"
+#include "vigil/exporters/signal_mask.h"
+
+namespace vigil {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A row of the exporter table at work; `exporter` is null when the configuration has it off.
+struct RunningExporter {
+  std::string_view name;
+  std::unique_ptr<Exporter> exporter;
+  std::uint64_t errors = 0;
+  LogGate gate;
+};
+
+}  // namespace
+
+struct ExportThread::State {
+  State(std::shared_ptr<const RunChannel> run_channel, const Config& configuration);
+
+  void start_exporters();
+  void run() noexcept;
+  void poll() noexcept;
+  void publish();
+  std::shared_ptr<const Snapshot> copy_latest() const;
+  template <class Call>
+  void guarded(RunningExporter& running, Call call) noexcept;
+
+  const std::shared_ptr<const RunChannel> channel;
+  const Config config;
+
+  // Only the export thread uses these once it runs.
+  RunFollower follower;
+  RunLog run_log;
+  LogGate poll_error_gate;
+
+  mutable std::mutex mutex;  // of what follows
+  std::condition_variable wake, polled;
+  std::shared_ptr<const Snapshot> latest;
+  std::uint64_t polls_wanted = 0, polls_done = 0;
+  bool stopping = false, ended = false;
+
+  std::shared_ptr<const Snapshot> first;  // never changes once the thread runs
+  std::vector<RunningExporter> exporters;
+
+  std::mutex stop_mutex;  // one stop() at a time
+  std::thread thread;
+};
+
+ExportThread::State::State(std::shared_ptr<const RunChannel> run_channel, const Config& configuration)
+    : channel(std::move(run_channel)), config(configuration), follower(*channel) {}
+
+std::shared_ptr<const Snapshot> ExportThread::State::copy_latest() const {
+  const std::lock_guard<std::mutex> lock(mutex);
+  return latest;
+}
+
+void ExportThread::State::start_exporters() {
+  const ExporterContext context{*channel, config.exporters, [this] { return copy_latest(); }};
+  exporters.reserve(exporter_table().size());
+  for (const ExporterRow& row : exporter_table()) exporters.push_back({row.name, nullptr, 0, {}});
+  // Before the first exporter starts, so that its first answer is complete.
+  follower.poll();
+  publish();
+  first = latest;
+  for (std::size_t i = 0; i < exporters.size(); ++i) exporters[i].exporter = exporter_table()[i].make(context);
+}
+
+template <class Call>
+void ExportThread::State::guarded(RunningExporter& running, Call call) noexcept {
+  if (!running.exporter) return;
+  std::string reason;
+  try {
+    try {
+      call(*running.exporter);
+      return;
+    } catch (const std::exception& error) {
+      reason = error.what();
+    }
+  } catch (...) {
+    // What was thrown is not an exception, or there is no memory for its text.
+  }
+  ++running.errors;
+  if (!running.gate.open(Clock::now())) return;
+  try {
+    log(LogLevel::error, "exporter '" + std::string(running.name) + "' failed (" + std::to_string(running.errors) +
+                             " times so far): " + reason);
+  } catch (...) {
+    log(LogLevel::error, "an exporter failed, and there is no memory to say why");
+  }
+}
+
+void ExportThread::State::publish() {
+  const std::shared_ptr<Snapshot> snapshot = follower.snapshot();
+  for (const RunningExporter& running : exporters) snapshot->exporter_errors.emplace_back(running.name, running.errors);
+  const std::lock_guard<std::mutex> lock(mutex);
+  latest = snapshot;
+}
+
+void ExportThread::State::poll() noexcept {
+  try {
+    follower.poll(
+        [this](const StepRecord& record, const double* scalars) {
+          for (RunningExporter& running : exporters) {
+            guarded(running, [&](Exporter& exporter) { exporter.on_step(record, scalars); });
+          }
+        },
+        [this](const FrameHeader& header, const std::vector<TensorRow>& rows) {
+          for (RunningExporter& running : exporters) {
+            guarded(running, [&](Exporter& exporter) { exporter.on_frame(header, rows); });
+          }
+        });
+    publish();
+    std::uint64_t errors_before = 0, errors_after = 0;
+    for (RunningExporter& running : exporters) {
+      errors_before += running.errors;
+      guarded(running, [](Exporter& exporter) { exporter.on_poll(); });
+      errors_after += running.errors;
+    }
+    // A slow disk does not hold up the figures; only new errors need a second snapshot.
+    if (errors_after != errors_before) publish();
+    run_log.look_at(*channel, *copy_latest(), Clock::now());
+  } catch (const std::exception& error) {
+    if (poll_error_gate.open(Clock::now())) log(LogLevel::error, error.what());
+  } catch (...) {
+    if (poll_error_gate.open(Clock::now())) log(LogLevel::error, "reading the rings failed");
+  }
+}
+
+void ExportThread::State::run() noexcept {
+  pthread_setname_np(pthread_self(), "vigil-export");
+  const auto interval = std::chrono::milliseconds(config.exporters.interval_ms);
+  std::unique_lock<std::mutex> lock(mutex);
+  for (bool last = false; !last;) {
+    wake.wait_until(lock, Clock::now() + interval, [this] { return stopping || polls_wanted != polls_done; });
+    last = stopping;
+    const std::uint64_t serving = polls_wanted;
+    lock.unlock();
+    poll();
+    lock.lock();
+    polls_done = serving;
+    polled.notify_all();
+  }
+  ended = true;
+  polled.notify_all();
+}
+
+ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config)
+    : state_(std::make_unique<State>(std::move(channel), config)) {
+  set_log_level(config.log.level);
+  const SignalMask all_blocked;  // the thread inherits it
+  state_->start_exporters();
+  for (const RunningExporter& running : state_->exporters) {
+    if (running.exporter && endpoint_.empty()) endpoint_ = running.exporter->endpoint();
+  }
+  if (!endpoint_.empty()) log(LogLevel::info, "serving metrics on http://" + endpoint_ + "/metrics");
+  // Last: what would throw after it would leave the thread behind.
+  state_->thread = std::thread([state = state_.get()] { state->run(); });
+}
+
+ExportThread::~ExportThread() { stop(); }
+
+std::shared_ptr<const Snapshot> ExportThread::snapshot() const { return state_ ? state_->copy_latest() : left_behind_; }
+
+std::shared_ptr<const Snapshot> ExportThread::refresh() {
+  if (!state_) return left_behind_;
+  std::unique_lock<std::mutex> lock(state_->mutex);
+  const std::uint64_t ticket = ++state_->polls_wanted;
+  state_->wake.notify_one();
+  state_->polled.wait(lock, [this, ticket] { return state_->polls_done >= ticket || state_->ended; });
+  return state_->latest;
+}
+
+void ExportThread::stop() noexcept {
+  if (!state_) return;
+  const std::lock_guard<std::mutex> one_at_a_time(state_->stop_mutex);
+  if (!state_->thread.joinable()) return;
+  {
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->wake.notify_one();
+  state_->thread.join();
+  for (const RunningExporter& running : state_->exporters) {
+    if (running.exporter) running.exporter->stop();
+  }
+}
+
+void ExportThread::abandon() noexcept {
+  if (!state_) return;
+  // The export thread may have held the lock at the fork; in the child nobody would ever release it.
+  if (state_->mutex.try_lock()) {
+    left_behind_ = state_->latest;
+    state_->mutex.unlock();
+  } else {
+    left_behind_ = state_->first;
+  }
+  for (const RunningExporter& running : state_->exporters) {
+    if (running.exporter) running.exporter->abandon();
+  }
+  static_cast<void>(state_.release());
+}
+
+}  // namespace vigil

@@ -1,0 +1,56 @@
+// The one thread that reads a run's rings and tells everybody else.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "vigil/config/config.h"
+#include "vigil/monitor/run_channel.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// Polls the rings every `exporters.interval_ms`, publishes an immutable snapshot behind one small lock, feeds the exporters that
+/// the configuration has on, and logs what the run's owner should know. A failing exporter is counted in the snapshot, logged at
+/// most once a minute and tried again; it stops neither the others nor the thread.
+///
+/// The training thread never waits for it. All methods may be called from any thread but its own.
+class ExportThread {
+ public:
+  /// Starts the exporters, then the thread, with all signals blocked; takes a first snapshot before it returns. Sets the log level
+  /// to `config.log.level`. `channel` is not null.
+  /// @throws std::runtime_error with what to do when an exporter cannot start, std::system_error when the thread cannot; nothing is
+  ///         left running then
+  ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config);
+  /// Calls stop().
+  ~ExportThread();
+  ExportThread(const ExportThread&) = delete;
+  ExportThread& operator=(const ExportThread&) = delete;
+
+  /// "address:port" of the HTTP endpoint as really bound; empty when it is off. Stays the same after stop().
+  const std::string& endpoint() const noexcept { return endpoint_; }
+
+  /// The latest published snapshot; never null. Holds a lock for the time of copying a pointer.
+  std::shared_ptr<const Snapshot> snapshot() const;
+
+  /// Has the rings polled now, waits until that is done, and returns the snapshot, which then holds all that was published before
+  /// the call. After stop() returns the last one. Not for the training loop: it waits for the exporters' I/O too.
+  std::shared_ptr<const Snapshot> refresh();
+
+  /// Polls a last time, writes out what is pending, joins the thread, then closes the HTTP endpoint. Idempotent.
+  void stop() noexcept;
+
+  /// For the child of a fork, which has a copy of this object but not of its threads: makes the copy inert without joining or
+  /// locking anything, leaks what it owned, and closes the child's copy of the listening port. The parent notices nothing.
+  /// snapshot() and refresh() then return what was published before the fork, or the first snapshot where the fork fell into a
+  /// publication.
+  void abandon() noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+  std::string endpoint_;
+  std::shared_ptr<const Snapshot> left_behind_;  // set by abandon()
+};
+
+}  // namespace vigil

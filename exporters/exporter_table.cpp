@@ -1,0 +1,49 @@
+#include <cstdint>
+#include <stdexcept>
+
+#include "vigil/exporters/exporter.h"
+#include "vigil/exporters/http_endpoint.h"
+#include "vigil/exporters/jsonl_exporter.h"
+
+namespace vigil {
+namespace {
+
+// The endpoint answers from its own threads; here its failures become the export thread's.
+class HttpExporter final : public Exporter {
+ public:
+  explicit HttpExporter(const ExporterContext& context) : http_(context.config.prometheus, context.snapshot) {}
+
+  void on_poll() override {
+    const std::uint64_t failures = http_.failures();
+    if (failures == told_) return;
+    const std::uint64_t fresh = failures - told_;
+    told_ = failures;
+    throw std::runtime_error(std::to_string(fresh) + " requests could not be answered (out of memory?)");
+  }
+  std::string endpoint() const override { return http_.endpoint(); }
+  void stop() noexcept override { http_.stop(); }
+  void abandon() noexcept override { http_.abandon(); }
+
+ private:
+  HttpEndpoint http_;
+  std::uint64_t told_ = 0;
+};
+
+std::unique_ptr<Exporter> make_http(const ExporterContext& context) {
+  if (!context.config.prometheus.enabled) return nullptr;
+  return std::make_unique<HttpExporter>(context);
+}
+
+std::unique_ptr<Exporter> make_jsonl(const ExporterContext& context) {
+  if (!context.config.jsonl.enabled) return nullptr;
+  return std::make_unique<JsonlExporter>(context.config.jsonl, context.channel);
+}
+
+}  // namespace
+
+const std::vector<ExporterRow>& exporter_table() {
+  static const std::vector<ExporterRow> table{{"prometheus", make_http}, {"jsonl", make_jsonl}};
+  return table;
+}
+
+}  // namespace vigil

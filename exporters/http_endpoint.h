@@ -1,0 +1,52 @@
+// The HTTP endpoint of a run: /metrics for Prometheus, health checks, and a landing page.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "vigil/config/config.h"
+#include "vigil/exporters/http_server.h"
+#include "vigil/exporters/series_plan.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// Answers GET and HEAD of
+///   /metrics    the latest snapshot, as 0.0.4 or OpenMetrics text by Accept, gzip'd by Accept-Encoding
+///   /-/healthy  200 as long as the process lives
+///   /-/ready    200 once there is a snapshot, 503 before
+///   /           the landing page
+/// 404 for other paths, 405 for other methods. Serves no files. Bounds on clients are those of HttpServer; `config.threads` requests
+/// are rendered at the same time.
+class HttpEndpoint {
+ public:
+  /// Called by every request, from several threads at once; may answer null before there is something to show.
+  using SnapshotSource = std::function<std::shared_ptr<const Snapshot>()>;
+
+  /// @throws std::runtime_error that names address, port and setting when it cannot listen there
+  HttpEndpoint(const PrometheusConfig& config, SnapshotSource source);
+
+  /// "127.0.0.1:9464", "[::1]:9464": the address and the port really bound, also after stop().
+  const std::string& endpoint() const noexcept { return server_.endpoint(); }
+
+  /// Requests that failed for a reason of ours (out of memory), since the start. Any thread.
+  std::uint64_t failures() const noexcept { return server_.failures(); }
+
+  /// Cuts off requests in flight, closes the port and joins the threads. Idempotent; one thread at a time.
+  void stop() noexcept { server_.stop(); }
+
+  /// For the child of a fork, see HttpServer::abandon().
+  void abandon() noexcept { server_.abandon(); }
+
+ private:
+  HttpResponse answer(const HttpRequest& request);
+  HttpResponse metrics(const HttpRequest& request);
+
+  const SnapshotSource source_;
+  SeriesPlanCache plans_;
+  HttpServer server_;  // last: its threads use the others
+};
+
+}  // namespace vigil

@@ -1,0 +1,271 @@
+#include "vigil/exporters/jsonl_exporter.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <system_error>
+
+#include "vigil/exporters/metric_families.h"
+#include "vigil/exporters/seconds.h"
+#include "vigil/monitor/dtype.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+std::string to_json(std::string_view text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void append(std::string& out, double value) {
+  if (is_nan_bits(value)) {
+    out += "\"NaN\"";
+  } else if (!is_finite_bits(value)) {
+    out += value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
+  } else {
+    char text[32];
+    out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+  }
+}
+
+template <class Integer, std::enable_if_t<std::is_integral_v<Integer>, int> = 0>
+void append(std::string& out, Integer value) {
+  out += std::to_string(value);
+}
+
+void append(std::string& out, std::string_view text) { out += to_json(text); }
+void append(std::string& out, const std::string& text) { out += to_json(text); }
+void append(std::string& out, bool value) { out += value ? "true" : "false"; }
+
+// `,"key":value`; keys are ours and need no escapes.
+template <class Value>
+void append_member(std::string& out, std::string_view key, const Value& value) {
+  if (out.back() != '{') out += ',';
+  out += '"';
+  out += key;
+  out += "\":";
+  append(out, value);
+}
+
+std::string begin_line(std::string_view type) { return "{\"type\":\"" + std::string(type) + "\""; }
+
+std::runtime_error file_error(const std::string& what, const std::string& path, int error, const std::string& what_to_do) {
+  return std::runtime_error("cannot " + what + " '" + path + "': " + std::generic_category().message(error) + what_to_do);
+}
+
+constexpr const char* kWhatToDo = "; set exporters.jsonl.path to a file that this program may write";
+
+}  // namespace
+
+JsonlExporter::JsonlExporter(const JsonlConfig& config, const RunChannel& channel)
+    : path_(config.path), max_bytes_(static_cast<std::uint64_t>(std::max<std::int64_t>(config.max_bytes, 1))), channel_(channel) {
+  for (const TensorRowInfo& row : channel.schema().rows) {
+    std::string head = "{";
+    append_member(head, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
+    append_member(head, "name", row.name);
+    append_member(head, "layer", row.layer);
+    row_heads_.push_back(std::move(head));
+  }
+  open();
+  add_run_line();
+}
+
+JsonlExporter::~JsonlExporter() {
+  if (file_ >= 0) close(file_);
+}
+
+void JsonlExporter::open() {
+  const int file = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  if (file < 0) throw file_error("open", path_, errno, kWhatToDo);
+  struct stat status {};
+  if (fstat(file, &status) != 0) {
+    const int error = errno;
+    close(file);
+    throw file_error("look at", path_, error, kWhatToDo);
+  }
+  file_ = file;
+  is_regular_ = S_ISREG(status.st_mode);
+  file_bytes_ = is_regular_ ? static_cast<std::uint64_t>(status.st_size) : 0;
+  char last = '\n';
+  if (file_bytes_ > 0 && pread(file_, &last, 1, static_cast<off_t>(file_bytes_ - 1)) == 1 && last != '\n') {
+    pending_.insert(0, "\n");
+  }
+}
+
+void JsonlExporter::rotate() {
+  if (std::rename(path_.c_str(), (path_ + ".1").c_str()) != 0) throw file_error("rename", path_, errno, "");
+  close(file_);
+  file_ = -1;
+  if (pending_.rfind("\n", 0) == 0) pending_.erase(0, 1);  // would have ended a line of the old file
+}
+
+void JsonlExporter::add_run_line() {
+  const RunIdentity& identity = channel_.schema().identity;
+  std::string line = begin_line("run");
+  append_member(line, "run", identity.run);
+  append_member(line, "rank", identity.rank);
+  append_member(line, "world_size", identity.world_size);
+  append_member(line, "model", identity.model);
+  append_member(line, "libtorch", identity.libtorch);
+  append_member(line, "host", identity.host);
+  append_member(line, "pid", identity.pid);
+  append_member(line, "attempt", identity.attempt);
+  append_member(line, "start_time", to_seconds(identity.start_time_ns));
+  append_member(line, "vigil", vigil_version());
+  line += "}\n";
+  pending_.insert(pending_.rfind("\n", 0) == 0 ? 1 : 0, line);
+}
+
+void JsonlExporter::append_line(std::string_view line) {
+  if (pending_.size() + line.size() > kMaxPendingBytes) {
+    ++lost_lines_;
+    return;
+  }
+  pending_ += line;
+}
+
+bool JsonlExporter::append_lost_line() {
+  if (lost_lines_ == 0) return false;
+  std::string line = begin_line("lost");
+  append_member(line, "lines", lost_lines_);
+  line += "}\n";
+  pending_ += line;
+  lost_lines_ = 0;
+  return true;
+}
+
+void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
+  std::string line = begin_line("step");
+  append_member(line, "step", record.step);
+  append_member(line, "time", to_seconds(record.wall_time_ns));
+  if (record.has(StepRecord::has_loss)) append_member(line, "loss", record.loss);
+  if (record.has(StepRecord::has_gradient_norm)) append_member(line, "gradient_norm", record.gradient_norm);
+  if (record.has(StepRecord::has_parameter_norm)) append_member(line, "parameter_norm", record.parameter_norm);
+  line += ",\"learning_rates\":[";
+  const std::size_t rates = channel_.schema().learning_rates;
+  for (std::size_t i = 0; i < rates; ++i) {
+    if (i > 0) line += ',';
+    append(line, scalars[i]);
+  }
+  line += "],\"scalars\":{";
+  const ScalarNames& names = channel_.scalar_names();
+  const std::size_t count = std::min<std::size_t>(record.user_scalars, names.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) line += ',';
+    line += to_json(names.at(i)) + ':';
+    append(line, scalars[rates + i]);
+  }
+  line += '}';
+  if (record.has(StepRecord::has_total_time)) {
+    append_member(line, "total_seconds", to_seconds(record.total_ns));
+    append_member(line, "forward_backward_seconds", to_seconds(record.forward_backward_ns));
+  }
+  if (record.has(StepRecord::has_optimizer_time)) append_member(line, "optimizer_seconds", to_seconds(record.optimizer_ns));
+  append_member(line, "nonfinite", record.has(StepRecord::nonfinite));
+  append_member(line, "skipped", record.has(StepRecord::skipped));
+  if (record.origin_step != 0) {
+    append_member(line, "origin_step", record.origin_step);
+    const std::vector<std::string>& parameters = channel_.schema().parameters;
+    if (record.origin >= 0 && static_cast<std::uint64_t>(record.origin) < parameters.size()) {
+      append_member(line, "origin", parameters[static_cast<std::size_t>(record.origin)]);
+    }
+  }
+  line += ",\"nonfinite_values\":{";
+  for (std::size_t i = 0; i < kNonfiniteInNames.size(); ++i) {
+    const NonfiniteCounts& counts = record.totals.nonfinite_values[i];
+    append_member(line, std::string(kNonfiniteInNames[i]) + "_nan", counts.nan);
+    append_member(line, std::string(kNonfiniteInNames[i]) + "_inf", counts.inf);
+  }
+  line += '}';
+  append_member(line, "nonfinite_steps", record.totals.nonfinite_steps);
+  append_member(line, "skipped_steps", record.totals.skipped_steps);
+  append_member(line, "overhead_seconds", to_seconds(record.totals.overhead_ns));
+  append_member(line, "elapsed_seconds", to_seconds(record.totals.elapsed_ns));
+  line += "}\n";
+  append_line(line);
+}
+
+void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) {
+  std::string line = begin_line("frame");
+  append_member(line, "step", header.step);
+  append_member(line, "time", to_seconds(header.wall_time_ns));
+  line += ",\"tensors\":[";
+  const std::size_t count = std::min(rows.size(), row_heads_.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) line += ',';
+    line += row_heads_[i];
+    if (rows[i].state == TensorRow::present) {
+      append_member(line, "elements", rows[i].moments.count);
+      for (const Statistic& statistic : kStatistics) append_member(line, statistic.name, statistic.value(rows[i].moments));
+    } else {
+      append_member(line, "state", std::string_view(rows[i].state == TensorRow::absent ? "absent" : "unreadable"));
+    }
+    line += '}';
+  }
+  line += "]}\n";
+  append_line(line);
+}
+
+// Bytes of the whole pending lines that the file still has room for; 0 when not even the first fits.
+std::size_t JsonlExporter::lines_that_fit() const {
+  if (!is_regular_) return pending_.size();
+  const std::uint64_t room = max_bytes_ - std::min(max_bytes_, file_bytes_);
+  if (pending_.size() <= room) return pending_.size();
+  if (room == 0) return 0;
+  const auto end = pending_.rfind('\n', room - 1);
+  return end == std::string::npos ? 0 : end + 1;
+}
+
+void JsonlExporter::write_pending(std::size_t bytes) {
+  std::size_t written = 0;
+  int error = 0;
+  while (written < bytes && error == 0) {
+    const ssize_t result = ::write(file_, pending_.data() + written, bytes - written);
+    if (result < 0) {
+      error = errno == EINTR ? 0 : errno;
+    } else if (result == 0) {
+      error = EIO;
+    } else {
+      written += static_cast<std::size_t>(result);
+    }
+  }
+  if (written > 0) within_line_ = pending_[written - 1] != '\n';
+  pending_.erase(0, written);
+  file_bytes_ += written;
+  if (error != 0) throw file_error("write", path_, error, "; trying again");
+}
+
+void JsonlExporter::write_pending_lines() {
+  while (!pending_.empty()) {
+    std::size_t bytes = lines_that_fit();
+    if (bytes == 0) bytes = pending_.find('\n') + 1;  // what is longer than the bound still has to go somewhere
+    // A line is never spread over two files.
+    if (!within_line_ && file_bytes_ > 0 && is_regular_ && file_bytes_ + bytes > max_bytes_) {
+      rotate();
+      open();
+      add_run_line();
+      // With the run's line at least one more, or else nothing but these would ever be written.
+      bytes = std::max(lines_that_fit(), pending_.find('\n', pending_.find('\n') + 1) + 1);
+    }
+    write_pending(bytes);
+  }
+}
+
+void JsonlExporter::on_poll() {
+  if (file_ < 0) {
+    open();
+    add_run_line();
+  }
+  do {
+    write_pending_lines();
+  } while (append_lost_line());
+}
+
+}  // namespace vigil

@@ -1,0 +1,65 @@
+// A run as lines of JSON in a file: for notebooks, `jq`, and whoever has no Prometheus.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vigil/config/config.h"
+#include "vigil/exporters/exporter.h"
+#include "vigil/monitor/run_channel.h"
+
+namespace vigil {
+
+/// Appends one JSON object a line to `config.path`; "type" tells which:
+///   "run"    who runs; the first line that a run writes into each file
+///   "step"   one per step record: loss, norms, learning rates, user scalars, durations, totals
+///   "frame"  one per sampled step: the statistics of every tensor (kStatistics)
+///   "lost"   how many lines were given up because they could not be written for too long
+/// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
+/// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
+///
+/// The file is opened for appending, created with mode 0640, and renamed to `<path>.1` (replacing an older one) before it would
+/// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each rank needs a file of its
+/// own.
+class JsonlExporter final : public Exporter {
+ public:
+  /// Bytes of lines kept in memory while the file cannot be written; what comes on top is lost and counted.
+  static constexpr std::size_t kMaxPendingBytes = std::size_t{8} << 20;
+
+  /// Opens the file; `channel` outlives the exporter.
+  /// @throws std::runtime_error that names file and setting when it cannot be opened for writing
+  JsonlExporter(const JsonlConfig& config, const RunChannel& channel);
+  ~JsonlExporter() override;
+
+  void on_step(const StepRecord& record, const double* scalars) override;
+  void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) override;
+  /// Writes what is pending. What could not be written stays pending, for the next call.
+  /// @throws std::runtime_error when the file cannot be written
+  void on_poll() override;
+
+ private:
+  void open();
+  void rotate();
+  void add_run_line();
+  void append_line(std::string_view line);
+  bool append_lost_line();
+  void write_pending(std::size_t bytes);
+  void write_pending_lines();
+  std::size_t lines_that_fit() const;
+
+  const std::string path_;
+  const std::uint64_t max_bytes_;
+  const RunChannel& channel_;
+  std::vector<std::string> row_heads_;  // what never changes of a frame's rows
+  int file_ = -1;
+  bool is_regular_ = false;
+  std::uint64_t file_bytes_ = 0;
+  bool within_line_ = false;  // a line is written in part: it is to be finished in this file
+  std::string pending_;       // lines, each with its newline
+  std::uint64_t lost_lines_ = 0;
+};
+
+}  // namespace vigil

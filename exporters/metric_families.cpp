@@ -1,0 +1,252 @@
+#include "vigil/exporters/metric_families.h"
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "vigil/exporters/seconds.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+#if defined(__clang__)
+constexpr std::string_view kCompiler = "clang " __clang_version__;
+#else
+constexpr std::string_view kCompiler = "gcc " __VERSION__;
+#endif
+
+// Collects families of one snapshot; every series gets the labels run and rank first.
+class Builder {
+ public:
+  explicit Builder(const Snapshot& snapshot) : snapshot_(snapshot), identity_(snapshot.schema->identity) {
+    families_.reserve(kMetrics.size() + kTensorKindNames.size() * kStatistics.size());
+  }
+
+  void begin(Metric metric) {
+    const MetricInfo& info = metric_info(metric);
+    families_.push_back({info.name, info.type, info.unit, std::string(info.help), {}, {}});
+  }
+
+  void add(std::vector<Label> more, double value) { families_.back().samples.push_back({series(std::move(more)), value}); }
+
+  void add(std::vector<Label> more, const DurationHistogram& durations) {
+    HistogramValue value;
+    value.upper_bounds.assign(kDurationBounds.begin(), kDurationBounds.end());
+    std::uint64_t cumulative = 0;
+    for (std::size_t i = 0; i < kDurationBounds.size(); ++i) {
+      cumulative += durations.buckets[i];
+      value.cumulative.push_back(cumulative);
+    }
+    value.count = durations.count;
+    value.sum = durations.sum_seconds;
+    families_.back().histograms.push_back({series(std::move(more)), std::move(value)});
+  }
+
+  void only(Metric metric, double value) {
+    begin(metric);
+    add({}, value);
+  }
+  void only(Metric metric, std::uint64_t value) { only(metric, static_cast<double>(value)); }
+
+  void add_run();
+  void add_training();
+  void add_numerics();
+  void add_model();
+  void add_self(std::uint64_t series, std::uint64_t dropped_series);
+
+  std::vector<Family>& families() noexcept { return families_; }
+
+ private:
+  Labels series(std::vector<Label> more) const {
+    std::vector<Label> labels{{"run", identity_.run}, {"rank", std::to_string(identity_.rank)}};
+    for (Label& label : more) labels.push_back(std::move(label));
+    return make_labels(std::move(labels));
+  }
+
+  const Snapshot& snapshot_;
+  const RunIdentity& identity_;
+  std::vector<Family> families_;
+};
+
+void Builder::add_run() {
+  begin(Metric::build_info);
+  add({{"version", std::string(vigil_version())}, {"compiler", std::string(kCompiler)}}, 1.0);
+  begin(Metric::run_info);
+  add({{"model", identity_.model},
+       {"libtorch", identity_.libtorch},
+       {"host", identity_.host},
+       {"world_size", std::to_string(identity_.world_size)},
+       {"attempt", std::to_string(identity_.attempt)},
+       {"pid", std::to_string(identity_.pid)}},
+      1.0);
+  only(Metric::up, snapshot_.state == RunState::starting || snapshot_.state == RunState::running ? 1.0 : 0.0);
+  only(Metric::steps, snapshot_.has_step ? snapshot_.step.step : std::uint64_t{0});
+  only(Metric::samples, snapshot_.step.totals.samples);
+  only(Metric::last_step_timestamp, to_seconds(snapshot_.has_step ? snapshot_.step.wall_time_ns : identity_.start_time_ns));
+  only(Metric::start_time, to_seconds(identity_.start_time_ns));
+  begin(Metric::run_state);
+  for (std::size_t i = 0; i < kRunStateNames.size(); ++i) {
+    add({{"state", std::string(kRunStateNames[i])}}, static_cast<std::size_t>(snapshot_.state) == i ? 1.0 : 0.0);
+  }
+}
+
+void Builder::add_training() {
+  const StepRecord& step = snapshot_.step;
+  const bool stepped = snapshot_.has_step;
+  if (stepped && step.has(StepRecord::has_loss)) only(Metric::loss, step.loss);
+  if (!snapshot_.learning_rates.empty()) {
+    begin(Metric::learning_rate);
+    for (std::size_t group = 0; group < snapshot_.learning_rates.size(); ++group) {
+      add({{"group", std::to_string(group)}}, snapshot_.learning_rates[group]);
+    }
+  }
+  if (stepped && step.has(StepRecord::has_gradient_norm)) only(Metric::gradient_norm, step.gradient_norm);
+  if (stepped && step.has(StepRecord::has_parameter_norm)) only(Metric::parameter_norm, step.parameter_norm);
+  begin(Metric::step_duration);
+  for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
+    add({{"phase", std::string(kPhaseNames[phase])}}, snapshot_.durations[phase]);
+  }
+  if (!snapshot_.user_scalars.empty()) {
+    begin(Metric::user_scalar);
+    for (const auto& [name, value] : snapshot_.user_scalars) add({{"name", name}}, value);
+  }
+}
+
+void Builder::add_numerics() {
+  const RunTotals& totals = snapshot_.step.totals;
+  begin(Metric::nonfinite_values);
+  for (std::size_t i = 0; i < kNonfiniteInNames.size(); ++i) {
+    const std::string tensor(kNonfiniteInNames[i]);
+    add({{"tensor", tensor}, {"value", "nan"}}, static_cast<double>(totals.nonfinite_values[i].nan));
+    add({{"tensor", tensor}, {"value", "inf"}}, static_cast<double>(totals.nonfinite_values[i].inf));
+  }
+  only(Metric::nonfinite_steps, totals.nonfinite_steps);
+  begin(Metric::skipped_steps);
+  add({{"reason", "nonfinite"}}, static_cast<double>(totals.skipped_steps));
+  if (snapshot_.has_step && snapshot_.step.origin_step != 0) {
+    const std::vector<std::string>& parameters = snapshot_.schema->parameters;
+    const std::int64_t origin = snapshot_.step.origin;
+    const bool known = origin >= 0 && static_cast<std::uint64_t>(origin) < parameters.size();
+    const std::string parameter = known ? parameters[static_cast<std::size_t>(origin)] : std::string();
+    begin(Metric::nonfinite_origin_info);
+    add({{"layer", layer_of(parameter)}, {"parameter", parameter}, {"step", std::to_string(snapshot_.step.origin_step)}}, 1.0);
+  }
+}
+
+void Builder::add_model() {
+  const Schema& schema = *snapshot_.schema;
+  const std::array<std::pair<const char*, const ModelSize*>, 3> kinds{
+      {{"trainable", &schema.trainable}, {"frozen", &schema.frozen}, {"buffer", &schema.buffers}}};
+  begin(Metric::model_parameters);
+  for (const auto& [kind, size] : kinds) add({{"kind", kind}}, static_cast<double>(size->elements));
+  begin(Metric::model_bytes);
+  for (const auto& [kind, size] : kinds) add({{"kind", kind}}, static_cast<double>(size->bytes));
+  only(Metric::model_layers, schema.layers);
+}
+
+void Builder::add_self(std::uint64_t series, std::uint64_t dropped_series) {
+  const RunTotals& totals = snapshot_.step.totals;
+  only(Metric::overhead_seconds, to_seconds(totals.overhead_ns));
+  only(Metric::overhead_ratio, snapshot_.overhead_ratio());
+  const std::array<std::pair<const char*, const RingLosses*>, 2> rings{
+      {{"steps", &snapshot_.step_ring}, {"frames", &snapshot_.frame_ring}}};
+  begin(Metric::ring_overwritten);
+  for (const auto& [ring, losses] : rings) add({{"ring", ring}}, static_cast<double>(losses->overwritten));
+  begin(Metric::ring_torn);
+  for (const auto& [ring, losses] : rings) add({{"ring", ring}}, static_cast<double>(losses->torn));
+  only(Metric::series, series);
+  only(Metric::series_dropped, dropped_series);
+  if (!snapshot_.exporter_errors.empty()) {
+    begin(Metric::exporter_errors);
+    for (const auto& [exporter, errors] : snapshot_.exporter_errors) {
+      add({{"exporter", exporter}}, static_cast<double>(errors));
+    }
+  }
+  begin(Metric::hook_errors);
+  for (std::size_t hook = 0; hook < kHookNames.size(); ++hook) {
+    add({{"hook", std::string(kHookNames[hook])}}, static_cast<double>(totals.hook_errors[hook]));
+  }
+}
+
+// Name and help of `vigil_<kind>_<statistic>` for all kinds and statistics, made once.
+struct TensorFamilyText {
+  std::string name, help;
+};
+using TensorFamilyTexts = std::array<std::array<TensorFamilyText, kStatistics.size()>, kTensorKindNames.size()>;
+
+const TensorFamilyTexts& tensor_family_texts() {
+  static const TensorFamilyTexts texts = [] {
+    TensorFamilyTexts made;
+    for (std::size_t kind = 0; kind < kTensorKindNames.size(); ++kind) {
+      std::string title(kTensorKindNames[kind]);
+      title[0] = static_cast<char>(title[0] - 'a' + 'A');
+      for (std::size_t i = 0; i < kStatistics.size(); ++i) {
+        made[kind][i].name = "vigil_" + std::string(kTensorKindNames[kind]) + "_" + std::string(kStatistics[i].name);
+        made[kind][i].help = title + ": " + std::string(kStatistics[i].help) + ".";
+      }
+    }
+    return made;
+  }();
+  return texts;
+}
+
+// What the latest frame says of an entry: its tensors' moments as one; nothing when none of them was there and readable.
+std::optional<Moments> moments_of(const SeriesPlan::Entry& entry, const std::vector<TensorRow>& rows) {
+  std::optional<Moments> all;
+  for (const std::size_t i : entry.rows) {
+    if (i >= rows.size() || rows[i].state != TensorRow::present) continue;
+    if (all) {
+      merge(*all, rows[i].moments);
+    } else {
+      all = rows[i].moments;
+    }
+  }
+  return all;
+}
+
+std::vector<Family> make_tensor_families(const Snapshot& snapshot, const SeriesPlan& plan, std::uint64_t& series) {
+  std::vector<Family> families;
+  if (!snapshot.has_frame) return families;
+  std::array<std::vector<std::pair<const SeriesPlan::Entry*, Moments>>, kTensorKindNames.size()> seen;
+  for (const SeriesPlan::Entry& entry : plan.entries()) {
+    if (const auto moments = moments_of(entry, snapshot.rows)) {
+      seen[static_cast<std::size_t>(entry.kind)].emplace_back(&entry, *moments);
+    }
+  }
+  const TensorFamilyTexts& texts = tensor_family_texts();
+  for (std::size_t kind = 0; kind < seen.size(); ++kind) {
+    if (seen[kind].empty()) continue;
+    for (std::size_t i = 0; i < kStatistics.size(); ++i) {
+      Family family{texts[kind][i].name, MetricType::gauge, {}, texts[kind][i].help, {}, {}};
+      family.samples.reserve(seen[kind].size());
+      for (const auto& [entry, moments] : seen[kind]) {
+        family.samples.push_back({entry->labels, kStatistics[i].value(moments)});
+      }
+      series += family.samples.size();
+      families.push_back(std::move(family));
+    }
+  }
+  return families;
+}
+
+}  // namespace
+
+std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan) {
+  std::uint64_t series = 0;
+  std::vector<Family> tensor_families = make_tensor_families(snapshot, plan, series);
+  Builder builder(snapshot);
+  builder.add_run();
+  builder.add_training();
+  builder.add_numerics();
+  builder.add_model();
+  builder.add_self(series, plan.dropped_series());
+  std::vector<Family>& families = builder.families();
+  for (Family& family : tensor_families) families.push_back(std::move(family));
+  return std::move(families);
+}
+
+std::string_view vigil_version() noexcept { return VIGIL_VERSION; }
+
+}  // namespace vigil

@@ -1,0 +1,54 @@
+// A snapshot as metric families: what every exporter of Prometheus metrics writes, in its own format.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vigil/exporters/labels.h"
+#include "vigil/exporters/series_plan.h"
+#include "vigil/monitor/metric_table.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// A histogram as Prometheus has it: counts of observations at most each bound.
+struct HistogramValue {
+  std::vector<double> upper_bounds;       ///< ascending, without +Inf
+  std::vector<std::uint64_t> cumulative;  ///< as many as upper_bounds
+  std::uint64_t count = 0;                ///< of all observations, which is the +Inf bucket
+  double sum = 0;
+};
+
+/// One series of a gauge or a counter.
+struct Sample {
+  Labels labels;  ///< never null
+  double value = 0;
+};
+
+struct HistogramSample {
+  Labels labels;  ///< never null
+  HistogramValue value;
+};
+
+struct Family {
+  std::string_view name;  ///< as Prometheus stores it: `_total` at the end of a counter's. Lives as long as the program.
+  MetricType type = MetricType::gauge;
+  std::string_view unit;  ///< OpenMetrics unit that the name ends in (before `_total`), or empty
+  std::string help;
+  std::vector<Sample> samples;              ///< empty for a histogram
+  std::vector<HistogramSample> histograms;  ///< empty for the others
+};
+
+/// All metrics of a run that have a value, in the order of the contract (kMetrics), then per-tensor families by kind and
+/// statistic. Counters that alerts rely on are there, with 0, before the first step. A tensor that was absent or unreadable in
+/// the latest frame has no series; a finished or failed run keeps all of its series.
+///
+/// `snapshot.schema` is not null; `plan` is the plan of that schema. Any thread.
+std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan);
+
+/// Version of vigil, as in `vigil_build_info`.
+std::string_view vigil_version() noexcept;
+
+}  // namespace vigil

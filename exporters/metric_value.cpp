@@ -1,0 +1,27 @@
+#include "vigil/exporters/metric_value.h"
+
+#include <limits>
+
+#include "vigil/exporters/metric_families.h"
+
+namespace vigil {
+
+std::optional<double> find_value(const Snapshot& snapshot, std::string_view metric, std::string_view parameter) {
+  PrometheusConfig everything;
+  everything.max_series = std::numeric_limits<std::int64_t>::max();
+  everything.per_parameter = PerParameter::all;
+  std::optional<double> sum;
+  for (const Family& family : make_families(snapshot, SeriesPlan(*snapshot.schema, everything))) {
+    if (family.name != metric) continue;
+    for (const Sample& sample : family.samples) {
+      std::string_view of;
+      for (const Label& label : sample.labels->labels()) {
+        if (label.name == "parameter") of = label.value;
+      }
+      if (of == parameter) sum = sum.value_or(0) + sample.value;
+    }
+  }
+  return sum;
+}
+
+}  // namespace vigil

@@ -1,0 +1,50 @@
+// What the log says about a run: each fact once, or at most once a minute.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "vigil/monitor/run_channel.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// Lets one line of a kind through, then none for a minute.
+class LogGate {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  static constexpr std::chrono::seconds kPause{60};
+
+  bool open(Time now) noexcept {
+    if (last_ && now - *last_ < kPause) return false;
+    last_ = now;
+    return true;
+  }
+
+ private:
+  std::optional<Time> last_;
+};
+
+/// Watches snapshots of one run and logs what its owner should know. One thread.
+class RunLog {
+ public:
+  /// Logs the first error of each hook, and again when a hook is switched off; the first step of each streak of non-finite steps;
+  /// records lost in the rings. `channel` is the one that `snapshot` was made from.
+  void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
+
+ private:
+  void look_at_hooks(const RunChannel& channel);
+  void look_at_nonfinite(const Snapshot& snapshot, LogGate::Time now);
+  void look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told,
+                      LogGate& gate, LogGate::Time now);
+
+  std::array<bool, kHookNames.size()> error_told_{}, off_told_{};
+  std::uint64_t origin_step_told_ = 0;
+  std::uint64_t steps_lost_told_ = 0, frames_lost_told_ = 0;
+  LogGate nonfinite_gate_, steps_gate_, frames_gate_;
+};
+
+}  // namespace vigil

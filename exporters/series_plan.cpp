@@ -1,0 +1,111 @@
+#include "vigil/exporters/series_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+using LayerKey = std::pair<TensorKind, std::string>;
+
+LayerKey layer_key(const TensorRowInfo& row) { return {row.kind, row.layer}; }
+
+Labels tensor_labels(const RunIdentity& identity, std::string parameter, std::string layer) {
+  return make_labels({{"run", identity.run},
+                      {"rank", std::to_string(identity.rank)},
+                      {"parameter", std::move(parameter)},
+                      {"layer", std::move(layer)}});
+}
+
+// Rows by what they are worth: the order in which they are kept.
+std::vector<std::size_t> by_size(const Schema& schema) {
+  std::vector<std::size_t> order(schema.rows.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&schema](std::size_t left, std::size_t right) {
+    const TensorRowInfo &a = schema.rows[left], &b = schema.rows[right];
+    return std::tie(b.element_count, a.name, a.kind, left) < std::tie(a.element_count, b.name, b.kind, right);
+  });
+  return order;
+}
+
+// How many of `order` can stay by themselves when the others need one entry per layer and kind. Keeping one more tensor takes
+// one entry and frees at most one, so the first that does not fit ends the search.
+std::size_t tensors_that_fit(const Schema& schema, const std::vector<std::size_t>& order, std::size_t entries) {
+  std::map<LayerKey, std::size_t> rest;
+  for (const TensorRowInfo& row : schema.rows) ++rest[layer_key(row)];
+  std::size_t kept = 0;
+  for (; kept < order.size(); ++kept) {
+    const auto layer = rest.find(layer_key(schema.rows[order[kept]]));
+    const std::size_t layers = rest.size() - (layer->second == 1 ? 1 : 0);
+    if (kept + 1 + layers > entries) break;
+    if (--layer->second == 0) rest.erase(layer);
+  }
+  return kept;
+}
+
+}  // namespace
+
+SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
+  const RunIdentity& identity = schema.identity;
+  if (config.per_parameter == PerParameter::none) return;
+  if (config.per_parameter == PerParameter::rank0 && identity.rank != 0) return;
+
+  const std::size_t bound = static_cast<std::size_t>(std::max<std::int64_t>(config.max_series, 0)) / kStatistics.size();
+  const std::size_t rows = schema.rows.size();
+  std::vector<bool> stays(rows, rows <= bound);
+  std::size_t kept = rows;
+  if (rows > bound) {
+    const std::vector<std::size_t> order = by_size(schema);
+    kept = tensors_that_fit(schema, order, bound);
+    for (std::size_t i = 0; i < kept; ++i) stays[order[i]] = true;
+  }
+  dropped_series_ = (rows - kept) * kStatistics.size();
+
+  std::vector<Entry> folded;
+  std::vector<std::uint64_t> folded_elements;
+  std::map<LayerKey, std::size_t> index_of;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const TensorRowInfo& row = schema.rows[i];
+    if (stays[i]) {
+      entries_.push_back({row.kind, {i}, tensor_labels(identity, row.name, row.layer)});
+      continue;
+    }
+    const auto [position, is_new] = index_of.try_emplace(layer_key(row), folded.size());
+    if (is_new) {
+      folded.push_back({row.kind, {}, tensor_labels(identity, row.layer.empty() ? "*" : row.layer + ".*", row.layer)});
+      folded_elements.push_back(0);
+    }
+    folded[position->second].rows.push_back(i);
+    folded_elements[position->second] += row.element_count;
+  }
+
+  // Only when no tensor at all fits by itself can there be more layers than room.
+  std::vector<std::size_t> largest(folded.size());
+  std::iota(largest.begin(), largest.end(), std::size_t{0});
+  std::stable_sort(largest.begin(), largest.end(), [&folded_elements](std::size_t left, std::size_t right) {
+    return folded_elements[left] > folded_elements[right];
+  });
+  largest.resize(std::min(largest.size(), bound - std::min(bound, kept)));
+  std::sort(largest.begin(), largest.end());
+  for (const std::size_t i : largest) entries_.push_back(std::move(folded[i]));
+
+  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.kind < b.kind; });
+}
+
+std::shared_ptr<const SeriesPlan> SeriesPlanCache::plan_for(const std::shared_ptr<const Schema>& schema) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!plan_ || schema_ != schema) {
+    plan_ = std::make_shared<const SeriesPlan>(*schema, config_);
+    schema_ = schema;
+  }
+  return plan_;
+}
+
+}  // namespace vigil

@@ -1,0 +1,58 @@
+// Which per-tensor series a run exports: all of them, or, over the bound, the largest tensors and one sum per layer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "vigil/config/config.h"
+#include "vigil/exporters/labels.h"
+#include "vigil/monitor/schema.h"
+
+namespace vigil {
+
+/// The selection under `exporters.prometheus.max_series` and `per_parameter`. It follows from the schema alone, so a series
+/// never comes and goes with the values; the same schema always gives the same plan.
+class SeriesPlan {
+ public:
+  /// One tensor, or the folded rest of a layer: as many series as there are statistics.
+  struct Entry {
+    TensorKind kind = TensorKind::parameter;
+    std::vector<std::size_t> rows;  ///< indices of Schema::rows; more than one where tensors are folded
+    Labels labels;                  ///< run, rank, parameter, layer
+  };
+
+  /// Over the bound, tensors are kept in descending order of element count (equal ones by name, then by kind, so that a weight
+  /// and its gradient stay together) as long as there is room for one entry per layer and kind for all the others, which are
+  /// folded into those. If there is not even room for one entry per layer and kind, the largest of these are kept and the rest
+  /// is left out.
+  SeriesPlan(const Schema& schema, const PrometheusConfig& config);
+
+  /// By kind; tensors in the schema's order, then folded layers in the order of their first tensor.
+  const std::vector<Entry>& entries() const noexcept { return entries_; }
+  /// Per-tensor series that the bound keeps out of the exposition: those of folded and of left-out tensors. 0 when this rank
+  /// exports none anyhow.
+  std::uint64_t dropped_series() const noexcept { return dropped_series_; }
+
+ private:
+  std::vector<Entry> entries_;
+  std::uint64_t dropped_series_ = 0;
+};
+
+/// Makes the plan of a schema once, and a new one when another schema comes. Any thread; the lock is held while a plan is made.
+class SeriesPlanCache {
+ public:
+  explicit SeriesPlanCache(PrometheusConfig config) : config_(std::move(config)) {}
+
+  std::shared_ptr<const SeriesPlan> plan_for(const std::shared_ptr<const Schema>& schema);
+
+ private:
+  const PrometheusConfig config_;
+  std::mutex mutex_;
+  std::shared_ptr<const Schema> schema_;  // held, so that its address cannot become another schema's
+  std::shared_ptr<const SeriesPlan> plan_;
+};
+
+}  // namespace vigil

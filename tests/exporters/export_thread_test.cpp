@@ -1,0 +1,298 @@
+// The export thread as a whole: rings in, exporters out, and its end in every form.
+#include "vigil/exporters/export_thread.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "exporters/captured_log.h"
+#include "exporters/http_client.h"
+#include "exporters/temporary_folder.h"
+#include "exporters/test_run.h"
+#include "exporters/text_parser.h"
+
+namespace vigil {
+namespace {
+
+using namespace test;
+
+// The thread polls by itself only where a test waits for that; else refresh() says when.
+Config make_config(std::int64_t interval_ms = 60'000) {
+  Config config;
+  config.exporters.interval_ms = interval_ms;
+  config.exporters.prometheus.port = 0;
+  return config;
+}
+
+std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
+  for (const auto& [name, errors] : snapshot.exporter_errors) {
+    if (name == exporter) return errors;
+  }
+  ADD_FAILURE() << "no exporter " << exporter;
+  return 0;
+}
+
+// Names of the threads of this process.
+std::vector<std::string> thread_names() {
+  std::vector<std::string> names;
+  DIR* folder = opendir("/proc/self/task");
+  while (const dirent* entry = readdir(folder)) {
+    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/comm");
+    std::string name;
+    if (entry->d_name[0] != '.' && std::getline(file, name)) names.push_back(name);
+  }
+  closedir(folder);
+  return names;
+}
+
+// The mask of blocked signals of the thread called `name`, as /proc spells it.
+std::string blocked_signals_of(const std::string& name) {
+  DIR* folder = opendir("/proc/self/task");
+  std::string mask;
+  while (const dirent* entry = readdir(folder)) {
+    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/status");
+    bool right_thread = false;
+    for (std::string line; std::getline(file, line);) {
+      if (line == "Name:\t" + name) right_thread = true;
+      if (right_thread && line.rfind("SigBlk:\t", 0) == 0) mask = line.substr(8);
+    }
+  }
+  closedir(folder);
+  return mask;
+}
+
+class Exporting : public testing::Test {
+ protected:
+  CapturedLog captured;
+  TemporaryFolder folder;
+  TestRun run;
+};
+
+TEST_F(Exporting, HasASnapshotFromTheStart) {
+  run.publish_step(1);
+  ExportThread exporting(run.channel(), make_config());
+  EXPECT_EQ(exporting.snapshot()->step.step, 1u);
+  EXPECT_EQ(errors_of(*exporting.snapshot(), "prometheus"), 0u);
+  EXPECT_EQ(errors_of(*exporting.snapshot(), "jsonl"), 0u);
+}
+
+TEST_F(Exporting, RefreshShowsWhatWasPublishedBefore) {
+  ExportThread exporting(run.channel(), make_config());
+  for (std::uint64_t step = 1; step <= 50; ++step) {
+    run.publish_step(step);
+    ASSERT_EQ(exporting.refresh()->step.step, step);
+  }
+}
+
+TEST_F(Exporting, TheThreadPollsByItself) {
+  ExportThread exporting(run.channel(), make_config(10));
+  run.publish_step(7);
+  // A scrape is the only clock here: it ends as soon as the step is there, and at ten seconds at the latest.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (exporting.snapshot()->step.step != 7 && std::chrono::steady_clock::now() < deadline) request(exporting.endpoint(), "/-/ready");
+  EXPECT_EQ(exporting.snapshot()->step.step, 7u);
+}
+
+TEST_F(Exporting, AScrapeSeesTheSnapshot) {
+  ExportThread exporting(run.channel(), make_config());
+  run.publish_step(3);
+  exporting.refresh();
+  const ParsedText parsed = parse_prometheus_text(request(exporting.endpoint(), "/metrics").body);
+  EXPECT_EQ(parsed.values.at(series_key("vigil_steps_total", {{"run", "mnist \"a\\b\""}, {"rank", "0"}})), 3);
+  EXPECT_EQ(captured.count("serving metrics on http://" + exporting.endpoint() + "/metrics"), 1u);
+}
+
+TEST_F(Exporting, WithoutHttpThereIsNoEndpoint) {
+  Config config = make_config();
+  config.exporters.prometheus.enabled = false;
+  ExportThread exporting(run.channel(), config);
+  EXPECT_EQ(exporting.endpoint(), "");
+  run.publish_step(1);
+  EXPECT_EQ(exporting.refresh()->step.step, 1u);
+}
+
+TEST_F(Exporting, StopTakesWhatIsLeftWritesItAndEndsEveryThread) {
+  Config config = make_config();
+  config.exporters.jsonl.enabled = true;
+  config.exporters.jsonl.path = folder.file("run.jsonl");
+  const std::size_t threads_before = thread_names().size();
+  ExportThread exporting(run.channel(), config);
+  run.publish_step(1);
+  run.publish_step(2);
+  run.channel()->live().state.store(RunState::finished);
+  const std::string endpoint = exporting.endpoint();
+  exporting.stop();
+  EXPECT_EQ(exporting.snapshot()->step.step, 2u);
+  EXPECT_EQ(exporting.snapshot()->state, RunState::finished);
+  EXPECT_EQ(exporting.refresh()->step.step, 2u);
+  EXPECT_EQ(exporting.endpoint(), endpoint);
+  EXPECT_FALSE(RawConnection(endpoint).is_open());
+  EXPECT_EQ(thread_names().size(), threads_before);
+  std::ifstream file(config.exporters.jsonl.path);
+  std::vector<std::string> types;
+  for (std::string line; std::getline(file, line);) types.push_back(nlohmann::json::parse(line)["type"]);
+  EXPECT_EQ(types, (std::vector<std::string>{"run", "step", "step"}));
+}
+
+TEST_F(Exporting, StopMayBeCalledAgainAndFromSeveralThreads) {
+  ExportThread exporting(run.channel(), make_config());
+  std::vector<std::thread> stoppers;
+  for (int i = 0; i < 4; ++i) stoppers.emplace_back([&] { exporting.stop(); });
+  for (std::thread& stopper : stoppers) stopper.join();
+  exporting.stop();
+}
+
+TEST_F(Exporting, RefreshEndsWhenStopComesBetween) {
+  ExportThread exporting(run.channel(), make_config());
+  std::atomic<bool> done{false};
+  std::thread refresher([&] {
+    while (!done) ASSERT_NE(exporting.refresh(), nullptr);
+  });
+  exporting.refresh();
+  exporting.stop();
+  done = true;
+  refresher.join();
+}
+
+TEST_F(Exporting, TheThreadHasAName) {
+  ExportThread exporting(run.channel(), make_config());
+  exporting.refresh();
+  const std::vector<std::string> names = thread_names();
+  EXPECT_EQ(std::count(names.begin(), names.end(), "vigil-export"), 1);
+}
+
+TEST_F(Exporting, ItsThreadsBlockAllSignalsAndTheProgramsDoNot) {
+  sigset_t before, after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  ExportThread exporting(run.channel(), make_config());
+  exporting.refresh();
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal));
+  for (const std::string& name : thread_names()) {
+    if (name != "vigil-export" && name.rfind("MHD", 0) != 0) continue;
+    const unsigned long long mask = std::stoull(blocked_signals_of(name), nullptr, 16);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) EXPECT_NE(mask & (1ULL << (signal - 1)), 0u) << name << " " << signal;
+  }
+}
+
+TEST_F(Exporting, AFailingExporterIsCountedLoggedOnceAndHoldsUpNothing) {
+  Config config = make_config();
+  config.exporters.jsonl.enabled = true;
+  config.exporters.jsonl.path = "/dev/full";
+  ExportThread exporting(run.channel(), config);
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    run.publish_step(step);
+    const auto snapshot = exporting.refresh();
+    EXPECT_EQ(snapshot->step.step, step);
+    EXPECT_EQ(errors_of(*snapshot, "jsonl"), step);
+    EXPECT_EQ(errors_of(*snapshot, "prometheus"), 0u);
+  }
+  EXPECT_EQ(captured.count("exporter 'jsonl' failed (1 times so far): cannot write '/dev/full': No space left on device"), 1u);
+  EXPECT_EQ(captured.count("exporter 'jsonl' failed"), 1u);
+  const std::string body = request(exporting.endpoint(), "/metrics").body;
+  EXPECT_NE(body.find("exporter=\"jsonl\"} 3\n"), std::string::npos);
+}
+
+TEST_F(Exporting, AnExporterThatCannotStartLeavesNothingRunning) {
+  const std::size_t threads_before = thread_names().size();
+  Config config = make_config();
+  config.exporters.jsonl.enabled = true;
+  config.exporters.jsonl.path = folder.file("missing/run.jsonl");
+  EXPECT_THROW(ExportThread(run.channel(), config), std::runtime_error);
+  EXPECT_EQ(thread_names().size(), threads_before);
+}
+
+TEST_F(Exporting, WhatHappensInTheRunIsLogged) {
+  ExportThread exporting(run.channel(), make_config());
+  run.channel()->note(Hook::guard).write_first("it broke");
+  run.publish_nonfinite_step(1, 0);
+  exporting.refresh();
+  exporting.refresh();
+  EXPECT_EQ(captured.count("hook 'guard' failed, training goes on: it broke"), 1u);
+  EXPECT_EQ(captured.count("step 1 is not finite: the gradient of 'conv.weight'"), 1u);
+}
+
+TEST_F(Exporting, AnAbandonedCopyInAForkedChildIsInertAndTheParentGoesOn) {
+  run.publish_step(1);
+  ExportThread exporting(run.channel(), make_config(10));
+  const pid_t child = fork();
+  if (child == 0) {
+    exporting.abandon();
+    const bool inert = exporting.snapshot()->step.step == 1 && exporting.refresh()->step.step == 1;
+    exporting.abandon();
+    exporting.stop();
+    exporting.~ExportThread();
+    _exit(inert ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  run.publish_step(2);
+  EXPECT_EQ(exporting.refresh()->step.step, 2u);
+  EXPECT_EQ(request(exporting.endpoint(), "/metrics").status, 200);
+}
+
+TEST_F(Exporting, AChildThatOutlivesTheParentsEndpointDoesNotHoldItsPort) {
+  int gate[2];
+  ASSERT_EQ(pipe2(gate, O_CLOEXEC), 0);
+  auto exporting = std::make_unique<ExportThread>(run.channel(), make_config());
+  Config same_port = make_config();
+  same_port.exporters.prometheus.port = std::stoi(exporting->endpoint().substr(10));
+  int abandoned[2];
+  ASSERT_EQ(pipe2(abandoned, O_CLOEXEC), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    exporting->abandon();
+    char byte = 0;
+    if (write(abandoned[1], &byte, 1) != 1 || read(gate[0], &byte, 1) != 1) _exit(1);
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(abandoned[0], &byte, 1), 1);
+  exporting.reset();
+  EXPECT_NO_THROW(ExportThread(run.channel(), same_port));
+  ASSERT_EQ(write(gate[1], &byte, 1), 1);
+  waitpid(child, nullptr, 0);
+}
+
+TEST_F(Exporting, EveryStepIsReadOrCountedWhileTheTrainerRuns) {
+  constexpr std::uint64_t kSteps = 20'000;
+  ExportThread exporting(run.channel(), make_config(10));
+  std::thread trainer([this] {
+    for (std::uint64_t step = 1; step <= kSteps; ++step) {
+      if (step % 10 == 0) run.publish_frame(step);
+      run.publish_step(step);
+    }
+  });
+  std::uint64_t before = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto snapshot = exporting.refresh();
+    EXPECT_GE(snapshot->step.step, before);
+    before = snapshot->step.step;
+  }
+  trainer.join();
+  exporting.stop();
+  const auto last = exporting.snapshot();
+  EXPECT_EQ(last->step.step, kSteps);
+  EXPECT_EQ(last->step_ring.read + last->step_ring.overwritten, kSteps);
+  EXPECT_EQ(last->frame_ring.read + last->frame_ring.overwritten, kSteps / 10);
+}
+
+}  // namespace
+}  // namespace vigil

@@ -1,0 +1,44 @@
+// A real client: libcurl, and a bare socket for what libcurl would never send.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace vigil::test {
+
+struct HttpAnswer {
+  long status = 0;  ///< 0 when there was no answer
+  std::map<std::string, std::string> headers;  ///< names in lower case
+  std::string body;
+};
+
+/// One request to `endpoint` ("address:port") without proxy, with `headers` ("Name: value") beside libcurl's own. Waits up to ten
+/// seconds. `method` HEAD expects no body.
+HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers = {},
+                     const std::string& method = "GET");
+
+/// Several requests over one connection; returns how many connections libcurl had to make.
+long connections_for(const std::string& endpoint, const std::string& path, int requests);
+
+/// A TCP connection to an IPv4 endpoint. Reads and writes wait up to ten seconds.
+class RawConnection {
+ public:
+  explicit RawConnection(const std::string& endpoint);
+  ~RawConnection();
+  RawConnection(const RawConnection&) = delete;
+  RawConnection& operator=(const RawConnection&) = delete;
+
+  bool is_open() const { return socket_ >= 0; }
+  void send(const std::string& bytes);
+  /// All bytes until the server closes.
+  std::string read_all();
+
+ private:
+  int socket_ = -1;
+};
+
+/// What `gzip` made of it.
+std::string gunzip(const std::string& compressed);
+
+}  // namespace vigil::test

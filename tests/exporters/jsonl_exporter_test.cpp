@@ -1,0 +1,287 @@
+// JSON lines, read back by another library; and what becomes of them when files end, fill up or fail.
+#include "vigil/exporters/jsonl_exporter.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "exporters/temporary_folder.h"
+#include "exporters/test_run.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+using nlohmann::json;
+using namespace test;
+
+std::string read(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Every line of a file as JSON; a file that does not end in a newline, or a line that is no JSON, fails the test.
+std::vector<json> lines_of(const std::string& path) {
+  const std::string text = read(path);
+  EXPECT_TRUE(text.empty() || text.back() == '\n') << path;
+  std::vector<json> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(json::parse(line, nullptr, false));
+    EXPECT_FALSE(lines.back().is_discarded()) << line;
+  }
+  return lines;
+}
+
+// Bytes of a descriptor that does not block, waiting for them up to ten seconds.
+ssize_t read_some(int file, char* buffer, std::size_t size) {
+  pollfd wait{file, POLLIN, 0};
+  return poll(&wait, 1, 10'000) == 1 ? ::read(file, buffer, size) : -1;
+}
+
+class Jsonl : public testing::Test {
+ protected:
+  JsonlConfig config(std::int64_t max_bytes = 1 << 20) const {
+    JsonlConfig made;
+    made.enabled = true;
+    made.path = path;
+    made.max_bytes = max_bytes;
+    return made;
+  }
+
+  StepRecord step(std::uint64_t number) const {
+    StepRecord record;
+    record.step = number;
+    record.wall_time_ns = kStartNs;
+    record.flags = StepRecord::has_loss;
+    record.loss = 0.1;
+    return record;
+  }
+
+  TemporaryFolder folder;
+  std::string path = folder.file("run.jsonl");
+  TestRun run;
+  std::vector<double> scalars = std::vector<double>(run.channel()->scalar_capacity(), 0.0);
+};
+
+TEST_F(Jsonl, TheFirstLineSaysWhoRuns) {
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_poll();
+  const std::vector<json> lines = lines_of(path);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["type"], "run");
+  EXPECT_EQ(lines[0]["run"], "mnist \"a\\b\"");
+  EXPECT_EQ(lines[0]["host"], "node\n1");
+  EXPECT_EQ(lines[0]["world_size"], 2);
+  EXPECT_EQ(lines[0]["start_time"], 1700000000.25);
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777 & ~0640u, 0u);
+}
+
+TEST_F(Jsonl, AStepHasWhatItsRecordHas) {
+  run.channel()->scalar_names().find_or_append("validation/accuracy");
+  scalars[0] = 0.01;
+  scalars[1] = kInf;
+  StepRecord record = step(3);
+  record.flags |= StepRecord::has_gradient_norm | StepRecord::nonfinite;
+  record.loss = kNan;
+  record.gradient_norm = -kInf;
+  record.user_scalars = 1;
+  record.origin = 1;
+  record.origin_step = 3;
+  record.totals.nonfinite_values[1] = {5, 6};
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_step(record, scalars.data());
+  exporter.on_poll();
+  const json line = lines_of(path).at(1);
+  EXPECT_EQ(line["type"], "step");
+  EXPECT_EQ(line["step"], 3);
+  EXPECT_EQ(line["time"], 1700000000.25);
+  EXPECT_EQ(line["loss"], "NaN");
+  EXPECT_EQ(line["gradient_norm"], "-Infinity");
+  EXPECT_FALSE(line.contains("parameter_norm"));
+  EXPECT_FALSE(line.contains("total_seconds"));
+  EXPECT_EQ(line["learning_rates"], json::array({0.01}));
+  EXPECT_EQ(line["scalars"], json({{"validation/accuracy", "Infinity"}}));
+  EXPECT_EQ(line["nonfinite"], true);
+  EXPECT_EQ(line["skipped"], false);
+  EXPECT_EQ(line["origin"], "conv.bias");
+  EXPECT_EQ(line["origin_step"], 3);
+  EXPECT_EQ(line["nonfinite_values"]["gradient_nan"], 5);
+  EXPECT_EQ(line["nonfinite_values"]["gradient_inf"], 6);
+}
+
+TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
+  std::vector<TensorRow> rows(run.channel()->schema().rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
+  rows[3].state = TensorRow::absent;
+  rows[5].state = TensorRow::unreadable;
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_frame(FrameHeader{9, kStartNs, rows.size()}, rows);
+  exporter.on_poll();
+  const json line = lines_of(path).at(1);
+  EXPECT_EQ(line["type"], "frame");
+  EXPECT_EQ(line["step"], 9);
+  ASSERT_EQ(line["tensors"].size(), rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const json& tensor = line["tensors"][i];
+    const TensorRowInfo& info = run.channel()->schema().rows[i];
+    EXPECT_EQ(tensor["kind"], kTensorKindNames[static_cast<std::size_t>(info.kind)]);
+    EXPECT_EQ(tensor["name"], info.name);
+    EXPECT_EQ(tensor["layer"], info.layer);
+    for (const Statistic& statistic : kStatistics) {
+      const std::string key(statistic.name);
+      EXPECT_EQ(tensor.contains(key), rows[i].state == TensorRow::present);
+      if (tensor.contains(key)) {
+        EXPECT_EQ(tensor[key], statistic.value(rows[i].moments));
+      }
+    }
+  }
+  EXPECT_EQ(line["tensors"][3]["state"], "absent");
+  EXPECT_EQ(line["tensors"][5]["state"], "unreadable");
+}
+
+TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<TensorRow> rows(run.channel()->schema().rows.size());
+  rows[0] = {compute_moments(DType::float32, &nan, 1), TensorRow::present};
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_frame(FrameHeader{1, 0, rows.size()}, rows);
+  exporter.on_poll();
+  const json tensor = lines_of(path).at(1)["tensors"][0];
+  EXPECT_EQ(tensor["mean"], "NaN");
+  EXPECT_EQ(tensor["nan_values"], 1);
+}
+
+TEST_F(Jsonl, NamesThatAreNoUtf8StillMakeJson) {
+  Schema schema = make_schema();
+  schema.identity.run = "a\xff";
+  schema.rows[0].name = "\xc3(";
+  TestRun odd(schema);
+  JsonlExporter exporter(config(), *odd.channel());
+  exporter.on_frame(FrameHeader{}, std::vector<TensorRow>(schema.rows.size()));
+  exporter.on_poll();
+  EXPECT_EQ(lines_of(path).at(0)["run"], "a\xef\xbf\xbd");
+}
+
+TEST_F(Jsonl, ARestartAppends) {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    JsonlExporter exporter(config(), *run.channel());
+    exporter.on_step(step(1), scalars.data());
+    exporter.on_poll();
+  }
+  const std::vector<json> lines = lines_of(path);
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[2]["type"], "run");
+}
+
+TEST_F(Jsonl, ALineThatACrashCutOffIsLeftAloneAndANewOneBegun) {
+  std::ofstream(path) << "{\"type\":\"run\"}\n{\"type\":\"st";
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_step(step(1), scalars.data());
+  exporter.on_poll();
+  std::istringstream stream(read(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[1], "{\"type\":\"st");
+  EXPECT_EQ(json::parse(lines[2])["type"], "run");
+  EXPECT_EQ(json::parse(lines[3])["type"], "step");
+}
+
+TEST_F(Jsonl, AFullFileBecomesTheOldOneAndEachFileBeginsWithTheRun) {
+  constexpr std::int64_t kMaxBytes = 4096;
+  JsonlExporter exporter(config(kMaxBytes), *run.channel());
+  std::uint64_t number = 0;
+  for (int poll = 0; poll < 5; ++poll) {
+    for (int i = 0; i < 10; ++i) exporter.on_step(step(++number), scalars.data());
+    exporter.on_poll();
+  }
+  std::vector<std::uint64_t> steps;
+  for (const std::string& file : {path + ".1", path}) {
+    EXPECT_LE(read(file).size(), static_cast<std::size_t>(kMaxBytes));
+    const std::vector<json> lines = lines_of(file);
+    ASSERT_FALSE(lines.empty());
+    EXPECT_EQ(lines[0]["type"], "run");
+    for (std::size_t i = 1; i < lines.size(); ++i) steps.push_back(lines[i]["step"]);
+  }
+  ASSERT_GT(steps.size(), 10u);
+  EXPECT_EQ(steps.back(), number);
+  for (std::size_t i = 1; i < steps.size(); ++i) EXPECT_EQ(steps[i], steps[i - 1] + 1) << "nothing is lost between two files";
+}
+
+TEST_F(Jsonl, ALineLongerThanTheBoundHasAFileOfItsOwn) {
+  JsonlExporter exporter(config(64), *run.channel());
+  exporter.on_step(step(1), scalars.data());
+  exporter.on_step(step(2), scalars.data());
+  exporter.on_poll();
+  EXPECT_EQ(lines_of(path).back()["step"], 2);
+  EXPECT_FALSE(lines_of(path + ".1").empty());
+}
+
+TEST_F(Jsonl, AFileThatCannotBeOpenedIsAnErrorThatSaysWhatToDo) {
+  path = folder.file("missing/run.jsonl");
+  try {
+    JsonlExporter exporter(config(), *run.channel());
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_EQ(error.what(), "cannot open '" + path +
+                                "': No such file or directory; set exporters.jsonl.path to a file that this program may write");
+  }
+}
+
+TEST_F(Jsonl, AFullDeviceIsAnErrorEachTimeAndWhatIsPendingIsBounded) {
+  path = "/dev/full";
+  JsonlExporter exporter(config(), *run.channel());
+  for (int i = 0; i < 3; ++i) {
+    exporter.on_step(step(1), scalars.data());
+    EXPECT_THROW(exporter.on_poll(), std::runtime_error);
+  }
+}
+
+// A pipe stands for a device: what is written to it can be read, and it is full when nobody does.
+TEST_F(Jsonl, LinesThatHadNoRoomAreCountedInTheFileOnceItIsWritableAgain) {
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  JsonlExporter exporter(config(), *run.channel());
+  const int reader = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  // More than the exporter keeps, so that the rest is lost before anything is written.
+  const std::size_t line_bytes = 250, lines = 2 * JsonlExporter::kMaxPendingBytes / line_bytes;
+  for (std::size_t i = 0; i < lines; ++i) exporter.on_step(step(1), scalars.data());
+  std::string text;
+  std::thread drain([&] {
+    char buffer[65536];
+    while (text.find("\"type\":\"lost\"") == std::string::npos || text.back() != '\n') {
+      const ssize_t got = read_some(reader, buffer, sizeof buffer);
+      if (got <= 0) break;
+      text.append(buffer, static_cast<std::size_t>(got));
+    }
+  });
+  exporter.on_poll();
+  drain.join();
+  close(reader);
+  std::size_t steps = 0, lost = 0;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    const json parsed = json::parse(line);
+    steps += parsed["type"] == "step";
+    if (parsed["type"] == "lost") lost += parsed["lines"].get<std::size_t>();
+  }
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(steps + lost, lines);
+}
+
+}  // namespace
+}  // namespace vigil

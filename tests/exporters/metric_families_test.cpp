@@ -1,0 +1,225 @@
+// What a snapshot is worth in metrics.
+#include "vigil/exporters/metric_families.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "exporters/test_run.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+namespace {
+
+using namespace test;
+
+const std::string kRun = R"(run="mnist \"a\\b\"",rank="0")";
+
+std::string with(const std::string& more) { return kRun + "," + more; }
+
+TEST(MetricFamilies, FollowTheOrderOfTheContract) {
+  const std::vector<Family> families = families_of(*make_running_snapshot());
+  std::vector<std::string_view> expected;
+  for (const MetricInfo& info : kMetrics) expected.push_back(info.name);
+  std::vector<std::string> tensor_names;
+  for (const char* kind : {"parameter", "gradient", "buffer"}) {
+    for (const Statistic& statistic : kStatistics) tensor_names.push_back("vigil_" + std::string(kind) + "_" + std::string(statistic.name));
+  }
+  expected.insert(expected.end(), tensor_names.begin(), tensor_names.end());
+  std::vector<std::string_view> names;
+  for (const Family& family : families) names.push_back(family.name);
+  EXPECT_EQ(names, expected);
+}
+
+TEST(MetricFamilies, CarryExactlyTheLabelsOfTheContract) {
+  const std::vector<Family> families = families_of(*make_running_snapshot());
+  for (const MetricInfo& info : kMetrics) {
+    const Family* family = find_family(families, info.name);
+    ASSERT_NE(family, nullptr) << info.name;
+    std::string expected = "run,rank";
+    if (!info.labels.empty()) expected += "," + std::string(info.labels);
+    std::vector<Labels> all;
+    for (const Sample& sample : family->samples) all.push_back(sample.labels);
+    for (const HistogramSample& sample : family->histograms) all.push_back(sample.labels);
+    ASSERT_FALSE(all.empty()) << info.name;
+    for (const Labels& labels : all) {
+      std::string names;
+      for (const Label& label : labels->labels()) names += (names.empty() ? "" : ",") + label.name;
+      EXPECT_EQ(names, expected) << info.name;
+    }
+  }
+}
+
+TEST(MetricFamilies, CountersOfAlertsAreThereWithZeroBeforeTheFirstStep) {
+  const std::vector<Family> families = families_of(*make_first_snapshot());
+  for (const char* tensor : {"loss", "gradient", "parameter"}) {
+    for (const char* value : {"nan", "inf"}) {
+      const std::string labels = with("tensor=\"" + std::string(tensor) + "\",value=\"" + value + "\"");
+      EXPECT_EQ(value_of(families, "vigil_nonfinite_values_total", labels), 0);
+    }
+  }
+  EXPECT_EQ(value_of(families, "vigil_nonfinite_steps_total", kRun), 0);
+  EXPECT_EQ(value_of(families, "vigil_skipped_steps_total", with("reason=\"nonfinite\"")), 0);
+  for (const std::string_view hook : kHookNames) {
+    EXPECT_EQ(value_of(families, "vigil_hook_errors_total", with("hook=\"" + std::string(hook) + "\"")), 0);
+  }
+  for (const char* exporter : {"prometheus", "jsonl"}) {
+    EXPECT_EQ(value_of(families, "vigil_exporter_errors_total", with("exporter=\"" + std::string(exporter) + "\"")), 0);
+  }
+  for (const char* ring : {"steps", "frames"}) {
+    EXPECT_EQ(value_of(families, "vigil_ring_overwritten_total", with("ring=\"" + std::string(ring) + "\"")), 0);
+    EXPECT_EQ(value_of(families, "vigil_ring_torn_total", with("ring=\"" + std::string(ring) + "\"")), 0);
+  }
+}
+
+TEST(MetricFamilies, WithoutAStepThereIsNeitherLossNorOriginNorTensor) {
+  const std::vector<Family> families = families_of(*make_first_snapshot());
+  for (const char* name : {"vigil_loss", "vigil_learning_rate", "vigil_gradient_norm", "vigil_parameter_norm", "vigil_user_scalar",
+                           "vigil_nonfinite_origin_info", "vigil_parameter_mean", "vigil_gradient_l2_norm"}) {
+    EXPECT_EQ(find_family(families, name), nullptr) << name;
+  }
+  EXPECT_EQ(value_of(families, "vigil_steps_total", kRun), 0);
+  EXPECT_EQ(value_of(families, "vigil_last_step_timestamp_seconds", kRun), 1700000000.25);
+  EXPECT_EQ(value_of(families, "vigil_up", kRun), 1);
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), 0);
+}
+
+TEST(MetricFamilies, AStepWithoutALossHasNoLossSeries) {
+  TestRun run;
+  run.record().flags = 0;
+  run.publish_step(1);
+  const std::vector<Family> families = families_of(*run.snapshot());
+  EXPECT_EQ(find_family(families, "vigil_loss"), nullptr);
+  EXPECT_EQ(find_family(families, "vigil_gradient_norm"), nullptr);
+  EXPECT_EQ(value_of(families, "vigil_steps_total", kRun), 1);
+}
+
+TEST(MetricFamilies, ALossThatIsNanIsExportedAsNan) {
+  TestRun run;
+  run.publish_nonfinite_step(1, -1);
+  EXPECT_TRUE(std::isnan(value_of(families_of(*run.snapshot()), "vigil_loss", kRun)));
+}
+
+TEST(MetricFamilies, TheOriginNamesParameterLayerAndStep) {
+  TestRun run;
+  run.publish_nonfinite_step(7, 1);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(layer="conv",parameter="conv.bias",step="7")")), 1);
+}
+
+TEST(MetricFamilies, AnOriginInTheLossOnlyHasItsStepAlone) {
+  TestRun run;
+  run.publish_nonfinite_step(7, -1);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with("step=\"7\"")), 1);
+}
+
+TEST(MetricFamilies, AnOriginBeyondTheParametersIsNotFollowed) {
+  TestRun run;
+  run.publish_nonfinite_step(7, 1000);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with("step=\"7\"")), 1);
+}
+
+TEST(MetricFamilies, UpAndStateFollowTheRun) {
+  TestRun run;
+  run.publish_step(1);
+  for (const RunState state : {RunState::starting, RunState::running, RunState::finished, RunState::failed}) {
+    run.channel()->live().state.store(state);
+    const std::vector<Family> families = families_of(*run.snapshot());
+    EXPECT_EQ(value_of(families, "vigil_up", kRun), state == RunState::starting || state == RunState::running ? 1 : 0);
+    for (std::size_t i = 0; i < kRunStateNames.size(); ++i) {
+      EXPECT_EQ(value_of(families, "vigil_run_state", with("state=\"" + std::string(kRunStateNames[i]) + "\"")),
+                i == static_cast<std::size_t>(state) ? 1 : 0);
+    }
+  }
+}
+
+TEST(MetricFamilies, AFinishedRunKeepsItsSeries) {
+  TestRun run;
+  run.publish_frame(1);
+  run.publish_step(1);
+  const std::size_t before = families_of(*run.snapshot()).size();
+  run.channel()->live().state.store(RunState::finished);
+  EXPECT_EQ(families_of(*run.snapshot()).size(), before);
+}
+
+TEST(MetricFamilies, TensorsCarryTheirStatistics) {
+  TestRun run;
+  run.publish_frame(1);
+  run.publish_step(1);
+  const std::vector<Family> families = families_of(*run.snapshot());
+  for (const Statistic& statistic : kStatistics) {
+    const std::string name = "vigil_gradient_" + std::string(statistic.name);
+    EXPECT_EQ(value_of(families, name, with(R"(parameter="conv.bias",layer="conv")")), statistic.value(make_moments(4)));
+    EXPECT_EQ(find_family(families, name)->help, "Gradient: " + std::string(statistic.help) + ".");
+  }
+  EXPECT_EQ(value_of(families, "vigil_parameter_mean", with("parameter=\"scale\"")), make_moments(2).mean) << "a root parameter";
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(7 * kStatistics.size()));
+}
+
+TEST(MetricFamilies, AbsentAndUnreadableTensorsHaveNoSeries) {
+  TestRun run;
+  run.publish_frame(1);
+  run.publish_step(1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->rows[3].state = TensorRow::absent;
+  snapshot->rows[4].state = TensorRow::unreadable;
+  const std::vector<Family> families = families_of(*snapshot);
+  ASSERT_NE(find_family(families, "vigil_gradient_mean"), nullptr);
+  EXPECT_EQ(find_family(families, "vigil_gradient_mean")->samples.size(), 1u);
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(5 * kStatistics.size()));
+  EXPECT_EQ(value_of(families, "vigil_series_dropped_total", kRun), 0) << "absence is not the bound's doing";
+}
+
+TEST(MetricFamilies, AFoldedLayerIsTheMergeOfItsTensors) {
+  TestRun run(make_large_schema(3));
+  run.publish_frame(1);
+  run.publish_step(1);
+  PrometheusConfig config;
+  config.max_series = static_cast<std::int64_t>(6 * kStatistics.size());
+  const std::vector<Family> families = families_of(*run.snapshot(), config);
+  // Rows 6 and 7 are the gradients of layer0's weight and bias.
+  Moments layer = make_moments(6);
+  merge(layer, make_moments(7));
+  for (const Statistic& statistic : kStatistics) {
+    const std::string name = "vigil_gradient_" + std::string(statistic.name);
+    EXPECT_EQ(value_of(families, name, R"(run="large",rank="0",parameter="layer0.*",layer="layer0")"), statistic.value(layer)) << name;
+  }
+  EXPECT_EQ(value_of(families, "vigil_series", R"(run="large",rank="0")"), static_cast<double>(6 * kStatistics.size()));
+  EXPECT_EQ(value_of(families, "vigil_series_dropped_total", R"(run="large",rank="0")"), static_cast<double>(12 * kStatistics.size()));
+}
+
+TEST(MetricFamilies, AFoldedLayerLeavesOutWhatIsAbsent) {
+  TestRun run(make_large_schema(3));
+  run.publish_frame(1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->rows[6].state = TensorRow::absent;
+  snapshot->rows[8].state = TensorRow::absent;
+  snapshot->rows[9].state = TensorRow::unreadable;
+  PrometheusConfig config;
+  config.max_series = static_cast<std::int64_t>(6 * kStatistics.size());
+  const std::vector<Family> families = families_of(*snapshot, config);
+  EXPECT_EQ(value_of(families, "vigil_gradient_mean", R"(run="large",rank="0",parameter="layer0.*",layer="layer0")"), make_moments(7).mean);
+  EXPECT_EQ(find_family(families, "vigil_gradient_mean")->samples.size(), 2u) << "layer1 has no tensor left";
+}
+
+TEST(MetricFamilies, NoSeriesIsThereTwice) {
+  for (const Family& family : families_of(*make_running_snapshot())) {
+    std::set<std::string> seen;
+    for (const Sample& sample : family.samples) EXPECT_TRUE(seen.insert(sample.labels->text()).second) << family.name;
+  }
+}
+
+TEST(MetricFamilies, UnitsEndNamesAndCountersEndInTotal) {
+  for (const Family& family : families_of(*make_running_snapshot())) {
+    std::string name(family.name);
+    const bool counter = family.type == MetricType::counter;
+    ASSERT_EQ(counter, name.size() > 6 && name.rfind("_total") == name.size() - 6) << name;
+    if (counter) name.resize(name.size() - 6);
+    if (family.unit.empty()) continue;
+    EXPECT_EQ(name.rfind("_" + std::string(family.unit)), name.size() - family.unit.size() - 1) << name;
+  }
+}
+
+}  // namespace
+}  // namespace vigil

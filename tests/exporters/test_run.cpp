@@ -1,0 +1,150 @@
+#include "exporters/test_run.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace vigil::test {
+
+Schema make_schema() {
+  Schema schema;
+  schema.identity.run = "mnist \"a\\b\"";
+  schema.identity.rank = 0;
+  schema.identity.world_size = 2;
+  schema.identity.model = "Net";
+  schema.identity.libtorch = "1.13.1";
+  schema.identity.host = "node\n1";
+  schema.identity.pid = 4711;
+  schema.identity.attempt = 1;
+  schema.identity.start_time_ns = kStartNs;
+  schema.rows = {
+      {TensorKind::parameter, "conv.weight", "conv", "[4, 1, 3, 3]", 36, DType::float32},
+      {TensorKind::parameter, "conv.bias", "conv", "[4]", 4, DType::float32},
+      {TensorKind::parameter, "scale", "", "[1]", 1, DType::float32},
+      {TensorKind::gradient, "conv.weight", "conv", "[4, 1, 3, 3]", 36, DType::float32},
+      {TensorKind::gradient, "conv.bias", "conv", "[4]", 4, DType::float32},
+      {TensorKind::gradient, "scale", "", "[1]", 1, DType::float32},
+      {TensorKind::buffer, "norm.running_mean", "norm", "[4]", 4, DType::float32},
+  };
+  schema.parameters = {"conv.weight", "conv.bias", "scale"};
+  schema.learning_rates = 1;
+  schema.trainable = {41, 164};
+  schema.frozen = {0, 0};
+  schema.buffers = {4, 16};
+  schema.layers = 2;
+  return schema;
+}
+
+Schema make_large_schema(std::size_t layers) {
+  Schema schema;
+  schema.identity.run = "large";
+  for (const TensorKind kind : {TensorKind::parameter, TensorKind::gradient}) {
+    for (std::size_t i = 0; i < layers; ++i) {
+      const std::string layer = "layer" + std::to_string(i);
+      const std::uint64_t width = 10 * (layers - i);
+      schema.rows.push_back({kind, layer + ".weight", layer, "", width * width, DType::float32});
+      schema.rows.push_back({kind, layer + ".bias", layer, "", width, DType::float32});
+    }
+  }
+  return schema;
+}
+
+Moments make_moments(std::size_t row) {
+  std::vector<float> values;
+  for (std::size_t i = 0; i < 5 + row; ++i) values.push_back(0.1f * static_cast<float>(i) - 0.3f * static_cast<float>(row));
+  if (row % 3 == 2) values[1] = std::numeric_limits<float>::quiet_NaN();
+  return compute_moments(DType::float32, values.data(), values.size());
+}
+
+TestRun::TestRun(Schema schema, ChannelBounds bounds)
+    : channel_(std::make_shared<RunChannel>(std::move(schema), bounds)), scalars_(channel_->scalar_capacity(), 0.0) {
+  record_.flags = StepRecord::has_loss | StepRecord::has_gradient_norm | StepRecord::has_parameter_norm |
+                  StepRecord::has_optimizer_time | StepRecord::has_total_time;
+  record_.gradient_norm = 1.25;
+  record_.parameter_norm = 3.5;
+  record_.forward_backward_ns = 6'000'000;
+  record_.optimizer_ns = 1'500'000;
+  record_.total_ns = 8'000'000;
+}
+
+void TestRun::publish_step(std::uint64_t step, double loss) {
+  record_.step = step;
+  record_.loss = loss;
+  record_.wall_time_ns = kStartNs + static_cast<std::int64_t>(step) * 10'000'000;
+  record_.totals.overhead_ns += 1'000;
+  record_.totals.elapsed_ns += 1'000'000;
+  record_.user_scalars = channel_->scalar_names().size();
+  channel_->publish(record_, scalars_.data());
+  channel_->live().state.store(RunState::running);
+}
+
+void TestRun::publish_nonfinite_step(std::uint64_t step, std::int64_t origin) {
+  record_.flags |= StepRecord::nonfinite;
+  ++record_.totals.nonfinite_steps;
+  record_.origin = origin;
+  record_.origin_step = step;
+  publish_step(step, kNan);
+  record_.flags &= ~std::uint64_t{StepRecord::nonfinite};
+}
+
+void TestRun::publish_frame(std::uint64_t step) {
+  ++record_.totals.samples;
+  std::vector<TensorRow> rows(channel_->schema().rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
+  channel_->publish(FrameHeader{step, kStartNs, rows.size()}, rows.data());
+}
+
+std::shared_ptr<const Snapshot> TestRun::snapshot() {
+  follower_.poll();
+  return follower_.snapshot();
+}
+
+std::shared_ptr<const Snapshot> make_first_snapshot() {
+  TestRun run;
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->exporter_errors = {{"prometheus", 0}, {"jsonl", 0}};
+  return snapshot;
+}
+
+std::shared_ptr<const Snapshot> make_running_snapshot() {
+  TestRun run;
+  run.scalars()[0] = 0.01;
+  run.channel()->scalar_names().find_or_append("validation/accuracy");
+  run.scalars()[1] = 0.875;
+  run.publish_frame(1);
+  run.publish_step(1, 2.302585);
+  run.record().totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::gradient)] = {12, 3};
+  run.record().totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::loss)] = {1, 0};
+  run.record().totals.skipped_steps = 1;
+  run.record().totals.hook_errors[static_cast<std::size_t>(Hook::buffers)] = 2;
+  run.publish_nonfinite_step(2, 1);
+  run.record().gradient_norm = kInf;
+  run.publish_frame(3);
+  run.publish_step(3, 0.1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->rows[4].state = TensorRow::absent;
+  snapshot->exporter_errors = {{"prometheus", 0}, {"jsonl", 1}};
+  return snapshot;
+}
+
+const Family* find_family(const std::vector<Family>& families, std::string_view name) {
+  const auto found = std::find_if(families.begin(), families.end(), [name](const Family& family) { return family.name == name; });
+  return found == families.end() ? nullptr : &*found;
+}
+
+std::vector<Family> families_of(const Snapshot& snapshot, const PrometheusConfig& config) {
+  return make_families(snapshot, SeriesPlan(*snapshot.schema, config));
+}
+
+double value_of(const std::vector<Family>& families, std::string_view name, const std::string& labels) {
+  if (const Family* family = find_family(families, name)) {
+    for (const Sample& sample : family->samples) {
+      if (sample.labels->text() == labels) return sample.value;
+    }
+  }
+  ADD_FAILURE() << "no series " << name << "{" << labels << "}";
+  return kNan;
+}
+
+}  // namespace vigil::test
