@@ -93,7 +93,8 @@ double test_accuracy(Net& model, const std::string& data) {
                       .map(torch::data::transforms::Normalize<>(0.1307, 0.3081))
                       .map(torch::data::transforms::Stack<>());
   std::int64_t correct = 0, total = 0;
-  for (auto& batch : *torch::data::make_data_loader(std::move(test_set), 1000)) {
+  auto loader = torch::data::make_data_loader(std::move(test_set), 1000);
+  for (auto& batch : *loader) {
     correct += model->forward(batch.data).argmax(1).eq(batch.target).sum().item<std::int64_t>();
     total += batch.target.numel();
   }

@@ -68,6 +68,9 @@ unpack() {
 if [ "$scope" != --demo ]; then
   unpack prometheus prometheus usr/bin/prometheus
   unpack prometheus-alertmanager alertmanager usr/bin/prometheus-alertmanager
+  # Debian's Alertmanager does not start without its default template in this place.
+  template=/usr/share/prometheus/alertmanager/default.tmpl
+  [ -f "$template" ] || as_root install -D -m 0644 "$deps/alertmanager$template" "$template"
 fi
 
 if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then

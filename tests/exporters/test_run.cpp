@@ -51,10 +51,19 @@ Schema make_large_schema(std::size_t layers) {
 }
 
 Moments make_moments(std::size_t row) {
-  std::vector<float> values;
-  for (std::size_t i = 0; i < 5 + row; ++i) values.push_back(0.1f * static_cast<float>(i) - 0.3f * static_cast<float>(row));
-  if (row % 3 == 2) values[1] = std::numeric_limits<float>::quiet_NaN();
-  return compute_moments(DType::float32, values.data(), values.size());
+  const double n = static_cast<double>(row);
+  Moments moments;
+  moments.count = 8 + row;
+  moments.nan_count = row % 3 == 2 ? 1 : 0;
+  moments.inf_count = row % 4 == 3 ? 2 : 0;
+  moments.zero_count = row % 2;
+  moments.min = -0.25 * (n + 1);
+  moments.max = 0.5 * (n + 2);
+  moments.mean = 0.125 * (n + 1);
+  moments.l1 = 3.5 + n;
+  moments.m2 = 2.25 * (n + 1);
+  moments.sum_squares = 4 * (n + 1);
+  return moments;
 }
 
 TestRun::TestRun(Schema schema, ChannelBounds bounds)
@@ -124,6 +133,9 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   run.publish_step(3, 0.1);
   auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
   snapshot->rows[4].state = TensorRow::absent;
+  Moments& nothing_finite = snapshot->rows[6].moments;
+  nothing_finite = Moments{};
+  nothing_finite.count = nothing_finite.nan_count = 4;
   snapshot->exporter_errors = {{"prometheus", 0}, {"jsonl", 1}};
   return snapshot;
 }

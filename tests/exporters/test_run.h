@@ -24,7 +24,8 @@ Schema make_schema();
 /// A schema with `layers` layers of two parameters ("weight" and "bias") and their gradients, sizes falling with the layer.
 Schema make_large_schema(std::size_t layers);
 
-/// Values that differ for each row, with a NaN among them in every third.
+/// Moments that differ for each row, with a NaN among the elements in every third. Written down, not computed: the last digit of a sum is
+/// the compiler's, and golden files are the same for all of them.
 Moments make_moments(std::size_t row);
 
 /// Publishes step `step` of a run, and a frame for it if `sampled`.
