@@ -48,14 +48,15 @@ std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
   return 0;
 }
 
-// Names of the threads of this process.
+// Names of the threads of this process that vigil started: its own and the HTTP server's.
 std::vector<std::string> thread_names() {
   std::vector<std::string> names;
   DIR* folder = opendir("/proc/self/task");
   while (const dirent* entry = readdir(folder)) {
     std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/comm");
     std::string name;
-    if (entry->d_name[0] != '.' && std::getline(file, name)) names.push_back(name);
+    if (entry->d_name[0] == '.' || !std::getline(file, name)) continue;
+    if (name == "vigil-export" || name.rfind("MHD", 0) == 0) names.push_back(name);
   }
   closedir(folder);
   return names;
@@ -131,7 +132,6 @@ TEST_F(Exporting, StopTakesWhatIsLeftWritesItAndEndsEveryThread) {
   Config config = make_config();
   config.exporters.jsonl.enabled = true;
   config.exporters.jsonl.path = folder.file("run.jsonl");
-  const std::size_t threads_before = thread_names().size();
   ExportThread exporting(run.channel(), config);
   run.publish_step(1);
   run.publish_step(2);
@@ -143,7 +143,7 @@ TEST_F(Exporting, StopTakesWhatIsLeftWritesItAndEndsEveryThread) {
   EXPECT_EQ(exporting.refresh()->step.step, 2u);
   EXPECT_EQ(exporting.endpoint(), endpoint);
   EXPECT_FALSE(RawConnection(endpoint).is_open());
-  EXPECT_EQ(thread_names().size(), threads_before);
+  EXPECT_TRUE(thread_names().empty());
   std::ifstream file(config.exporters.jsonl.path);
   std::vector<std::string> types;
   for (std::string line; std::getline(file, line);) types.push_back(nlohmann::json::parse(line)["type"]);
@@ -184,8 +184,8 @@ TEST_F(Exporting, ItsThreadsBlockAllSignalsAndTheProgramsDoNot) {
   exporting.refresh();
   pthread_sigmask(SIG_SETMASK, nullptr, &after);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal));
+  EXPECT_GE(thread_names().size(), 2u);
   for (const std::string& name : thread_names()) {
-    if (name != "vigil-export" && name.rfind("MHD", 0) != 0) continue;
     const unsigned long long mask = std::stoull(blocked_signals_of(name), nullptr, 16);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) EXPECT_NE(mask & (1ULL << (signal - 1)), 0u) << name << " " << signal;
   }
@@ -210,12 +210,11 @@ TEST_F(Exporting, AFailingExporterIsCountedLoggedOnceAndHoldsUpNothing) {
 }
 
 TEST_F(Exporting, AnExporterThatCannotStartLeavesNothingRunning) {
-  const std::size_t threads_before = thread_names().size();
   Config config = make_config();
   config.exporters.jsonl.enabled = true;
   config.exporters.jsonl.path = folder.file("missing/run.jsonl");
   EXPECT_THROW(ExportThread(run.channel(), config), std::runtime_error);
-  EXPECT_EQ(thread_names().size(), threads_before);
+  EXPECT_TRUE(thread_names().empty());
 }
 
 TEST_F(Exporting, WhatHappensInTheRunIsLogged) {
