@@ -94,16 +94,15 @@ void Builder::add_run() {
 
 void Builder::add_training() {
   const StepRecord& step = snapshot_.step;
-  const bool stepped = snapshot_.has_step;
-  if (stepped && step.has(StepRecord::has_loss)) only(Metric::loss, step.loss);
+  if (snapshot_.loss) only(Metric::loss, *snapshot_.loss);
   if (!snapshot_.learning_rates.empty()) {
     begin(Metric::learning_rate);
     for (std::size_t group = 0; group < snapshot_.learning_rates.size(); ++group) {
       add({{"group", std::to_string(group)}}, snapshot_.learning_rates[group]);
     }
   }
-  if (stepped && step.has(StepRecord::has_gradient_norm)) only(Metric::gradient_norm, step.gradient_norm);
-  if (stepped && step.has(StepRecord::has_parameter_norm)) only(Metric::parameter_norm, step.parameter_norm);
+  if (snapshot_.gradient_norm) only(Metric::gradient_norm, *snapshot_.gradient_norm);
+  if (snapshot_.has_step && step.has(StepRecord::has_parameter_norm)) only(Metric::parameter_norm, step.parameter_norm);
   begin(Metric::step_duration);
   for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
     add({{"phase", std::string(kPhaseNames[phase])}}, snapshot_.durations[phase]);

@@ -44,6 +44,8 @@ void RunFollower::fold_step(const OnStep& on_step) {
   copy_from_words(record, step_words_.data());
   std::memcpy(scalars_.data(), step_words_.data() + sizeof record / 8, scalars_.size() * sizeof(double));
   state_.has_step = true;
+  if (record.has(StepRecord::has_loss)) state_.loss = record.loss;
+  if (record.has(StepRecord::has_gradient_norm)) state_.gradient_norm = record.gradient_norm;
   const auto observe = [this](Phase phase, std::uint64_t nanoseconds) {
     state_.durations[static_cast<std::size_t>(phase)].observe(static_cast<double>(nanoseconds) * 1e-9);
   };

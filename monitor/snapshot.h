@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,10 @@ struct Snapshot {
   std::int64_t heartbeat_ns = 0;
 
   bool has_step = false;
-  StepRecord step;                    ///< the latest; valid with has_step
-  std::vector<double> learning_rates; ///< by parameter group; empty before the first step
+  StepRecord step;                      ///< the latest; valid with has_step
+  std::optional<double> loss;           ///< of the latest step that had one
+  std::optional<double> gradient_norm;  ///< of the latest guarded step
+  std::vector<double> learning_rates;   ///< by parameter group; empty before the first step
   std::vector<std::pair<std::string, double>> user_scalars;
 
   bool has_frame = false;

@@ -68,9 +68,11 @@ unpack() {
 if [ "$scope" != --demo ]; then
   unpack prometheus prometheus usr/bin/prometheus
   unpack prometheus-alertmanager alertmanager usr/bin/prometheus-alertmanager
-  # Debian's Alertmanager does not start without its default template in this place.
-  template=/usr/share/prometheus/alertmanager/default.tmpl
-  [ -f "$template" ] || as_root install -D -m 0644 "$deps/alertmanager$template" "$template"
+  # Debian's Alertmanager does not start unless its default templates stand in this place.
+  templates=/usr/share/prometheus/alertmanager
+  for template in "$deps/alertmanager$templates"/*.tmpl; do
+    [ -f "$templates/${template##*/}" ] || as_root install -D -m 0644 "$template" "$templates/${template##*/}"
+  done
 fi
 
 if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
