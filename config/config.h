@@ -66,18 +66,22 @@ struct PrometheusConfig {
   /// TCP port, 0 to 65535; 0 lets the system choose (`TrainingMonitor::endpoint()` tells which). A launcher's LOCAL_RANK is added
   /// to it, so that the ranks of one host do not ask for the same one.
   std::int64_t port = 9464;
-  /// Worker threads of the HTTP server, 1 to 64: one per concurrent scrape.
+  /// Event loops of the HTTP server, 1 to 64: how many scrapes are rendered at the same time. Slow clients do not hold one.
   std::int64_t threads = 2;
   /// Upper bound on per-parameter series, 0 to 10,000,000. Over it the largest parameters by element count stay, the rest
   /// are folded into their layer, and `vigil_series_dropped_total` says so.
   std::int64_t max_series = 10000;
   PerParameter per_parameter = PerParameter::rank0;
+  /// How long `finish()` keeps the endpoint open for one more scrape, in milliseconds, 0 to 600,000; it ends with that scrape. A run that
+  /// stops at a NaN is otherwise gone before Prometheus comes: set it above the scrape interval where that matters. 0 does not wait.
+  std::int64_t linger_ms = 0;
 };
 
 struct JsonlConfig {
   bool enabled = false;
   /// File that step and tensor lines are appended to. Created with mode 0640 when missing. Up to 4096 bytes of printable
   /// UTF-8; not empty while `enabled`.
+  /// Of several ranks, each appends ".rank<N>" to the name.
   std::string path = "vigil.jsonl";
   /// At this size, in bytes, the file becomes `<path>.1` (replacing an older one) and a new one begins. Range 64 KiB to 1 TiB.
   std::int64_t max_bytes = std::int64_t{256} << 20;

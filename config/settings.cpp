@@ -57,6 +57,7 @@ std::vector<Setting> make_settings() {
       {"exporters.prometheus.per_parameter",
        Choice{VIGIL_CHOICE(exporters.prometheus.per_parameter),
               {named("rank0", PerParameter::rank0), named("all", PerParameter::all), named("none", PerParameter::none)}}},
+      {"exporters.prometheus.linger_ms", Integer{VIGIL_MEMBER(exporters.prometheus.linger_ms), 0, 600'000}},
       {"exporters.jsonl.enabled", Flag{VIGIL_MEMBER(exporters.jsonl.enabled)}},
       {"exporters.jsonl.path", Text{VIGIL_MEMBER(exporters.jsonl.path), kPath, "exporters.jsonl.enabled"}},
       {"exporters.jsonl.max_bytes", Integer{VIGIL_MEMBER(exporters.jsonl.max_bytes), 64 * kKiB, kTiB}},

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cstdint>
 #include <stdexcept>
 
@@ -11,7 +12,8 @@ namespace {
 // The endpoint answers from its own threads; here its failures become the export thread's.
 class HttpExporter final : public Exporter {
  public:
-  explicit HttpExporter(const ExporterContext& context) : http_(context.config.prometheus, context.snapshot) {}
+  explicit HttpExporter(const ExporterContext& context)
+      : http_(context.config.prometheus, context.snapshot), linger_(context.config.prometheus.linger_ms) {}
 
   void on_poll() override {
     const std::uint64_t failures = http_.failures();
@@ -21,11 +23,15 @@ class HttpExporter final : public Exporter {
     throw std::runtime_error(std::to_string(fresh) + " requests could not be answered (out of memory?)");
   }
   std::string endpoint() const override { return http_.endpoint(); }
-  void stop() noexcept override { http_.stop(); }
+  void stop() noexcept override {
+    http_.wait_for_last_scrape(linger_);
+    http_.stop();
+  }
   void abandon() noexcept override { http_.abandon(); }
 
  private:
   HttpEndpoint http_;
+  const std::chrono::milliseconds linger_;
   std::uint64_t told_ = 0;
 };
 

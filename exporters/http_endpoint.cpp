@@ -1,5 +1,6 @@
 #include "vigil/exporters/http_endpoint.h"
 
+#include <poll.h>
 #include <zlib.h>
 
 #include <new>
@@ -65,6 +66,13 @@ HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
   return page;
 }
 
+void HttpEndpoint::wait_for_last_scrape(std::chrono::milliseconds limit) const noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  // Until the answer is on its way as a whole. Asked in turns: it happens once a run, at its end.
+  const auto scraped = [this] { return last_scraped_.load(std::memory_order_relaxed) && server_.requests_in_flight() == 0; };
+  while (std::chrono::steady_clock::now() < deadline && !scraped()) poll(nullptr, 0, 10);
+}
+
 HttpResponse HttpEndpoint::metrics(const HttpRequest& request) {
   const std::shared_ptr<const Snapshot> snapshot = source_();
   if (!snapshot) return plain(503, "vigil has nothing to show yet.\n");
@@ -78,6 +86,8 @@ HttpResponse HttpEndpoint::metrics(const HttpRequest& request) {
     response.body = gzip(response.body);
     response.headers.emplace_back("Content-Encoding", "gzip");
   }
+  // relaxed: a lone flag.
+  if (snapshot->state >= RunState::finished) last_scraped_.store(true, std::memory_order_relaxed);
   return response;
 }
 

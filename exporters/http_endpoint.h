@@ -1,6 +1,8 @@
 // The HTTP endpoint of a run: /metrics for Prometheus, health checks, and a landing page.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,6 +36,9 @@ class HttpEndpoint {
   /// Requests that failed for a reason of ours (out of memory), since the start. Any thread.
   std::uint64_t failures() const noexcept { return server_.failures(); }
 
+  /// Returns when a scrape has taken the figures of the ended run, or after `limit`. Any thread.
+  void wait_for_last_scrape(std::chrono::milliseconds limit) const noexcept;
+
   /// Cuts off requests in flight, closes the port and joins the threads. Idempotent; one thread at a time.
   void stop() noexcept { server_.stop(); }
 
@@ -46,6 +51,7 @@ class HttpEndpoint {
 
   const SnapshotSource source_;
   SeriesPlanCache plans_;
+  std::atomic<bool> last_scraped_{false};
   HttpServer server_;  // last: its threads use the others
 };
 

@@ -124,6 +124,9 @@ struct HttpServer::State {
 
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char* version,
                                const char* upload, std::size_t* upload_size, void** progress);
+  static void on_completed(void* self, MHD_Connection*, void** progress, MHD_RequestTerminationCode) {
+    if (*progress != nullptr) static_cast<State*>(self)->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  }
   // What the library would print is about single clients; vigil prints nothing into a training program.
   static void on_log(void*, const char*, std::va_list) {}
 
@@ -131,6 +134,7 @@ struct HttpServer::State {
   MHD_Daemon* daemon = nullptr;
   int listener = -1;
   std::atomic<std::uint64_t> failures{0};  // relaxed: a lone counter
+  std::atomic<int> in_flight{0};           // relaxed likewise
 };
 
 std::string_view HttpRequest::header(const char* name) const {
@@ -150,6 +154,7 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
     }
     const auto seen = reinterpret_cast<std::uintptr_t>(*progress);
     if (seen == 0 || *upload_size > 0) {
+      if (seen == 0) state.in_flight.fetch_add(1, std::memory_order_relaxed);
       *progress = reinterpret_cast<void*>(seen + (seen == 0 ? 1 : 0) + *upload_size);
       *upload_size = 0;
       return seen > kUnwantedBodyBytes ? MHD_NO : MHD_YES;
@@ -176,6 +181,7 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Handler handler) : st
   state_->daemon = MHD_start_daemon(
       MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, &State::on_request, state_.get(),  //
       MHD_OPTION_EXTERNAL_LOGGER, &State::on_log, nullptr,                                                       //
+      MHD_OPTION_NOTIFY_COMPLETED, &State::on_completed, state_.get(),                                           //
       MHD_OPTION_LISTEN_SOCKET, state_->listener,                                                                //
       MHD_OPTION_CONNECTION_LIMIT, kConnections,                                                                 //
       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,                                                               //
@@ -192,6 +198,8 @@ HttpServer::~HttpServer() { stop(); }
 std::uint64_t HttpServer::failures() const noexcept {
   return state_ ? state_->failures.load(std::memory_order_relaxed) : 0;  // relaxed: a lone counter
 }
+
+int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->in_flight.load(std::memory_order_relaxed) : 0; }
 
 void HttpServer::stop() noexcept {
   if (!state_ || state_->daemon == nullptr) return;

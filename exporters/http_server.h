@@ -63,6 +63,9 @@ class HttpServer {
   /// Requests answered with 500 since the start. Any thread.
   std::uint64_t failures() const noexcept;
 
+  /// Requests that were begun and whose answers are not sent yet. Any thread.
+  int requests_in_flight() const noexcept;
+
   /// Cuts off what is in flight, closes the port, joins the threads. Idempotent; one thread at a time.
   void stop() noexcept;
 

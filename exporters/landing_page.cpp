@@ -59,8 +59,8 @@ void add_figures(std::string& page, const Snapshot& snapshot) {
   add_row(page, "steps", std::to_string(step.step));
   if (!snapshot.has_step) return;
   add_row(page, "latest step ended", to_time(step.wall_time_ns));
-  if (step.has(StepRecord::has_loss)) add_row(page, "loss", to_text(step.loss));
-  if (step.has(StepRecord::has_gradient_norm)) add_row(page, "gradient norm", to_text(step.gradient_norm));
+  if (snapshot.loss) add_row(page, "loss", to_text(*snapshot.loss));
+  if (snapshot.gradient_norm) add_row(page, "gradient norm", to_text(*snapshot.gradient_norm));
   if (step.has(StepRecord::has_parameter_norm)) add_row(page, "parameter norm", to_text(step.parameter_norm));
   for (std::size_t group = 0; group < snapshot.learning_rates.size(); ++group) {
     add_row(page, "learning rate, group " + std::to_string(group), to_text(snapshot.learning_rates[group]));

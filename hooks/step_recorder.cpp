@@ -171,7 +171,7 @@ void StepRecorder::reduce_gradients(bool sampled) noexcept {
       } else if (row != nullptr) {
         row->moments = reduce_in_place(gradient);
         row->state = TensorRow::present;
-        account_gradient(i, norm_of(row->moments), row->moments);
+        account_gradient(i, finite_norm_of(row->moments), row->moments);
       } else {
         const FiniteNorm norm = norm_in_place(gradient);
         account_gradient(i, norm, norm.all_finite ? Moments{} : reduce_in_place(gradient));
@@ -187,7 +187,7 @@ void StepRecorder::reduce_gradients(bool sampled) noexcept {
         const std::size_t i = elsewhere_indices_[e];
         const int row = model_.parameters[i].gradient_row;
         if (sampled && row >= 0) rows_[static_cast<std::size_t>(row)] = {reduced[e], TensorRow::present};
-        account_gradient(i, norm_of(reduced[e]), reduced[e]);
+        account_gradient(i, finite_norm_of(reduced[e]), reduced[e]);
       }
     });
     elsewhere_.clear();  // no gradient is kept alive beyond the call
@@ -199,7 +199,7 @@ void StepRecorder::reduce_gradients(bool sampled) noexcept {
 void StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept {
   const auto account = [&](const WatchedTensor& watched, const Moments& moments) {
     rows_[static_cast<std::size_t>(watched.row)] = {moments, TensorRow::present};
-    if (hook == Hook::parameters) parameter_norm_.add(norm_of(moments).l2_norm);
+    if (hook == Hook::parameters) parameter_norm_.add(finite_norm_of(moments).l2_norm);
     add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
   };
   elsewhere_.clear();

@@ -206,10 +206,4 @@ std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors) {
   return result;
 }
 
-FiniteNorm norm_of(const Moments& moments) noexcept {
-  if (moments.nan_count > 0) return {std::numeric_limits<double>::quiet_NaN(), false};
-  if (moments.inf_count > 0) return {std::numeric_limits<double>::infinity(), false};
-  return {l2_norm(moments), true};
-}
-
 }  // namespace vigil

@@ -29,7 +29,4 @@ std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors);
 /// The part of it for other devices; `tensors` are strided. Works on the CPU too, which is how it is tested.
 std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors);
 
-/// The guard's view of moments.
-FiniteNorm norm_of(const Moments& moments) noexcept;
-
 }  // namespace vigil

@@ -99,6 +99,8 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   const LaunchEnvironment launch = read_launch_environment();
   Config config = config_;
   config.exporters.prometheus.port = port_of_rank(config.exporters.prometheus.port, launch);
+  // Appending to one file from several processes would mix their lines.
+  if (launch.world_size > 1) config.exporters.jsonl.path += ".rank" + std::to_string(launch.rank);
 
   WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);

@@ -139,14 +139,6 @@ double sum_of_squares(const unsigned char* data, std::size_t count) noexcept {
   return squares;
 }
 
-// A sum of squares whose own rounding or range hides something: elements that are not finite, or float64 far from 1.
-FiniteNorm careful_norm(DType dtype, const void* data, std::size_t count) noexcept {
-  const Moments moments = compute_moments(dtype, data, count);
-  if (moments.nan_count > 0) return {std::numeric_limits<double>::quiet_NaN(), false};
-  if (moments.inf_count > 0) return {kInfinity, false};
-  return {l2_norm(moments), true};
-}
-
 }  // namespace
 
 Moments compute_moments(DType dtype, const void* data, std::size_t count) noexcept {
@@ -171,9 +163,15 @@ FiniteNorm compute_finite_norm(DType dtype, const void* data, std::size_t count)
   }
   // A NaN or an infinity among the elements makes the sum of their squares one too; squares of the narrower types cannot
   // leave the range of double, so for these a finite sum is the proof that all elements are finite.
-  if (!is_finite_bits(squares)) return careful_norm(dtype, data, count);
-  if (dtype == DType::float64 && squares < 1e-280) return careful_norm(dtype, data, count);
-  return {std::sqrt(squares), true};
+  // Those of float64 can, on either side.
+  const bool tells = is_finite_bits(squares) && (dtype != DType::float64 || squares >= 1e-280);
+  return tells ? FiniteNorm{std::sqrt(squares), true} : finite_norm_of(compute_moments(dtype, data, count));
+}
+
+FiniteNorm finite_norm_of(const Moments& m) noexcept {
+  if (m.nan_count > 0) return {std::numeric_limits<double>::quiet_NaN(), false};
+  if (m.inf_count > 0) return {kInfinity, false};
+  return {l2_norm(m), true};
 }
 
 void merge(Moments& into, const Moments& other) noexcept {

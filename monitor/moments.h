@@ -53,6 +53,9 @@ struct FiniteNorm {
   bool all_finite = true;
 };
 
+/// The guard's view of a reduction that was made for other reasons.
+FiniteNorm finite_norm_of(const Moments& m) noexcept;
+
 /// The guard's reduction: half the work of `compute_moments` and one read of the memory.
 /// Same terms: any alignment, never allocates, never throws.
 FiniteNorm compute_finite_norm(DType dtype, const void* data, std::size_t count) noexcept;

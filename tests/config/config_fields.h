@@ -17,11 +17,11 @@ inline auto fields_of(const Config& config) {
   const auto& [guard_every, on_nonfinite] = guard;
   const auto& [step_records, frame_bytes] = ring;
   const auto& [interval_ms, prometheus, jsonl] = exporters;
-  const auto& [http_enabled, address, port, threads, max_series, per_parameter] = prometheus;
+  const auto& [http_enabled, address, port, threads, max_series, per_parameter, linger_ms] = prometheus;
   const auto& [file_enabled, path, max_bytes] = jsonl;
   const auto& [level] = log;
   return std::tie(name, model, sample_every, parameters, gradients, buffers, include, exclude, guard_every, on_nonfinite, step_records,
-                  frame_bytes, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, file_enabled, path, max_bytes,
+                  frame_bytes, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, linger_ms, file_enabled, path, max_bytes,
                   level);
 }
 

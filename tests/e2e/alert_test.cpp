@@ -1,15 +1,16 @@
 // From a gradient that turns NaN in a real training to the message that a person gets, through the real servers.
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <regex>
 
 #include <gtest/gtest.h>
 
 #include "e2e/child_process.h"
-#include "e2e/http_client.h"
 #include "e2e/servers.h"
 #include "e2e/wait_until.h"
 #include "e2e/webhook_receiver.h"
+#include "http/http_client.h"
 
 namespace vigil {
 namespace {
@@ -28,11 +29,11 @@ class AlertedTraining : public testing::Test {
   }
 
   // MNIST until it is told to end, with one NaN in the gradient of conv2.weight at step 100.
-  void train(const std::string& policy) {
-    trainer_ = std::make_unique<ChildProcess>(
-        std::vector<std::string>{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000", "--port", "0", "--on-nonfinite", policy,
-                                 "--inject-nan-at", "100", "--layer", "conv2"},
-        folder_ / "trainer.log");
+  void train(const std::string& policy, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000", "--port", "0", "--on-nonfinite", policy,
+                                     "--inject-nan-at", "100", "--layer", "conv2"};
+    command.insert(command.end(), more.begin(), more.end());
+    trainer_ = std::make_unique<ChildProcess>(command, folder_ / "trainer.log");
     static const std::regex kAddress(R"(http://(127\.0\.0\.1:\d+)/metrics)");
     std::smatch match;
     std::string output;
@@ -99,12 +100,13 @@ TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
   end_training();
 }
 
-TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNan) {
-  trainer_ = std::make_unique<ChildProcess>(
-      std::vector<std::string>{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0", "--on-nonfinite", "stop", "--inject-nan-at", "7"},
-      folder_ / "trainer.log");
-  EXPECT_EQ(trainer_->wait(120), 0);
-  EXPECT_NE(trainer_->output().find("\n7 steps in"), std::string::npos) << trainer_->output();
+TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNanAndIsSeenAllTheSame) {
+  std::ofstream(folder_ / "linger.yml") << "exporters: {prometheus: {linger_ms: 60s}}\n";
+  train("stop", {"--config", (folder_ / "linger.yml").string()});
+  const auto labels = labels_of("VigilNonFiniteGradient");
+  EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
+  EXPECT_EQ(trainer_->wait(60), 0);
+  EXPECT_NE(trainer_->output().find("\n100 steps in"), std::string::npos) << trainer_->output();
   EXPECT_NE(trainer_->output().find("nearest to the loss: conv2.weight"), std::string::npos) << trainer_->output();
 }
 
@@ -112,9 +114,9 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
   train("warn");
   ASSERT_TRUE(wait_until(30, [&] { return prometheus_->value("vigil_steps_total") > 20; }));
   std::vector<double> seconds;
-  HttpAnswer answer;
+  test::HttpAnswer answer;
   for (int i = 0; i < 41; ++i) {
-    answer = http_get("http://" + target_ + "/metrics");
+    answer = test::request(target_, "/metrics");
     ASSERT_EQ(answer.status, 200);
     seconds.push_back(answer.seconds);
   }

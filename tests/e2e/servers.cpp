@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "e2e/http_client.h"
 #include "e2e/wait_until.h"
+#include "http/http_client.h"
 
 namespace vigil {
 namespace {
@@ -27,10 +27,10 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
 
 void write_file(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
 
-std::unique_ptr<ChildProcess> start(const std::vector<std::string>& command, const std::filesystem::path& log, const std::string& ready_url) {
+std::unique_ptr<ChildProcess> start(const std::vector<std::string>& command, const std::filesystem::path& log, const std::string& address) {
   if (!std::filesystem::exists(command[0])) throw std::runtime_error(command[0] + " is missing; run scripts/setup.sh");
   auto process = std::make_unique<ChildProcess>(command, log);
-  const bool ready = wait_until(60, [&] { return !process->running() || http_get(ready_url).status == 200; });
+  const bool ready = wait_until(60, [&] { return !process->running() || test::request(address, "/-/ready").status == 200; });
   if (!ready || !process->running()) throw std::runtime_error(command[0] + " did not become ready:\n" + process->output());
   return process;
 }
@@ -61,7 +61,7 @@ Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::strin
   write_file(folder / "alertmanager.yml", config);
   process_ = start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),
                     "--storage.path=" + (folder / "alertmanager").string(), "--web.listen-address=" + address(), "--cluster.listen-address="},
-                   folder / "alertmanager.log", "http://" + address() + "/-/ready");
+                   folder / "alertmanager.log", address());
 }
 
 Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& target, const std::string& alertmanager) {
@@ -76,11 +76,11 @@ Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& t
   const std::string address = "127.0.0.1:" + std::to_string(port_);
   process_ = start({(kDeps / "prometheus/usr/bin/prometheus").string(), "--config.file=" + (folder / "prometheus.yml").string(),
                     "--storage.tsdb.path=" + (folder / "prometheus").string(), "--web.listen-address=" + address},
-                   folder / "prometheus.log", "http://" + address + "/-/ready");
+                   folder / "prometheus.log", address);
 }
 
 nlohmann::json Prometheus::query(const std::string& expression) const {
-  const HttpAnswer answer = http_get("http://127.0.0.1:" + std::to_string(port_) + "/api/v1/query?query=" + url_encoded(expression));
+  const test::HttpAnswer answer = test::request("127.0.0.1:" + std::to_string(port_), "/api/v1/query?query=" + test::url_encoded(expression));
   if (answer.status != 200) throw std::runtime_error("query '" + expression + "': " + answer.body);
   return nlohmann::json::parse(answer.body)["data"]["result"];
 }

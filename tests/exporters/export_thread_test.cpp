@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "exporters/captured_log.h"
-#include "exporters/http_client.h"
+#include "http/http_client.h"
 #include "exporters/temporary_folder.h"
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
@@ -291,6 +291,29 @@ TEST_F(Exporting, EveryStepIsReadOrCountedWhileTheTrainerRuns) {
   EXPECT_EQ(last->step.step, kSteps);
   EXPECT_EQ(last->step_ring.read + last->step_ring.overwritten, kSteps);
   EXPECT_EQ(last->frame_ring.read + last->frame_ring.overwritten, kSteps / 10);
+}
+
+TEST_F(Exporting, LingersForTheScrapeThatSeesTheEndAndNoLonger) {
+  Config config = make_config();
+  config.exporters.prometheus.linger_ms = 600'000;
+  ExportThread exporting(run.channel(), config);
+  run.channel()->live().state.store(RunState::finished);
+  std::thread stopper([&] { exporting.stop(); });
+  while (request(exporting.endpoint(), "/metrics").body.find(R"(
+vigil_up{run="mnist \"a\\b\"",rank="0"} 0
+)") == std::string::npos) {
+  }
+  stopper.join();  // minutes before the limit, or the test times out
+  EXPECT_EQ(request(exporting.endpoint(), "/metrics").status, 0);
+}
+
+TEST_F(Exporting, LingersNoLongerThanItsLimit) {
+  Config config = make_config();
+  config.exporters.prometheus.linger_ms = 1;
+  ExportThread exporting(run.channel(), config);
+  run.channel()->live().state.store(RunState::finished);
+  exporting.stop();
+  EXPECT_EQ(request(exporting.endpoint(), "/metrics").status, 0);
 }
 
 }  // namespace

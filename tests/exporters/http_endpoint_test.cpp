@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "exporters/http_client.h"
+#include "http/http_client.h"
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
 

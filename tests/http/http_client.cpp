@@ -1,4 +1,4 @@
-#include "exporters/http_client.h"
+#include "http/http_client.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -65,9 +65,17 @@ HttpAnswer request(const std::string& endpoint, const std::string& path, const s
     curl_easy_setopt(handle.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
     if (method == "POST" || method == "PUT") curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDS, "a body");
   }
-  if (curl_easy_perform(handle.get()) == CURLE_OK) curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &response.status);
+  if (curl_easy_perform(handle.get()) == CURLE_OK) {
+    curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &response.status);
+    curl_easy_getinfo(handle.get(), CURLINFO_TOTAL_TIME, &response.seconds);
+  }
   curl_slist_free_all(list);
   return response;
+}
+
+std::string url_encoded(const std::string& text) {
+  const std::unique_ptr<char, void (*)(void*)> encoded(curl_easy_escape(nullptr, text.c_str(), static_cast<int>(text.size())), curl_free);
+  return encoded.get();
 }
 
 long connections_for(const std::string& endpoint, const std::string& path, int requests) {
