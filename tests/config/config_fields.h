@@ -35,7 +35,7 @@ inline Config changed_config() {
   config.guard = {0, OnNonfinite::stop};
   config.ring = {16, 65537};
   config.exporters.interval_ms = 60000;
-  config.exporters.prometheus = {false, "::1", 0, 64, 0, PerParameter::none};
+  config.exporters.prometheus = {false, "::1", 0, 64, 0, PerParameter::none, 20000};
   config.exporters.jsonl = {true, "/var/log/ vigil.jsonl", std::int64_t{1} << 40};
   config.log.level = LogLevel::off;
   return config;
