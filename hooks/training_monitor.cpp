@@ -87,6 +87,7 @@ class TrainingMonitor::Impl {
 
   Config config_;
   std::uint64_t generation_ = fork_generation();
+  const int exceptions_in_flight_ = std::uncaught_exceptions();  // a monitor may be made while the stack unwinds
   bool finished_ = false;
   std::shared_ptr<RunChannel> channel_;
   std::unique_ptr<StepRecorder> recorder_;
@@ -141,7 +142,9 @@ TrainingMonitor::TrainingMonitor(Config config) {
 }
 
 TrainingMonitor::~TrainingMonitor() {
-  if (impl_ != nullptr) impl_->finish(std::uncaught_exceptions() > 0 ? RunState::failed : RunState::finished);
+  if (impl_ == nullptr) return;
+  const bool unwinding = std::uncaught_exceptions() > impl_->exceptions_in_flight_;
+  impl_->finish(unwinding ? RunState::failed : RunState::finished);
 }
 
 void TrainingMonitor::watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer) {

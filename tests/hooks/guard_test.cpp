@@ -43,7 +43,7 @@ class Guard : public testing::Test {
     return true;
   }
   double nonfinite_values(NonfiniteIn where) const {
-    const auto& counts = monitor->snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(where)];
+    const auto counts = monitor->snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(where)];
     return static_cast<double>(counts.nan + counts.inf);
   }
 
@@ -145,7 +145,7 @@ TEST_F(Guard, NonFiniteLossIsGuardedOnEveryStep) {
   monitor->after_step();
   EXPECT_EQ(monitor->after_backward(loss * kNan), Verdict::skip);
   monitor->after_step();
-  const auto& counts = monitor->snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::loss)];
+  const auto counts = monitor->snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::loss)];
   EXPECT_EQ(counts.inf, 1u);
   EXPECT_EQ(counts.nan, 1u);
   EXPECT_TRUE(monitor->nonfinite_origin()->loss_nonfinite);

@@ -2,6 +2,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <future>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,6 +17,7 @@
 #include <unistd.h>
 
 #include "hooks/test_model.h"
+#include "http/http_client.h"
 #include "vigil/hooks/training_monitor.h"
 
 namespace vigil {
@@ -181,6 +186,43 @@ TEST_F(Monitor, FinishIsIdempotentAndKeepsTheFigures) {
   EXPECT_EQ(*monitor.value("vigil_up"), 0);
   step();  // after the end: no-ops
   EXPECT_EQ(monitor.snapshot()->step.step, 1u);
+}
+
+// What the last scrape says of a run whose loop `end` leaves.
+std::string last_exposition(const std::function<void(TrainingMonitor&)>& end) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.01);
+  Config config = quiet_config();
+  config.exporters.prometheus.enabled = true;
+  config.exporters.prometheus.port = 0;
+  config.exporters.prometheus.linger_ms = 600'000;
+  std::promise<std::string> endpoint;
+  std::thread trainer([&] {
+    try {
+      TrainingMonitor monitor(config);
+      monitor.watch(*net, optimizer);
+      endpoint.set_value(monitor.endpoint());
+      end(monitor);
+    } catch (const std::runtime_error&) {
+    }
+  });
+  const std::string address = endpoint.get_future().get();
+  std::string exposition;
+  do {
+    exposition = test::request(address, "/metrics").body;
+  } while (exposition.find("\nvigil_up{run=\"test\",rank=\"0\"} 0\n") == std::string::npos);
+  trainer.join();
+  return exposition;
+}
+
+TEST(EndOfARun, IsFinishedWhenTheMonitorGoesOutOfScope) {
+  const std::string exposition = last_exposition([](TrainingMonitor&) {});
+  EXPECT_NE(exposition.find("vigil_run_state{run=\"test\",rank=\"0\",state=\"finished\"} 1\n"), std::string::npos);
+}
+
+TEST(EndOfARun, IsFailedWhenAnExceptionEndsTheLoop) {
+  const std::string exposition = last_exposition([](TrainingMonitor&) { throw std::runtime_error("out of memory"); });
+  EXPECT_NE(exposition.find("vigil_run_state{run=\"test\",rank=\"0\",state=\"failed\"} 1\n"), std::string::npos);
 }
 
 TEST_F(Monitor, AForkedChildIsInert) {

@@ -79,7 +79,7 @@ TEST_F(Channel, TotalsSurviveALappedReader) {
 TEST_F(Channel, DurationsFallIntoTheBucketsTheyBelongTo) {
   publish_step(1);
   follower.poll();
-  const auto& total = follower.snapshot()->durations[static_cast<std::size_t>(Phase::total)];
+  const auto total = follower.snapshot()->durations[static_cast<std::size_t>(Phase::total)];
   EXPECT_EQ(total.count, 1u);
   EXPECT_NEAR(total.sum_seconds, 0.010, 1e-12);
   EXPECT_EQ(total.buckets[4], 1u);  // le 0.01: a bound belongs to its own bucket

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tree/source_tree.h"
+#include "vigil/config/config_reader.h"
 
 namespace vigil {
 namespace {
@@ -31,6 +32,18 @@ TEST(Readme, CodeIsTheMinimalExample) {
   const auto blocks = code_blocks(read_text(source_path("README.md")), "cpp");
   ASSERT_FALSE(blocks.empty());
   EXPECT_EQ(blocks.front(), read_text(source_path("examples/minimal.cpp")));
+}
+
+TEST(Readme, ConfigurationErrorIsTheOneShown) {
+  const std::string readme = read_text(source_path("README.md"));
+  const auto yaml = code_blocks(readme, "yaml");
+  ASSERT_EQ(yaml.size(), 1u);
+  try {
+    parse_config(yaml.front(), "vigil.yml");
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_NE(readme.find("```\n" + std::string(error.what()) + "\n```\n"), std::string::npos) << error.what();
+  }
 }
 
 TEST(Readme, NamedFilesExist) {
