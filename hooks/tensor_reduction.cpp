@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include "vigil/hooks/torch_version.h"
 
@@ -166,7 +167,7 @@ FiniteNorm norm_in_place(const at::Tensor& tensor) {
 }
 
 std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   std::vector<Moments> result(tensors.size());
   std::vector<bool> done(tensors.size());
   for (std::size_t first = 0; first < tensors.size(); ++first) {
@@ -187,7 +188,7 @@ std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors) {
 }
 
 std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors) {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   std::vector<Moments> result(tensors.size());
   std::vector<at::Tensor> remote;
   std::vector<std::size_t> which;

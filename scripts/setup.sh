@@ -53,21 +53,29 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 [ "$scope" != --build ] || exit 0
 
-# Unpacks a Debian package's files into build/deps/<folder> without installing it, so no maintainer script runs.
+# unpack <folder> <file that must be there> <packages…>: the files of Debian packages into build/deps/<folder>, without installing them,
+# so that no maintainer script runs. A package that this Debian does not have is left out.
 unpack() {
-  local package=$1 folder=$2 probe=$3
+  local folder=$1 probe=$2 package
+  shift 2
   [ -x "$deps/$folder/$probe" ] && return 0
-  apt-cache show "$package" >/dev/null 2>&1 || update_lists
-  say "unpacking $package into build/deps/$folder"
+  apt-cache show "$1" >/dev/null 2>&1 || update_lists
   rm -rf "${deps:?}/$folder" "$deps/$folder.tmp"
   mkdir -p "$deps/$folder.tmp"
-  (cd "$deps/$folder.tmp" && { apt-get download -qq "$package" || { update_lists && apt-get download -qq "$package"; }; } &&
-    dpkg -x ./*.deb . && rm -f ./*.deb)
+  for package in "$@"; do
+    apt-cache show "$package" >/dev/null 2>&1 || continue
+    say "unpacking $package into build/deps/$folder"
+    (cd "$deps/$folder.tmp" && { fetch "$package" || { update_lists && fetch "$package"; }; } && dpkg -x ./*.deb . && rm -f ./*.deb)
+  done
+  [ -x "$deps/$folder.tmp/$probe" ] || { echo "setup.sh: none of the packages $* brings $probe" >&2; exit 1; }
   mv "$deps/$folder.tmp" "$deps/$folder"
 }
+# As this user: apt's own one may not write into the folder, and apt would warn of it.
+fetch() { apt-get download -qq -o APT::Sandbox::User=root "$1"; }
 if [ "$scope" != --demo ]; then
-  unpack prometheus prometheus usr/bin/prometheus
-  unpack prometheus-alertmanager alertmanager usr/bin/prometheus-alertmanager
+  # promtool is a package of its own since Debian 13.
+  unpack prometheus usr/bin/promtool prometheus promtool
+  unpack alertmanager usr/bin/prometheus-alertmanager prometheus-alertmanager
   # Debian's Alertmanager does not start unless its default templates stand in this place.
   templates=/usr/share/prometheus/alertmanager
   for template in "$deps/alertmanager$templates"/*.tmpl; do
