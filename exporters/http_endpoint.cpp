@@ -69,7 +69,8 @@ HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
 void HttpEndpoint::wait_for_last_scrape(std::chrono::milliseconds limit) const noexcept {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   // Until the answer is on its way as a whole. Asked in turns: it happens once a run, at its end.
-  const auto scraped = [this] { return last_scraped_.load(std::memory_order_relaxed) && server_.requests_in_flight() == 0; };
+  // acquire: pairs with the release in metrics(); that request is counted as in flight until it is answered.
+  const auto scraped = [this] { return last_scraped_.load(std::memory_order_acquire) && server_.requests_in_flight() == 0; };
   while (std::chrono::steady_clock::now() < deadline && !scraped()) poll(nullptr, 0, 10);
 }
 
@@ -86,8 +87,8 @@ HttpResponse HttpEndpoint::metrics(const HttpRequest& request) {
     response.body = gzip(response.body);
     response.headers.emplace_back("Content-Encoding", "gzip");
   }
-  // relaxed: a lone flag.
-  if (snapshot->state >= RunState::finished) last_scraped_.store(true, std::memory_order_relaxed);
+  // release: pairs with wait_for_last_scrape.
+  if (snapshot->state >= RunState::finished) last_scraped_.store(true, std::memory_order_release);
   return response;
 }
 

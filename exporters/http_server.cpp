@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
@@ -23,6 +25,38 @@ constexpr unsigned kConnections = 256;
 constexpr unsigned kIdleSeconds = 15;
 constexpr std::size_t kConnectionMemory = 16 * 1024;
 constexpr std::uintptr_t kUnwantedBodyBytes = 64 * 1024;
+
+// Ports that this process listens on. A forked child closes its copies at once, or a worker that outlives the trainer would keep the port
+// taken. relaxed: a child starts with one thread, and an entry publishes nothing else.
+class ListenerRegistry {
+ public:
+  static void add(int listener) noexcept {
+    static const bool installed = pthread_atfork(nullptr, nullptr, &close_all) == 0;
+    static_cast<void>(installed);
+    for (std::atomic<int>& entry : entries_) {
+      int unused = kUnused;
+      if (entry.compare_exchange_strong(unused, listener, std::memory_order_relaxed)) return;
+    }
+  }
+  // Whether it was there still: in a child it is closed already, and its number may stand for another file.
+  static bool remove(int listener) noexcept {
+    for (std::atomic<int>& entry : entries_) {
+      int expected = listener;
+      if (entry.compare_exchange_strong(expected, kUnused, std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr int kUnused = 0;  // never a listener: standard input, or what was opened in its place
+  static void close_all() noexcept {
+    for (std::atomic<int>& entry : entries_) {
+      const int listener = entry.exchange(kUnused, std::memory_order_relaxed);
+      if (listener != kUnused) close(listener);
+    }
+  }
+  static inline std::array<std::atomic<int>, 64> entries_{};  // more servers than that: their ports stay with a child
+};
 
 // An address to listen on, in the form of the sockets interface.
 struct ListenAddress {
@@ -120,21 +154,22 @@ MHD_Result queue(MHD_Connection* connection, HttpResponse&& response) {
 }  // namespace
 
 struct HttpServer::State {
-  explicit State(Handler request_handler) : handler(std::move(request_handler)) {}
+  explicit State(Answer request_answer) : answer(std::move(request_answer)) {}
 
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char* version,
                                const char* upload, std::size_t* upload_size, void** progress);
   static void on_completed(void* self, MHD_Connection*, void** progress, MHD_RequestTerminationCode) {
-    if (*progress != nullptr) static_cast<State*>(self)->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    // release: pairs with requests_in_flight(); the answer is out.
+    if (*progress != nullptr) static_cast<State*>(self)->in_flight.fetch_sub(1, std::memory_order_release);
   }
   // What the library would print is about single clients; vigil prints nothing into a training program.
   static void on_log(void*, const char*, std::va_list) {}
 
-  const Handler handler;
+  const Answer answer;
   MHD_Daemon* daemon = nullptr;
   int listener = -1;
   std::atomic<std::uint64_t> failures{0};  // relaxed: a lone counter
-  std::atomic<int> in_flight{0};           // relaxed likewise
+  std::atomic<int> in_flight{0};
 };
 
 std::string_view HttpRequest::header(const char* name) const {
@@ -154,12 +189,13 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
     }
     const auto seen = reinterpret_cast<std::uintptr_t>(*progress);
     if (seen == 0 || *upload_size > 0) {
+      // relaxed: whatever the answer publishes comes later in this thread, and carries it.
       if (seen == 0) state.in_flight.fetch_add(1, std::memory_order_relaxed);
       *progress = reinterpret_cast<void*>(seen + (seen == 0 ? 1 : 0) + *upload_size);
       *upload_size = 0;
       return seen > kUnwantedBodyBytes ? MHD_NO : MHD_YES;
     }
-    return queue(connection, state.handler(HttpRequest(connection, url)));
+    return queue(connection, state.answer(HttpRequest(connection, url)));
   } catch (...) {
     state.failures.fetch_add(1, std::memory_order_relaxed);
     try {
@@ -170,9 +206,10 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
   }
 }
 
-HttpServer::HttpServer(const HttpServerSettings& settings, Handler handler) : state_(std::make_unique<State>(std::move(handler))) {
+HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : state_(std::make_unique<State>(std::move(answer))) {
   const ListenAddress address = parse_address(settings);
   state_->listener = listen_on(settings, address);
+  ListenerRegistry::add(state_->listener);
   endpoint_ = endpoint_of(state_->listener, settings, address.is_ipv6);
   const SignalMask all_blocked;  // the threads inherit it
   // A pool of one is a server without a pool.
@@ -188,6 +225,7 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Handler handler) : st
       MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
       MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
   if (state_->daemon == nullptr) {
+    ListenerRegistry::remove(state_->listener);
     close(state_->listener);
     throw_cannot_listen(settings, "the server's threads did not start; is the process at its limit of threads or open files?");
   }
@@ -199,17 +237,19 @@ std::uint64_t HttpServer::failures() const noexcept {
   return state_ ? state_->failures.load(std::memory_order_relaxed) : 0;  // relaxed: a lone counter
 }
 
-int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->in_flight.load(std::memory_order_relaxed) : 0; }
+// acquire: pairs with the release of on_completed.
+int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->in_flight.load(std::memory_order_acquire) : 0; }
 
 void HttpServer::stop() noexcept {
   if (!state_ || state_->daemon == nullptr) return;
+  ListenerRegistry::remove(state_->listener);
   MHD_stop_daemon(state_->daemon);  // closes the listener too
   state_->daemon = nullptr;
 }
 
 void HttpServer::abandon() noexcept {
   if (!state_) return;
-  close(state_->listener);
+  if (ListenerRegistry::remove(state_->listener)) close(state_->listener);
   static_cast<void>(state_.release());
 }
 

@@ -14,7 +14,7 @@ struct MHD_Connection;
 
 namespace vigil {
 
-/// One request, valid while its handler runs.
+/// One request, valid while it is answered.
 class HttpRequest {
  public:
   HttpRequest(MHD_Connection* connection, std::string_view path) : connection_(connection), path_(path) {}
@@ -47,11 +47,11 @@ struct HttpServerSettings {
 class HttpServer {
  public:
   /// Called for every GET and HEAD, from several threads at once. What it throws becomes a 500 and is counted.
-  using Handler = std::function<HttpResponse(const HttpRequest&)>;
+  using Answer = std::function<HttpResponse(const HttpRequest&)>;
 
   /// Listens and starts the threads.
   /// @throws std::runtime_error that names address, port and the settings to change (under `exporters.prometheus`) when it cannot
-  HttpServer(const HttpServerSettings& settings, Handler handler);
+  HttpServer(const HttpServerSettings& settings, Answer answer);
   /// Calls stop().
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
@@ -69,7 +69,8 @@ class HttpServer {
   /// Cuts off what is in flight, closes the port, joins the threads. Idempotent; one thread at a time.
   void stop() noexcept;
 
-  /// For the child of a fork, which has none of the threads: closes the child's copy of the port and forgets the rest. Leaks memory.
+  /// For the child of a fork, which has none of the threads: forgets them. Leaks memory. (The child's copy of the port is closed at the
+  /// fork already, for up to 64 servers a process.)
   void abandon() noexcept;
 
  private:

@@ -66,7 +66,7 @@ constexpr const char* kWhatToDo = "; set exporters.jsonl.path to a file that thi
 
 JsonlExporter::JsonlExporter(const JsonlConfig& config, const RunChannel& channel)
     : path_(config.path), max_bytes_(static_cast<std::uint64_t>(std::max<std::int64_t>(config.max_bytes, 1))), channel_(channel) {
-  for (const TensorRowInfo& row : channel.schema().rows) {
+  for (const RowSchema& row : channel.schema().rows) {
     std::string head = "{";
     append_member(head, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
     append_member(head, "name", row.name);
@@ -103,7 +103,7 @@ void JsonlExporter::rotate() {
   if (std::rename(path_.c_str(), (path_ + ".1").c_str()) != 0) throw file_error("rename", path_, errno, "");
   close(file_);
   file_ = -1;
-  if (pending_.rfind("\n", 0) == 0) pending_.erase(0, 1);  // would have ended a line of the old file
+  if (pending_.rfind('\n', 0) == 0) pending_.erase(0, 1);  // would have ended a line of the old file
 }
 
 void JsonlExporter::add_run_line() {
@@ -120,7 +120,7 @@ void JsonlExporter::add_run_line() {
   append_member(line, "start_time", to_seconds(identity.start_time_ns));
   append_member(line, "vigil", vigil_version());
   line += "}\n";
-  pending_.insert(pending_.rfind("\n", 0) == 0 ? 1 : 0, line);
+  pending_.insert(pending_.rfind('\n', 0) == 0 ? 1 : 0, line);
 }
 
 void JsonlExporter::append_line(std::string_view line) {
@@ -141,10 +141,29 @@ bool JsonlExporter::append_lost_line() {
   return true;
 }
 
+void JsonlExporter::append_scalars(std::string& line, const StepRecord& record, const double* scalars) const {
+  line += ",\"scalars\":{";
+  const ScalarNames& names = channel_.scalar_names();
+  const std::size_t count = std::min<std::size_t>(record.user_scalars, names.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) line += ',';
+    line += to_json(names.at(i)) + ':';
+    append(line, scalars[channel_.schema().learning_rates + i]);
+  }
+  line += '}';
+}
+
 void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
-  std::string line = begin_line("step");
+  const bool again = record.has(StepRecord::again);
+  std::string line = begin_line(again ? "scalars" : "step");
   append_member(line, "step", record.step);
   append_member(line, "time", to_seconds(record.wall_time_ns));
+  if (again) {
+    append_scalars(line, record, scalars);
+    line += "}\n";
+    append_line(line);
+    return;
+  }
   if (record.has(StepRecord::has_loss)) append_member(line, "loss", record.loss);
   if (record.has(StepRecord::has_gradient_norm)) append_member(line, "gradient_norm", record.gradient_norm);
   if (record.has(StepRecord::has_parameter_norm)) append_member(line, "parameter_norm", record.parameter_norm);
@@ -154,15 +173,8 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
     if (i > 0) line += ',';
     append(line, scalars[i]);
   }
-  line += "],\"scalars\":{";
-  const ScalarNames& names = channel_.scalar_names();
-  const std::size_t count = std::min<std::size_t>(record.user_scalars, names.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0) line += ',';
-    line += to_json(names.at(i)) + ':';
-    append(line, scalars[rates + i]);
-  }
-  line += '}';
+  line += ']';
+  append_scalars(line, record, scalars);
   if (record.has(StepRecord::has_total_time)) {
     append_member(line, "total_seconds", to_seconds(record.total_ns));
     append_member(line, "forward_backward_seconds", to_seconds(record.forward_backward_ns));
@@ -187,7 +199,8 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_member(line, "nonfinite_steps", record.totals.nonfinite_steps);
   append_member(line, "skipped_steps", record.totals.skipped_steps);
   append_member(line, "overhead_seconds", to_seconds(record.totals.overhead_ns));
-  append_member(line, "elapsed_seconds", to_seconds(record.totals.elapsed_ns));
+  append_member(line, "loop_overhead_seconds", to_seconds(record.totals.loop_overhead_ns));
+  append_member(line, "loop_seconds", to_seconds(record.totals.loop_ns));
   line += "}\n";
   append_line(line);
 }

@@ -16,6 +16,7 @@ namespace vigil {
 /// Appends one JSON object a line to `config.path`; "type" tells which:
 ///   "run"    who runs; the first line that a run writes into each file
 ///   "step"   one per step record: loss, norms, learning rates, user scalars, durations, totals
+///   "scalars" what was logged after the last step, with the other user scalars
 ///   "frame"  one per sampled step: the statistics of every tensor (kStatistics)
 ///   "lost"   how many lines were given up because they could not be written for too long
 /// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
@@ -44,6 +45,7 @@ class JsonlExporter final : public Exporter {
   void open();
   void rotate();
   void add_run_line();
+  void append_scalars(std::string& line, const StepRecord& record, const double* scalars) const;
   void append_line(std::string_view line);
   bool append_lost_line();
   void write_pending(std::size_t bytes);

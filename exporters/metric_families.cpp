@@ -25,7 +25,7 @@ class Builder {
   }
 
   void begin(Metric metric) {
-    const MetricInfo& info = metric_info(metric);
+    const MetricRow& info = metric_row(metric);
     families_.push_back({info.name, info.type, info.unit, std::string(info.help), {}, {}});
   }
 
@@ -176,8 +176,10 @@ struct TensorFamilyText {
 using TensorFamilyTexts = std::array<std::array<TensorFamilyText, kStatistics.size()>, kTensorKindNames.size()>;
 
 const TensorFamilyTexts& tensor_family_texts() {
-  static const TensorFamilyTexts texts = [] {
-    TensorFamilyTexts made;
+  // Never destroyed: a scrape may come while the program's statics are.
+  static const auto* const texts = [] {
+    auto* owned = new TensorFamilyTexts;
+    TensorFamilyTexts& made = *owned;
     for (std::size_t kind = 0; kind < kTensorKindNames.size(); ++kind) {
       std::string title(kTensorKindNames[kind]);
       title[0] = static_cast<char>(title[0] - 'a' + 'A');
@@ -186,9 +188,9 @@ const TensorFamilyTexts& tensor_family_texts() {
         made[kind][i].help = title + ": " + std::string(kStatistics[i].help) + ".";
       }
     }
-    return made;
+    return owned;
   }();
-  return texts;
+  return *texts;
 }
 
 // What the latest frame says of an entry: its tensors' moments as one; nothing when none of them was there and readable.

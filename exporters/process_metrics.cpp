@@ -62,10 +62,10 @@ std::optional<double> read_open_file_limit() {
 }  // namespace
 
 std::vector<Family> make_process_families() {
-  static const Labels kNoLabels = make_labels({});
+  static const auto& no_labels = *new Labels(make_labels({}));  // never destroyed: a scrape may come while the program's statics are
   std::vector<Family> families;
   const auto add = [&families](std::string_view name, MetricType type, std::string_view unit, const char* help, double value) {
-    families.push_back({name, type, unit, help, {{kNoLabels, value}}, {}});
+    families.push_back({name, type, unit, help, {{no_labels, value}}, {}});
   };
 
   const std::vector<double> stat = read_stat();

@@ -15,7 +15,7 @@ namespace {
 
 using LayerKey = std::pair<TensorKind, std::string>;
 
-LayerKey layer_key(const TensorRowInfo& row) { return {row.kind, row.layer}; }
+LayerKey layer_key(const RowSchema& row) { return {row.kind, row.layer}; }
 
 Labels tensor_labels(const RunIdentity& identity, std::string parameter, std::string layer) {
   return make_labels({{"run", identity.run},
@@ -29,7 +29,7 @@ std::vector<std::size_t> by_size(const Schema& schema) {
   std::vector<std::size_t> order(schema.rows.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&schema](std::size_t left, std::size_t right) {
-    const TensorRowInfo &a = schema.rows[left], &b = schema.rows[right];
+    const RowSchema &a = schema.rows[left], &b = schema.rows[right];
     return std::tie(b.element_count, a.name, a.kind, left) < std::tie(a.element_count, b.name, b.kind, right);
   });
   return order;
@@ -39,7 +39,7 @@ std::vector<std::size_t> by_size(const Schema& schema) {
 // one entry and frees at most one, so the first that does not fit ends the search.
 std::size_t tensors_that_fit(const Schema& schema, const std::vector<std::size_t>& order, std::size_t entries) {
   std::map<LayerKey, std::size_t> rest;
-  for (const TensorRowInfo& row : schema.rows) ++rest[layer_key(row)];
+  for (const RowSchema& row : schema.rows) ++rest[layer_key(row)];
   std::size_t kept = 0;
   for (; kept < order.size(); ++kept) {
     const auto layer = rest.find(layer_key(schema.rows[order[kept]]));
@@ -72,7 +72,7 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   std::vector<std::uint64_t> folded_elements;
   std::map<LayerKey, std::size_t> index_of;
   for (std::size_t i = 0; i < rows; ++i) {
-    const TensorRowInfo& row = schema.rows[i];
+    const RowSchema& row = schema.rows[i];
     if (stays[i]) {
       entries_.push_back({row.kind, {i}, tensor_labels(identity, row.name, row.layer)});
       continue;

@@ -75,41 +75,56 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
       rows_(channel.schema().rows.size()),
       gradient_nonfinite_(model_.parameters.size()),
       origin_nonfinite_(model_.parameters.size()),
-      watch_begin_(Clock::now()),
-      last_end_(watch_begin_) {
+      last_end_(Clock::now()) {
   elsewhere_.reserve(model_.parameters.size() + model_.buffers.size());
   elsewhere_indices_.reserve(elsewhere_.capacity());
 }
 
 template <class Body>
 bool StepRecorder::attempt(Hook hook, Body body) noexcept {
-  int& failures = failures_in_a_row_[static_cast<std::size_t>(hook)];
-  if (failures >= kFailuresUntilOff) return false;
+  if (is_off(hook)) return false;
+  HookHealth& health = hooks_[static_cast<std::size_t>(hook)];
+  health.has_run = true;
   try {
     body();
-    failures = 0;
     return true;
   } catch (const c10::Error& error) {
-    count_failure(hook, error.what_without_backtrace());
+    channel_.note(hook).write_first(error.what_without_backtrace());
   } catch (const std::exception& error) {
-    count_failure(hook, error.what());
+    channel_.note(hook).write_first(error.what());
   } catch (...) {
-    count_failure(hook, "an exception that is not a std::exception");
+    channel_.note(hook).write_first("an exception that is not a std::exception");
   }
-  if (++failures == kFailuresUntilOff) channel_.note(hook).switch_off();
+  health.has_failed = true;
   return false;
 }
 
-void StepRecorder::count_failure(Hook hook, std::string_view text) noexcept {
+bool StepRecorder::is_off(Hook hook) const noexcept {
+  return hooks_[static_cast<std::size_t>(hook)].failures_in_a_row >= kFailuresUntilOff;
+}
+
+void StepRecorder::settle_hooks() noexcept {
+  for (std::size_t i = 0; i < hooks_.size(); ++i) {
+    HookHealth& health = hooks_[i];
+    if (!health.has_run) continue;
+    health.failures_in_a_row = health.has_failed ? health.failures_in_a_row + 1 : 0;
+    record_.totals.hook_errors[i] += health.has_failed;
+    if (health.failures_in_a_row == kFailuresUntilOff) channel_.note(static_cast<Hook>(i)).switch_off();
+    health.has_run = health.has_failed = false;
+  }
+}
+
+void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
   ++record_.totals.hook_errors[static_cast<std::size_t>(hook)];
   channel_.note(hook).write_first(text);
 }
 
 void StepRecorder::begin_step(Clock::time_point now) noexcept {
   if (pending_) {
-    count_failure(Hook::sequence,
+    count_misuse(Hook::sequence,
                   "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
     publish_step();
+    now = last_end_;
   }
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
@@ -123,11 +138,15 @@ void StepRecorder::begin_step(Clock::time_point now) noexcept {
 void StepRecorder::read_loss(const at::Tensor& loss) {
   record_.loss = std::numeric_limits<double>::quiet_NaN();
   if (!loss.defined()) {
-    count_failure(Hook::loss, "the loss is an undefined tensor; pass the tensor that backward() was called on");
+    count_misuse(Hook::loss, "the loss is an undefined tensor; pass the tensor that backward() was called on");
     return;
   }
   if (loss.numel() != 1) {
-    count_failure(Hook::loss, "the loss has more or less than one element; pass the reduced loss, e.g. loss.mean()");
+    count_misuse(Hook::loss, "the loss has more or less than one element; pass the reduced loss, e.g. loss.mean()");
+    return;
+  }
+  if (!at::isFloatingType(loss.scalar_type())) {
+    count_misuse(Hook::loss, "the loss is not of a floating-point type; pass the tensor that backward() was called on");
     return;
   }
   record_.loss = scalar_of(loss);
@@ -151,89 +170,96 @@ void StepRecorder::account_gradient(std::size_t index, FiniteNorm norm, const Mo
   add_nonfinite(nonfinite_values(record_, NonfiniteIn::gradient), moments);
 }
 
-void StepRecorder::reduce_gradients(bool sampled) noexcept {
+bool StepRecorder::reduce_gradients(bool sampled) noexcept {
   gradient_norm_ = {};
   gradients_finite_ = true;
   std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
   elsewhere_.clear();
   elsewhere_indices_.clear();
+  const bool with_rows = sampled && !is_off(Hook::gradients);
+  bool complete = true;
 
   for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
     const WatchedTensor& watched = model_.parameters[i];
-    TensorRow* row = sampled && watched.gradient_row >= 0 ? &rows_[static_cast<std::size_t>(watched.gradient_row)] : nullptr;
-    if (row != nullptr) row->state = TensorRow::absent;
-    const bool done = attempt(row != nullptr ? Hook::gradients : Hook::guard, [&] {
+    TensorRow* row = sampled ? row_at(watched.gradient_row) : nullptr;
+    if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
+    if (!with_rows) row = nullptr;
+    complete &= attempt(row != nullptr ? Hook::gradients : Hook::guard, [&] {
       const at::Tensor& gradient = watched.tensor.grad();
-      if (!gradient.defined() || !dtype_of(gradient.scalar_type())) return;
-      if (!is_in_place(gradient)) {
+      if (!gradient.defined() || !dtype_of(gradient.scalar_type())) {
+        if (row != nullptr) row->state = TensorRow::absent;
+      } else if (!is_in_place(gradient)) {
         elsewhere_.push_back(gradient);
         elsewhere_indices_.push_back(i);
       } else if (row != nullptr) {
-        row->moments = reduce_in_place(gradient);
-        row->state = TensorRow::present;
+        *row = {reduce_in_place(gradient), TensorRow::present};
         account_gradient(i, finite_norm_of(row->moments), row->moments);
       } else {
         const FiniteNorm norm = norm_in_place(gradient);
         account_gradient(i, norm, norm.all_finite ? Moments{} : reduce_in_place(gradient));
       }
     });
-    if (!done && row != nullptr) row->state = TensorRow::unreadable;
   }
 
   if (!elsewhere_.empty()) {
-    attempt(Hook::guard, [&] {
+    complete &= attempt(with_rows ? Hook::gradients : Hook::guard, [&] {
       const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
       for (std::size_t e = 0; e < reduced.size(); ++e) {
         const std::size_t i = elsewhere_indices_[e];
-        const int row = model_.parameters[i].gradient_row;
-        if (sampled && row >= 0) rows_[static_cast<std::size_t>(row)] = {reduced[e], TensorRow::present};
+        TensorRow* row = with_rows ? row_at(model_.parameters[i].gradient_row) : nullptr;
+        if (row != nullptr) *row = {reduced[e], TensorRow::present};
         account_gradient(i, finite_norm_of(reduced[e]), reduced[e]);
       }
     });
     elsewhere_.clear();  // no gradient is kept alive beyond the call
   }
-  record_.gradient_norm = gradient_norm_.value();
-  record_.flags |= StepRecord::has_gradient_norm;
+  // The norm of a part would look like that of the whole.
+  if (complete) {
+    record_.gradient_norm = gradient_norm_.value();
+    record_.flags |= StepRecord::has_gradient_norm;
+  }
+  return complete;
 }
 
-void StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept {
-  const auto account = [&](const WatchedTensor& watched, const Moments& moments) {
-    rows_[static_cast<std::size_t>(watched.row)] = {moments, TensorRow::present};
-    if (hook == Hook::parameters) parameter_norm_.add(finite_norm_of(moments).l2_norm);
-    add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
-  };
+bool StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept {
+  weight_norm_ = {};
   elsewhere_.clear();
   elsewhere_indices_.clear();
+  bool complete = true;
+  const auto account = [this](TensorRow* row, const Moments& moments) {
+    if (row != nullptr) *row = {moments, TensorRow::present};
+    weight_norm_.add(finite_norm_of(moments).l2_norm);
+    add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
+  };
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const WatchedTensor& watched = tensors[i];
-    if (watched.row < 0) continue;
-    rows_[static_cast<std::size_t>(watched.row)].state = TensorRow::unreadable;  // until it was read
-    attempt(hook, [&] {
-      if (is_in_place(watched.tensor)) {
-        account(watched, reduce_in_place(watched.tensor));
-      } else {
-        elsewhere_.push_back(watched.tensor);
+    const at::Tensor& tensor = tensors[i].tensor;
+    TensorRow* row = row_at(tensors[i].row);
+    if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
+    complete &= attempt(hook, [&] {
+      if (!dtype_of(tensor.scalar_type())) return;
+      if (!is_in_place(tensor)) {
+        elsewhere_.push_back(tensor);
         elsewhere_indices_.push_back(i);
+      } else if (row != nullptr) {
+        account(row, reduce_in_place(tensor));
+      } else {
+        const FiniteNorm norm = norm_in_place(tensor);
+        if (norm.all_finite) {
+          weight_norm_.add(norm.l2_norm);
+        } else {
+          account(nullptr, reduce_in_place(tensor));
+        }
       }
     });
   }
-  if (elsewhere_.empty()) return;
-  attempt(hook, [&] {
+  if (elsewhere_.empty()) return complete;
+  complete &= attempt(hook, [&] {
     const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
-    for (std::size_t e = 0; e < reduced.size(); ++e) account(tensors[elsewhere_indices_[e]], reduced[e]);
+    for (std::size_t e = 0; e < reduced.size(); ++e) account(row_at(tensors[elsewhere_indices_[e]].row), reduced[e]);
   });
   elsewhere_.clear();
+  return complete;
 }
-
-void StepRecorder::reduce_parameters() noexcept {
-  if (!sampling_.parameters) return;
-  parameter_norm_ = {};
-  reduce_weights(Hook::parameters, model_.parameters);
-  record_.parameter_norm = parameter_norm_.value();
-  record_.flags |= StepRecord::has_parameter_norm;
-}
-
-void StepRecorder::reduce_buffers() noexcept { reduce_weights(Hook::buffers, model_.buffers); }
 
 void StepRecorder::sample(bool gradients_done) noexcept {
   if (!gradients_done) {
@@ -242,14 +268,21 @@ void StepRecorder::sample(bool gradients_done) noexcept {
     reduce_gradients(true);
     nonfinite_values(record_, NonfiniteIn::gradient) = counted;
   }
-  reduce_parameters();
-  reduce_buffers();
-  record_.flags |= StepRecord::sampled;
+  if (sampling_.parameters) {
+    if (reduce_weights(Hook::parameters, model_.parameters)) {
+      record_.parameter_norm = weight_norm_.value();
+      record_.flags |= StepRecord::has_parameter_norm;
+    } else {
+      record_.flags &= ~std::uint64_t{StepRecord::has_parameter_norm};
+    }
+  }
+  reduce_weights(Hook::buffers, model_.buffers);
   ++record_.totals.samples;
-  channel_.publish(FrameHeader{record_.step, wall_time_ns(), rows_.size()}, rows_.data());
+  channel_.publish(FrameHeader{record_.step, wall_time_ns()}, rows_.data());
 }
 
-// Remembers the origin at the first step of a streak. Unguarded steps with a finite loss tell nothing, so they end no streak.
+// Remembers the origin at the first step of a streak. Steps with a finite loss whose gradients were not looked at, or not at all of
+// them, tell nothing: they end no streak.
 void StepRecorder::note_nonfinite_step(bool guarded) noexcept {
   const bool loss_nonfinite = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss);
   if (!loss_nonfinite && gradients_finite_) {
@@ -283,12 +316,13 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   sampled = sampled || starts_with_loss;
   guarded = guarded || starts_with_loss;
   gradients_finite_ = true;
-  if (guarded) reduce_gradients(sampled);
+  if (guarded) guarded = reduce_gradients(sampled);
   const bool was_in_streak = in_streak_;
   note_nonfinite_step(guarded);
 
   const bool starts_streak = in_streak_ && !was_in_streak;
   if (sampled || starts_streak) sample(sampled);
+  settle_hooks();
 
   Verdict verdict = Verdict::proceed;
   if (record_.has(StepRecord::nonfinite) && guard_.on_nonfinite != OnNonfinite::warn) {
@@ -309,7 +343,7 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
 void StepRecorder::after_step() noexcept {
   const Clock::time_point begin = Clock::now();
   if (!pending_) {
-    if (!stopped_) count_failure(Hook::sequence, "after_step was called without after_backward before it");
+    if (!stopped_) count_misuse(Hook::sequence, "after_step was called without after_backward before it");
     return;
   }
   if (!record_.has(StepRecord::skipped)) {
@@ -325,22 +359,26 @@ void StepRecorder::publish_step() noexcept {
   if (record_.step > 1) {
     record_.total_ns = nanoseconds(now - last_end_);
     record_.flags |= StepRecord::has_total_time;
+    record_.totals.loop_ns = nanoseconds(now - loop_begin_);
+    record_.totals.loop_overhead_ns = record_.totals.overhead_ns - overhead_before_loop_ns_;
   }
   last_end_ = now;
   pending_ = false;
   scalars_unpublished_ = false;
   record_.wall_time_ns = wall_time_ns();
   record_.user_scalars = channel_.scalar_names().size();
-  record_.totals.elapsed_ns = nanoseconds(now - watch_begin_);
   channel_.publish(record_, scalars_.data());
-  channel_.live().heartbeat_ns.store(record_.wall_time_ns, std::memory_order_relaxed);  // a lone word
   record_.totals.overhead_ns += nanoseconds(Clock::now() - now);
+  if (record_.step == 1) {
+    loop_begin_ = now;
+    overhead_before_loop_ns_ = record_.totals.overhead_ns;
+  }
 }
 
 void StepRecorder::log(std::string_view name, double value) noexcept {
   const int index = channel_.scalar_names().find_or_append(name);
   if (index < 0) {
-    count_failure(Hook::scalars, "log(): more than 64 names, or a name that is empty or longer than 96 bytes");
+    count_misuse(Hook::scalars, "log(): more than 64 names, or a name that is empty or longer than 96 bytes");
     return;
   }
   scalars_[channel_.schema().learning_rates + static_cast<std::size_t>(index)] = value;
@@ -351,8 +389,9 @@ void StepRecorder::finish(RunState state) noexcept {
   if (pending_) {
     publish_step();
   } else if (scalars_unpublished_ && record_.step > 0) {
-    // Logged after the last step (a test accuracy): once more the same record, so that nothing is counted twice.
+    // Logged after the last step (a test accuracy): once more the same record, marked, so that nothing is counted twice.
     record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time};
+    record_.flags |= StepRecord::again;
     record_.user_scalars = channel_.scalar_names().size();
     channel_.publish(record_, scalars_.data());
   }

@@ -37,20 +37,33 @@ class StepRecorder {
   void begin_step(Clock::time_point now) noexcept;
   void read_loss(const at::Tensor& loss);
   void read_learning_rates();
-  void reduce_gradients(bool sampled) noexcept;
-  void reduce_parameters() noexcept;
-  void reduce_buffers() noexcept;
-  void reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept;
+  /// Looks at every gradient; with `sampled` fills its rows too. False when one could not be read.
+  bool reduce_gradients(bool sampled) noexcept;
+  /// Fills the rows of parameters or buffers and `weight_norm_`. False when one could not be read.
+  bool reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept;
   void account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept;
   void sample(bool gradients_done) noexcept;
   void note_nonfinite_step(bool guarded) noexcept;
   void publish_step() noexcept;
 
-  /// The boundary that nothing passes: runs `body`, counts what it throws as a failure of `hook`, and skips a hook that is off.
+  /// The boundary that nothing passes: runs `body` and keeps what it throws as a failure of `hook`, whose first text the export thread
+  /// logs. False when it threw, or the hook is off.
   template <class Body>
   bool attempt(Hook hook, Body body) noexcept;
-  /// Counts a failure and keeps the first one's text for the export thread to log.
-  void count_failure(Hook hook, std::string_view text) noexcept;
+  bool is_off(Hook hook) const noexcept;
+  /// Counts the step for the hooks that ran in it: as failed once, on however many tensors they did.
+  void settle_hooks() noexcept;
+  /// Counts a call that cannot be meant so. Costs nothing, so it never switches anything off.
+  void count_misuse(Hook hook, std::string_view text) noexcept;
+
+  TensorRow* row_at(int index) noexcept {
+    return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)];
+  }
+
+  struct HookHealth {
+    bool has_run = false, has_failed = false;  // on this step
+    int failures_in_a_row = 0;
+  };
 
   // Accumulates a Euclidean norm from the norms of its parts; long double, so that squares of float64 norms stay in range.
   struct NormSum {
@@ -73,7 +86,7 @@ class StepRecorder {
   bool stopped_ = false;         // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
 
-  NormSum gradient_norm_, parameter_norm_;
+  NormSum gradient_norm_, weight_norm_;
   bool gradients_finite_ = true;
   std::vector<std::uint8_t> gradient_nonfinite_;  // of this step, by parameter
   bool in_streak_ = false;                        // the latest guarded step was not finite
@@ -83,8 +96,9 @@ class StepRecorder {
   std::vector<at::Tensor> elsewhere_;           // tensors that cannot be read in place,
   std::vector<std::size_t> elsewhere_indices_;  // and whose they are
 
-  std::array<int, kHookNames.size()> failures_in_a_row_{};
-  Clock::time_point watch_begin_, last_end_, verdict_time_;
+  std::array<HookHealth, kHookNames.size()> hooks_{};
+  Clock::time_point last_end_, verdict_time_, loop_begin_;
+  std::uint64_t overhead_before_loop_ns_ = 0;
 };
 
 }  // namespace vigil

@@ -78,7 +78,7 @@ void for_each_run(const at::Tensor& tensor, std::size_t size, Use use) {
   if (filled > 0) use(gathered.data(), filled);
 }
 
-// The columns in which a device's results come over, each a float.
+// The columns in which a device's results come over, as float64, or float32 where the device has no other.
 enum Column { kCount, kNan, kInf, kZero, kMin, kMax, kMean, kL1, kM2, kSquares, kColumns };
 
 at::Tensor device_row(const at::Tensor& tensor) {

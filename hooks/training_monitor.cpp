@@ -1,8 +1,10 @@
 #include "vigil/hooks/training_monitor.h"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <exception>
+#include <mutex>
 #include <stdexcept>
 
 #include <torch/csrc/jit/api/module.h>
@@ -69,13 +71,23 @@ NamedTensors list_of_jit(const JitList& tensors) {
 
 }  // namespace
 
+namespace {
+
+// Where a collectable finds the export thread, also when it was handed out before watch().
+struct ExportSlot {
+  std::mutex mutex;
+  std::weak_ptr<ExportThread> thread;
+};
+
+}  // namespace
+
 class TrainingMonitor::Impl {
  public:
   explicit Impl(Config config) : config_(std::move(config)) { validate(config_); }
 
   void watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
              const torch::optim::Optimizer& optimizer);
-  bool active() const noexcept { return recorder_ != nullptr && !finished_ && !forked(); }
+  bool active() const noexcept { return recorder_ != nullptr && !finished_.load(std::memory_order_relaxed) && !forked(); }
   void finish(RunState state) noexcept;
 
   bool forked() const noexcept { return fork_generation() != generation_; }
@@ -88,10 +100,11 @@ class TrainingMonitor::Impl {
   Config config_;
   std::uint64_t generation_ = fork_generation();
   const int exceptions_in_flight_ = std::uncaught_exceptions();  // a monitor may be made while the stack unwinds
-  bool finished_ = false;
+  std::atomic<bool> finished_{false};  // relaxed: what the end of the run wrote is published by the export thread's lock
   std::shared_ptr<RunChannel> channel_;
   std::unique_ptr<StepRecorder> recorder_;
   std::shared_ptr<ExportThread> export_;
+  const std::shared_ptr<ExportSlot> slot_ = std::make_shared<ExportSlot>();
 };
 
 void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
@@ -115,6 +128,10 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   channel_ = std::move(channel);
   recorder_ = std::move(recorder);
   export_ = std::move(exporting);
+  {
+    const std::lock_guard lock(slot_->mutex);
+    slot_->thread = export_;
+  }
 
   const Schema& schema = channel_->schema();
   vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
@@ -127,10 +144,10 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
 }
 
 void TrainingMonitor::Impl::finish(RunState state) noexcept {
-  if (exporting() == nullptr || forked() || finished_) return;
+  if (exporting() == nullptr || forked() || finished_.load(std::memory_order_relaxed)) return;
   recorder_->finish(state);
   export_->stop();
-  finished_ = true;
+  finished_.store(true, std::memory_order_relaxed);
 }
 
 TrainingMonitor::TrainingMonitor() {
@@ -217,18 +234,14 @@ std::string TrainingMonitor::endpoint() const {
 }
 
 std::shared_ptr<prometheus::Collectable> TrainingMonitor::collectable() const {
-  std::weak_ptr<ExportThread> source;
-  PrometheusConfig settings;
-  if (impl_ != nullptr) {
-    source = impl_->export_;
-    settings = impl_->config_.exporters.prometheus;
-  }
+  if (impl_ == nullptr) return std::make_shared<PrometheusCollectable>([] { return nullptr; });
   return std::make_shared<PrometheusCollectable>(
-      [source]() -> std::shared_ptr<const Snapshot> {
-        const auto thread = source.lock();
+      [slot = impl_->slot_]() -> std::shared_ptr<const Snapshot> {
+        const std::lock_guard lock(slot->mutex);
+        const auto thread = slot->thread.lock();
         return thread == nullptr ? nullptr : thread->snapshot();
       },
-      settings);
+      impl_->config_.exporters.prometheus);
 }
 
 void TrainingMonitor::finish() noexcept {

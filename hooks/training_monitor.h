@@ -39,7 +39,7 @@ namespace vigil {
 ///
 /// From `watch()` on, the calls of the loop never throw, lock, wait, print or abort, and allocate nothing after the first
 /// sample (but for sparse gradients and tensors outside the CPU, which are reduced by ATen). What fails is counted in
-/// `vigil_hook_errors_total`, logged once by the export thread, and switched off after ten failures in a row.
+/// `vigil_hook_errors_total` and logged once by the export thread; a hook that fails on ten steps in a row is switched off.
 ///
 /// With the environment variable VIGIL_DISABLE set to anything but "" or "0", every call is a no-op that costs a branch: no
 /// thread, no port, no file; `after_backward` answers `proceed`. In a child made by fork(2) the same holds.
@@ -60,7 +60,8 @@ class TrainingMonitor {
   /// Takes in names, shapes and buffers of `module` and the parameter groups of `optimizer`, allocates everything and starts the
   /// export thread. Tied parameters count once, under their first name. `optimizer` outlives the loop; the tensors are shared, so
   /// the module may go earlier. Nothing is started or kept when it throws, so it may be called again.
-  /// @throws std::invalid_argument without parameters; when the optimizer holds none or others than the module's; when called twice.
+  /// @throws std::invalid_argument without parameters; when two of them have the same name, or one is computed from others; when the
+  ///         optimizer holds none or others than the module's; when called twice.
   /// @throws std::runtime_error when the port or a file cannot be had; the message says what to change.
   void watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer);
   void watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer);
@@ -98,19 +99,21 @@ class TrainingMonitor {
   std::optional<NonfiniteOrigin> nonfinite_origin() const;
 
   /// The state of the run including every step that `after_step` has ended. Waits for the export thread, up to some
-  /// milliseconds: not for the loop. Null before `watch()`. Any thread.
+  /// milliseconds: not for the loop. Null before `watch()`. Any thread once `watch()` has returned.
   std::shared_ptr<const Snapshot> snapshot() const;
 
   /// The latest value of a metric of the contract (docs/metrics.md), e.g. `value("vigil_gradient_norm")` or
   /// `value("vigil_gradient_l2_norm", "conv1.weight")`; empty when there is none. Of metrics with other labels than `parameter` the
-  /// sum over these. Costs as `snapshot()`, plus a rendering: not for the loop. Any thread.
+  /// sum over these. Costs as `snapshot()`, plus a rendering: not for the loop. Any thread once `watch()` has returned.
   std::optional<double> value(std::string_view metric, std::string_view parameter = {}) const;
 
-  /// "address:port" that is served, with the port that the system chose where the setting is 0; empty when nothing is. Any thread.
+  /// "address:port" that is served, with the port that the system chose where the setting is 0; empty when nothing is. Any thread
+  /// once `watch()` has returned.
   std::string endpoint() const;
 
   /// For a program that already has a `prometheus::Exposer`: `exposer.RegisterCollectable(monitor.collectable())`, where the result
-  /// is kept alive by the caller as the exposer holds only a weak reference. Any thread.
+  /// is kept alive by the caller as the exposer holds only a weak reference. It has no metrics before `watch()` and when the monitor is
+  /// gone. Any thread.
   std::shared_ptr<prometheus::Collectable> collectable() const;
 
   /// Ends the run: publishes what is pending, writes it out, stops the export thread and closes the port. Idempotent, never throws.

@@ -45,7 +45,7 @@ std::string shape_of(const at::Tensor& tensor) {
   return text.str();
 }
 
-TensorRowInfo row_info(TensorKind kind, const std::string& name, const at::Tensor& tensor) {
+RowSchema row_schema(TensorKind kind, const std::string& name, const at::Tensor& tensor) {
   return {kind, name, layer_of(name), shape_of(tensor), static_cast<std::uint64_t>(tensor.numel()), *dtype_of(tensor.scalar_type())};
 }
 
@@ -55,8 +55,20 @@ void add_size(ModelSize& size, const at::Tensor& tensor) {
 }
 
 int append_row(Schema& schema, TensorKind kind, const std::string& name, const at::Tensor& tensor) {
-  schema.rows.push_back(row_info(kind, name, tensor));
+  schema.rows.push_back(row_schema(kind, name, tensor));
   return static_cast<int>(schema.rows.size()) - 1;
+}
+
+void check_parameter(const std::string& name, const at::Tensor& tensor, std::set<std::string>& names) {
+  if (name.empty()) throw std::invalid_argument("watch: a parameter of shape " + shape_of(tensor) + " has no name; give it one");
+  if (!names.insert(name).second) {
+    throw std::invalid_argument("watch: two parameters are called '" + name + "'; give each a name of its own, e.g. with its model in front");
+  }
+  // libtorch warns on stderr whenever the gradient of such a tensor is asked for.
+  if (!tensor.is_leaf() && !tensor.retains_grad()) {
+    throw std::invalid_argument("watch: '" + name + "' is computed from other tensors (no leaf), so it has no gradient; pass what it is "
+                                "computed from");
+  }
 }
 
 void check_optimizer(const torch::optim::Optimizer& optimizer, const SeenTensors& known, std::size_t parameters) {
@@ -87,9 +99,10 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
   WatchedModel model;
   Schema& schema = model.schema;
   SeenTensors seen;
-  std::set<std::string> layers;
+  std::set<std::string> layers, names;
   for (const auto& [name, tensor] : parameters) {
     if (!tensor.defined() || !seen.insert(tensor)) continue;
+    check_parameter(name, tensor, names);
     layers.insert(layer_of(name));
     add_size(tensor.requires_grad() ? schema.trainable : schema.frozen, tensor);
     schema.parameters.push_back(name);
@@ -113,10 +126,10 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
     if (!tensor.defined() || !seen.insert(tensor)) continue;
     add_size(schema.buffers, tensor);
     // Integer buffers (BatchNorm's num_batches_tracked) are no news: they have no statistics and need no line.
-    if (!dtype_of(tensor.scalar_type()) || !sampling.buffers || !is_sampled(sampling, name)) continue;
+    if (!dtype_of(tensor.scalar_type()) || !sampling.buffers) continue;
     WatchedTensor& watched = model.buffers.emplace_back();
     watched.tensor = tensor;
-    watched.row = append_row(schema, TensorKind::buffer, name, tensor);
+    if (is_sampled(sampling, name)) watched.row = append_row(schema, TensorKind::buffer, name, tensor);
   }
   schema.layers = layers.size();
   schema.learning_rates = optimizer.param_groups().size();

@@ -25,13 +25,14 @@ struct WatchedTensor {
 
 struct WatchedModel {
   std::vector<WatchedTensor> parameters;  ///< index-aligned with Schema::parameters
-  std::vector<WatchedTensor> buffers;     ///< those that are sampled
+  std::vector<WatchedTensor> buffers;     ///< floating-point ones, unless sampling.buffers is off
   Schema schema;                          ///< identity is filled in by the caller
   std::vector<std::string> left_out;      ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
 };
 
 /// Lists each tensor once: a tied one, that is the same tensor or the same view of the same memory, under its first name.
-/// @throws std::invalid_argument when there is no parameter, or the optimizer holds none, or others than these.
+/// @throws std::invalid_argument when there is no parameter; when a name is empty or stands for two tensors; when a parameter is
+///         computed from others (not a leaf); when the optimizer holds no parameter, or others than these.
 WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& buffers, const torch::optim::Optimizer& optimizer,
                            const SamplingConfig& sampling);
 

@@ -20,17 +20,6 @@ constexpr std::size_t element_size(DType dtype) noexcept {
   return 0;
 }
 
-/// "float32", "float64", "bfloat16" or "float16".
-constexpr const char* dtype_name(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::float32: return "float32";
-    case DType::float64: return "float64";
-    case DType::bfloat16: return "bfloat16";
-    case DType::float16: return "float16";
-  }
-  return "unknown";
-}
-
 /// Whether a number is NaN, asked of its exponent and fraction bits: `-ffast-math` in a user's build makes `std::isnan`
 /// answer false for every value.
 inline bool is_nan_bits(double value) noexcept {

@@ -12,7 +12,7 @@ enum class MetricType : unsigned char { gauge, counter, histogram };
 
 /// One row of the contract. `name` is the whole name as Prometheus stores it (with `_total` for counters); `unit` is the
 /// OpenMetrics unit that the name ends in, or empty; `labels` are the names beyond `run` and `rank`, comma-separated.
-struct MetricInfo {
+struct MetricRow {
   std::string_view name;
   MetricType type;
   std::string_view unit;
@@ -54,7 +54,7 @@ enum class Metric : std::size_t {
 };
 
 // clang-format off
-inline constexpr std::array<MetricInfo, static_cast<std::size_t>(Metric::count)> kMetrics{{
+inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> kMetrics{{
     {"vigil_build_info", MetricType::gauge, "", "version,compiler", "Always 1; which vigil this is."},
     {"vigil_run_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt,pid", "Always 1; who runs, to be joined on run and rank."},
     {"vigil_up", MetricType::gauge, "", "", "1 while the trainer runs, 0 once it has finished or failed."},
@@ -65,8 +65,8 @@ inline constexpr std::array<MetricInfo, static_cast<std::size_t>(Metric::count)>
     {"vigil_run_state", MetricType::gauge, "", "state", "1 for the state the run is in (starting, running, finished, failed), 0 for the others."},
     {"vigil_loss", MetricType::gauge, "", "", "Loss of the latest step that had one; NaN when it was."},
     {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
-    {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest guarded step, before clipping; NaN or Inf when a gradient is."},
-    {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample; NaN or Inf when a parameter is."},
+    {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
+    {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, sampled or not in sampling.include; NaN or Inf when a parameter is; absent while one cannot be read."},
     {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
     {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
     {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
@@ -77,16 +77,16 @@ inline constexpr std::array<MetricInfo, static_cast<std::size_t>(Metric::count)>
     {"vigil_model_bytes", MetricType::gauge, "bytes", "kind", "Bytes of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_layers", MetricType::gauge, "", "", "Modules that own at least one parameter."},
     {"vigil_overhead_seconds_total", MetricType::counter, "seconds", "", "Time the training thread has spent in vigil."},
-    {"vigil_overhead_ratio", MetricType::gauge, "ratio", "", "Time the training thread has spent in vigil, over the time of the training loop."},
+    {"vigil_overhead_ratio", MetricType::gauge, "ratio", "", "Time the training thread has spent in vigil since the end of the first step, over the time since then."},
     {"vigil_ring_overwritten_total", MetricType::counter, "", "ring", "Records that were overwritten before the exporter read them, by ring (steps, frames)."},
     {"vigil_ring_torn_total", MetricType::counter, "", "ring", "Reads discarded because the slot changed meanwhile, by ring (steps, frames)."},
     {"vigil_series", MetricType::gauge, "", "", "Per-tensor series in this exposition."},
     {"vigil_series_dropped_total", MetricType::counter, "", "", "Per-tensor series that exporters.prometheus.max_series keeps out: folded into their layer, or left out."},
     {"vigil_exporter_errors_total", MetricType::counter, "", "exporter", "Failures of an exporter."},
-    {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Failures of a hook in the training loop; after ten in a row the hook is switched off."},
+    {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Steps on which a hook failed in the training loop, or misuses of the loss, of scalars and of the sequence of calls; a hook that fails on ten steps in a row is switched off."},
 }};
 // clang-format on
 
-constexpr const MetricInfo& metric_info(Metric metric) noexcept { return kMetrics[static_cast<std::size_t>(metric)]; }
+constexpr const MetricRow& metric_row(Metric metric) noexcept { return kMetrics[static_cast<std::size_t>(metric)]; }
 
 }  // namespace vigil

@@ -35,28 +35,31 @@ struct RunTotals {
   std::uint64_t skipped_steps = 0;    ///< verdicts that told the loop not to step for that reason
   std::uint64_t samples = 0;          ///< tensor frames published
   std::uint64_t overhead_ns = 0;      ///< time of the training thread spent in vigil
-  std::uint64_t elapsed_ns = 0;       ///< time since `watch()` returned, vigil's included
+  /// The same since the end of the first step, and the time that has gone by since then. Before it lies the set-up, which says nothing
+  /// of a loop.
+  std::uint64_t loop_overhead_ns = 0, loop_ns = 0;
+  /// Steps on which a hook failed, on however many tensors; for loss, scalars and sequence also each misuse.
   std::array<std::uint64_t, kHookNames.size()> hook_errors{};
 };
 
 struct StepRecord {
   enum Flag : std::uint64_t {
     has_loss = 1,             ///< `loss` holds what the user's tensor held (which may be NaN)
-    has_gradient_norm = 2,    ///< the guard ran on this step
-    has_parameter_norm = 4,   ///< some step so far was sampled
-    sampled = 8,              ///< a tensor frame with the same step exists
-    nonfinite = 16,           ///< loss or gradients were not finite
-    skipped = 32,             ///< the verdict was not `proceed`
-    has_optimizer_time = 64,  ///< `optimizer_ns` was measured
-    has_total_time = 128,     ///< `total_ns` and `forward_backward_ns` were measured: not on the first step
+    has_gradient_norm = 2,    ///< the guard looked at every gradient of this step
+    has_parameter_norm = 4,   ///< the latest sample looked at every parameter
+    nonfinite = 8,            ///< loss or gradients were not finite
+    skipped = 16,             ///< the verdict was not `proceed`
+    has_optimizer_time = 32,  ///< `optimizer_ns` was measured
+    has_total_time = 64,      ///< `total_ns` and `forward_backward_ns` were measured: not on the first step
+    again = 128,              ///< this step's record was published before; only user scalars are new
   };
 
   std::uint64_t step = 0;          ///< from 1
   std::int64_t wall_time_ns = 0;   ///< when the step ended, nanoseconds since the epoch
   std::uint64_t flags = 0;         ///< of Flag
   double loss = 0;                 ///< valid with has_loss
-  double gradient_norm = 0;        ///< Euclidean norm of all gradients; NaN or Inf when one of them holds such
-  double parameter_norm = 0;       ///< Euclidean norm of all parameters at the last sampled step
+  double gradient_norm = 0;        ///< valid with has_gradient_norm: Euclidean norm of all; NaN or Inf when one of them holds such
+  double parameter_norm = 0;       ///< valid with has_parameter_norm: the same of all parameters at the latest sample
   std::uint64_t forward_backward_ns = 0;  ///< from the end of the last step to `after_backward`: loading data, forward, backward
   std::uint64_t optimizer_ns = 0;         ///< from the verdict to `after_step`
   std::uint64_t total_ns = 0;             ///< from the end of the last step to the end of this one
@@ -87,8 +90,7 @@ static_assert(sizeof(TensorRow) == 96);
 struct FrameHeader {
   std::uint64_t step = 0;
   std::int64_t wall_time_ns = 0;
-  std::uint64_t row_count = 0;
 };
-static_assert(sizeof(FrameHeader) == 24);
+static_assert(sizeof(FrameHeader) == 16);
 
 }  // namespace vigil

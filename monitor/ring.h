@@ -41,8 +41,6 @@ class RingWriter {
   /// its old content. Wait-free; one thread only.
   void push(const void* head, std::size_t head_words, const void* body = nullptr, std::size_t body_words = 0) noexcept;
 
-  std::uint64_t committed() const noexcept { return next_; }
-
  private:
   RingWord* memory_;
   RingGeometry geometry_;

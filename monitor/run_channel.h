@@ -42,10 +42,9 @@ class HookNote {
   std::atomic<bool> off_{false};
 };
 
-/// Words that change outside the rings, each on its own cache line.
+/// What changes outside the rings.
 struct LiveWords {
-  alignas(64) std::atomic<std::int64_t> heartbeat_ns{0};  ///< CLOCK_REALTIME of the last call into vigil's loop
-  alignas(64) std::atomic<RunState> state{RunState::starting};
+  std::atomic<RunState> state{RunState::starting};
 };
 
 /// Bounds of a channel's memory.
@@ -80,8 +79,6 @@ class RunChannel {
   RingGeometry frame_geometry() const noexcept { return frame_geometry_; }
   RingReader step_reader() const noexcept { return {steps_.get(), step_geometry_}; }
   RingReader frame_reader() const noexcept { return {frames_.get(), frame_geometry_}; }
-  /// Memory of both rings.
-  std::size_t bytes() const noexcept { return 8 * (step_geometry_.total_words() + frame_geometry_.total_words()); }
 
  private:
   struct Free {

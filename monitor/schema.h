@@ -31,7 +31,7 @@ enum class TensorKind : std::uint8_t { parameter, gradient, buffer };
 inline constexpr std::array<std::string_view, 3> kTensorKindNames{"parameter", "gradient", "buffer"};
 
 /// One row of a tensor frame.
-struct TensorRowInfo {
+struct RowSchema {
   TensorKind kind = TensorKind::parameter;
   std::string name;                 ///< full path, e.g. "layer1.0.conv1.weight"
   std::string layer;                ///< path of the module that owns it, e.g. "layer1.0.conv1"; empty at the root
@@ -48,7 +48,7 @@ struct ModelSize {
 
 struct Schema {
   RunIdentity identity;
-  std::vector<TensorRowInfo> rows;      ///< in the order of the model's modules
+  std::vector<RowSchema> rows;      ///< in the order of the model's modules
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
   std::size_t learning_rates = 0;       ///< parameter groups of the optimizer
   ModelSize trainable, frozen, buffers;

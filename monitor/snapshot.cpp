@@ -24,8 +24,8 @@ void DurationHistogram::observe(double seconds) noexcept {
 }
 
 double Snapshot::overhead_ratio() const noexcept {
-  if (step.totals.elapsed_ns == 0) return 0;
-  return static_cast<double>(step.totals.overhead_ns) / static_cast<double>(step.totals.elapsed_ns);
+  if (step.totals.loop_ns == 0) return 0;
+  return static_cast<double>(step.totals.loop_overhead_ns) / static_cast<double>(step.totals.loop_ns);
 }
 
 RunFollower::RunFollower(const RunChannel& channel)
@@ -78,9 +78,8 @@ void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame) {
   }
   state_.step_ring = {steps_.read(), steps_.overwritten(), steps_.torn()};
   state_.frame_ring = {frames_.read(), frames_.overwritten(), frames_.torn()};
-  // relaxed: lone words, nothing is published with them.
+  // relaxed: a lone word, nothing is published with it.
   state_.state = channel_.live().state.load(std::memory_order_relaxed);
-  state_.heartbeat_ns = channel_.live().heartbeat_ns.load(std::memory_order_relaxed);
 }
 
 std::shared_ptr<Snapshot> RunFollower::snapshot() const {

@@ -40,7 +40,6 @@ struct RingLosses {
 struct Snapshot {
   std::shared_ptr<const Schema> schema;  ///< never null in a snapshot made by RunFollower
   RunState state = RunState::starting;
-  std::int64_t heartbeat_ns = 0;
 
   bool has_step = false;
   StepRecord step;                      ///< the latest; valid with has_step
@@ -57,7 +56,7 @@ struct Snapshot {
   RingLosses step_ring, frame_ring;
   std::vector<std::pair<std::string, std::uint64_t>> exporter_errors;  ///< by exporter; filled in by the export thread
 
-  /// Time of the training thread spent in vigil over the time of the loop, both since the first step; 0 before it.
+  /// Time of the training thread spent in vigil over the time of the loop, both since the end of the first step; 0 until the second's.
   double overhead_ratio() const noexcept;
 };
 

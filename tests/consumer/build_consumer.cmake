@@ -13,3 +13,8 @@ run("${CMAKE_COMMAND}" -S "${PROJECT_DIR}" -B "${WORK_DIR}/build" -G "${GENERATO
     "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" -DCMAKE_BUILD_TYPE=Release)
 run("${CMAKE_COMMAND}" --build "${WORK_DIR}/build")
 run("${WORK_DIR}/build/consumer")
+# A component is found without what only the others stand on.
+run("${CMAKE_COMMAND}" -S "${PROJECT_DIR}" -B "${WORK_DIR}/reader" -G "${GENERATOR}" "-DCMAKE_PREFIX_PATH=${WORK_DIR}/prefix"
+    "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" -DREADER_ONLY=ON -DCMAKE_DISABLE_FIND_PACKAGE_Torch=ON -DCMAKE_DISABLE_FIND_PACKAGE_spdlog=ON)
+run("${CMAKE_COMMAND}" --build "${WORK_DIR}/reader")
+run("${WORK_DIR}/reader/reader" "${WORK_DIR}/prefix/share/vigil/default.yml")

@@ -1,10 +1,12 @@
 // From a gradient that turns NaN in a real training to the message that a person gets, through the real servers.
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <regex>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "e2e/child_process.h"
 #include "e2e/servers.h"
@@ -133,6 +135,26 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
   EXPECT_EQ(promtool.wait(30), 0);
   EXPECT_EQ(promtool.output(), "");
   end_training();
+}
+
+// What scripts/demo.sh runs.
+TEST(Demo, LearnsMnistInOneEpochAndEndsWithASummary) {
+  const auto log = std::filesystem::temp_directory_path() / ("vigil_demo_" + std::to_string(getpid()) + ".log");
+  ChildProcess demo({VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0"}, log);
+  ASSERT_EQ(demo.wait(280), 0) << demo.output();
+  const std::string output = demo.output();
+  std::filesystem::remove(log);
+  const auto number = [&](const std::string& pattern) {
+    std::smatch match;
+    EXPECT_TRUE(std::regex_search(output, match, std::regex(pattern))) << pattern << " is not in\n" << output;
+    return match.size() > 1 ? std::stod(match[1]) : std::nan("");
+  };
+  EXPECT_EQ(number("(\\d+) steps in"), 937) << "60000 images by 64";
+  EXPECT_GE(number("test accuracy ([0-9.]+) %"), 97);
+  EXPECT_GT(number("global gradient norm ([0-9.]+)"), 0);
+  EXPECT_LT(number("own overhead ([0-9.]+) %"), 5);
+  number("step 937/937  loss ([0-9.]+)  [0-9.]+ steps/s  ETA 0 s");
+  for (const char* parameter : {"conv1.weight", "norm1.running_mean", "fc2.bias"}) number(std::string("\n") + parameter + " +\\[(\\d+)");
 }
 
 }  // namespace

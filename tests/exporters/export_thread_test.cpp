@@ -253,17 +253,9 @@ TEST_F(Exporting, AChildThatOutlivesTheParentsEndpointDoesNotHoldItsPort) {
   auto exporting = std::make_unique<ExportThread>(run.channel(), make_config());
   Config same_port = make_config();
   same_port.exporters.prometheus.port = std::stoi(exporting->endpoint().substr(10));
-  int abandoned[2];
-  ASSERT_EQ(pipe2(abandoned, O_CLOEXEC), 0);
   const pid_t child = fork();
-  if (child == 0) {
-    exporting->abandon();
-    char byte = 0;
-    if (write(abandoned[1], &byte, 1) != 1 || read(gate[0], &byte, 1) != 1) _exit(1);
-    _exit(0);
-  }
   char byte = 0;
-  ASSERT_EQ(read(abandoned[0], &byte, 1), 1);
+  if (child == 0) _exit(read(gate[0], &byte, 1) == 1 ? 0 : 1);  // asks nothing of its copy
   exporting.reset();
   EXPECT_NO_THROW(ExportThread(run.channel(), same_port));
   ASSERT_EQ(write(gate[1], &byte, 1), 1);

@@ -242,10 +242,7 @@ TEST(EndpointAddress, Ipv6WorksInBracketsOrSaysWhyNot) {
     EXPECT_EQ(request(endpoint, "/metrics").status, 200);
     EXPECT_EQ(endpoint.rfind("[::1]:", 0), 0u);
   } catch (const std::runtime_error& error) {
-    const std::string what = error.what();
-    EXPECT_TRUE(what.find("built without IPv6; set exporters.prometheus.address") != std::string::npos ||
-                what.find("does not have that address") != std::string::npos)
-        << what;
+    EXPECT_NE(std::string(error.what()).find("does not have that address; set exporters.prometheus.address"), std::string::npos);
   }
 }
 

@@ -123,13 +123,29 @@ TEST_F(Jsonl, AStepHasWhatItsRecordHas) {
   EXPECT_EQ(line["nonfinite_values"]["gradient_inf"], 6);
 }
 
+TEST_F(Jsonl, WhatIsLoggedAfterTheLastStepIsNoStepOfItsOwn) {
+  run.channel()->scalar_names().find_or_append("test/accuracy");
+  JsonlExporter exporter(config(), *run.channel());
+  StepRecord record = step(3);
+  exporter.on_step(record, scalars.data());
+  record.user_scalars = 1;
+  record.flags |= StepRecord::again;
+  scalars[run.channel()->schema().learning_rates] = 0.5;
+  exporter.on_step(record, scalars.data());
+  exporter.on_poll();
+  const std::vector<json> lines = lines_of(path);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[1]["type"], "step");
+  EXPECT_EQ(lines[2], json::parse(R"({"type": "scalars", "step": 3, "time": )" + lines[1]["time"].dump() + R"(, "scalars": {"test/accuracy": 0.5}})"));
+}
+
 TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
   std::vector<TensorRow> rows(run.channel()->schema().rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
   rows[3].state = TensorRow::absent;
   rows[5].state = TensorRow::unreadable;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs, rows.size()}, rows);
+  exporter.on_frame(FrameHeader{9, kStartNs}, rows);
   exporter.on_poll();
   const json line = lines_of(path).at(1);
   EXPECT_EQ(line["type"], "frame");
@@ -137,7 +153,7 @@ TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
   ASSERT_EQ(line["tensors"].size(), rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const json& tensor = line["tensors"][i];
-    const TensorRowInfo& info = run.channel()->schema().rows[i];
+    const RowSchema& info = run.channel()->schema().rows[i];
     EXPECT_EQ(tensor["kind"], kTensorKindNames[static_cast<std::size_t>(info.kind)]);
     EXPECT_EQ(tensor["name"], info.name);
     EXPECT_EQ(tensor["layer"], info.layer);
@@ -158,7 +174,7 @@ TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
   std::vector<TensorRow> rows(run.channel()->schema().rows.size());
   rows[0] = {compute_moments(DType::float32, &nan, 1), TensorRow::present};
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{1, 0, rows.size()}, rows);
+  exporter.on_frame(FrameHeader{1, 0}, rows);
   exporter.on_poll();
   const json tensor = lines_of(path).at(1)["tensors"][0];
   EXPECT_EQ(tensor["mean"], "NaN");

@@ -22,7 +22,7 @@ std::string with(const std::string& more) { return kRun + "," + more; }
 TEST(MetricFamilies, FollowTheOrderOfTheContract) {
   const std::vector<Family> families = families_of(*make_running_snapshot());
   std::vector<std::string_view> expected;
-  for (const MetricInfo& info : kMetrics) expected.push_back(info.name);
+  for (const MetricRow& info : kMetrics) expected.push_back(info.name);
   std::vector<std::string> tensor_names;
   for (const char* kind : {"parameter", "gradient", "buffer"}) {
     for (const Statistic& statistic : kStatistics) tensor_names.push_back("vigil_" + std::string(kind) + "_" + std::string(statistic.name));
@@ -35,7 +35,7 @@ TEST(MetricFamilies, FollowTheOrderOfTheContract) {
 
 TEST(MetricFamilies, CarryExactlyTheLabelsOfTheContract) {
   const std::vector<Family> families = families_of(*make_running_snapshot());
-  for (const MetricInfo& info : kMetrics) {
+  for (const MetricRow& info : kMetrics) {
     const Family* family = find_family(families, info.name);
     ASSERT_NE(family, nullptr) << info.name;
     std::string expected = "run,rank";

@@ -82,7 +82,8 @@ void TestRun::publish_step(std::uint64_t step, double loss) {
   record_.loss = loss;
   record_.wall_time_ns = kStartNs + static_cast<std::int64_t>(step) * 10'000'000;
   record_.totals.overhead_ns += 1'000;
-  record_.totals.elapsed_ns += 1'000'000;
+  record_.totals.loop_overhead_ns += 1'000;
+  record_.totals.loop_ns += 1'000'000;
   record_.user_scalars = channel_->scalar_names().size();
   channel_->publish(record_, scalars_.data());
   channel_->live().state.store(RunState::running);
@@ -101,7 +102,7 @@ void TestRun::publish_frame(std::uint64_t step) {
   ++record_.totals.samples;
   std::vector<TensorRow> rows(channel_->schema().rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
-  channel_->publish(FrameHeader{step, kStartNs, rows.size()}, rows.data());
+  channel_->publish(FrameHeader{step, kStartNs}, rows.data());
 }
 
 std::shared_ptr<const Snapshot> TestRun::snapshot() {

@@ -182,6 +182,26 @@ TEST_F(Guard, GradientNormOfANonFiniteStepIsNotFinite) {
   EXPECT_TRUE(std::isnan(*monitor->value("vigil_gradient_norm")));
 }
 
+TEST_F(Guard, TensorsLeftOutOfTheSamplesAreInNormsAndCountsAllTheSame) {
+  Config config = quiet_config();
+  config.sampling.include = {"fc.*"};
+  monitor = std::make_unique<TrainingMonitor>(config);
+  monitor->watch(*net, optimizer);
+  double squares = 0;
+  for (const auto& parameter : net->parameters()) squares += parameter.detach().to(torch::kDouble).square().sum().item<double>();
+  step();
+  EXPECT_NEAR(*monitor->value("vigil_parameter_norm"), std::sqrt(squares), 1e-9);
+  EXPECT_FALSE(monitor->value("vigil_parameter_mean", "conv.weight").has_value());
+  for (int i = 2; i < 10; ++i) step();
+  step([&] {  // the tenth is sampled
+    const torch::NoGradGuard no_grad;
+    net->conv->weight.view({-1})[0] = kNan;
+    net->norm->running_mean[0] = kInf;
+  });
+  EXPECT_EQ(nonfinite_values(NonfiniteIn::parameter), 2);
+  EXPECT_TRUE(std::isnan(*monitor->value("vigil_parameter_norm")));
+}
+
 TEST_F(Guard, ParametersWithoutAGradientAndFrozenOnesAreNoError) {
   net->fc->weight.set_requires_grad(false);
   start(OnNonfinite::stop, 1, 1);

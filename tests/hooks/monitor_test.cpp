@@ -12,6 +12,8 @@
 #include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 #include <sys/wait.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -83,8 +85,11 @@ TEST_F(Monitor, RecordsLossRateNormsAndTimesOfEveryStep) {
   EXPECT_GT(snapshot->step.optimizer_ns, 0u);
   EXPECT_GT(snapshot->step.total_ns, snapshot->step.optimizer_ns + snapshot->step.forward_backward_ns);
   EXPECT_GT(snapshot->step.totals.overhead_ns, 0u);
-  EXPECT_LT(snapshot->step.totals.overhead_ns, snapshot->step.totals.elapsed_ns);
+  EXPECT_LT(snapshot->step.totals.loop_overhead_ns, snapshot->step.totals.loop_ns);
   EXPECT_EQ(snapshot->durations[static_cast<std::size_t>(Phase::total)].count, 2u) << "the first step has no beginning";
+  EXPECT_NEAR(static_cast<double>(snapshot->step.totals.loop_ns) * 1e-9, snapshot->durations[static_cast<std::size_t>(Phase::total)].sum_seconds,
+              1e-8)
+      << "the time of the loop is that of the steps from the second on: what lies between watch() and the loop is none of it";
   EXPECT_EQ(snapshot->state, RunState::running);
 }
 
@@ -137,7 +142,9 @@ TEST_F(Monitor, UnusableLossIsCountedAndTrainingGoesOn) {
   monitor.after_step();
   EXPECT_EQ(monitor.after_backward(torch::empty({0})), Verdict::proceed);
   monitor.after_step();
-  EXPECT_EQ(hook_errors(monitor, Hook::loss), 3);
+  EXPECT_EQ(monitor.after_backward(torch::tensor(1)), Verdict::proceed);  // an integer
+  monitor.after_step();
+  EXPECT_EQ(hook_errors(monitor, Hook::loss), 4);
   EXPECT_EQ(*monitor.value("vigil_loss"), loss) << "a step without a loss leaves the latest one";
   EXPECT_TRUE(monitor.value("vigil_gradient_norm"));
 }
@@ -159,6 +166,8 @@ TEST_F(Monitor, CallsOutOfOrderAreCountedAndLoseNoStep) {
   EXPECT_EQ(monitor.snapshot()->step.step, 2u);
   EXPECT_EQ(monitor.snapshot()->step_ring.read, 2u);
   EXPECT_EQ(hook_errors(monitor, Hook::sequence), 2);
+  const auto durations = monitor.snapshot()->durations;
+  EXPECT_LT(durations[static_cast<std::size_t>(Phase::forward_backward)].sum_seconds, 60);
 }
 
 TEST_F(Monitor, TooManyScalarsAreCounted) {
@@ -174,6 +183,24 @@ TEST_F(Monitor, WhatTheOptimizerThrowsPassesThroughAndTheStepIsPublished) {
   const auto loss = backward_pass(net, optimizer);
   EXPECT_THROW(second.step(needs_closure, loss), c10::Error);
   EXPECT_EQ(second.snapshot()->step.step, 1u);
+}
+
+TEST(MonitorsCollectable, HasMetricsFromWatchUntilTheMonitorIsGone) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.01);
+  auto watched = std::make_unique<TrainingMonitor>(quiet_config());
+  const auto collectable = watched->collectable();
+  EXPECT_TRUE(collectable->Collect().empty());
+  watched->watch(*net, optimizer);
+  watched->step(optimizer, backward_pass(net, optimizer));
+  watched->finish();
+  double steps = 0;
+  for (const auto& family : collectable->Collect()) {
+    if (family.name == "vigil_steps_total") steps = family.metric.at(0).counter.value;
+  }
+  EXPECT_EQ(steps, 1);
+  watched.reset();
+  EXPECT_TRUE(collectable->Collect().empty());
 }
 
 TEST_F(Monitor, FinishIsIdempotentAndKeepsTheFigures) {

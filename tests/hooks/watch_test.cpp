@@ -180,6 +180,26 @@ TEST(Watch, TakesANamedListAndPutsTheNameInFront) {
   EXPECT_EQ(monitor.snapshot()->schema->identity.model, "net");
 }
 
+TEST(Watch, RefusesNamesThatDoNotTellParametersApart) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.1);
+  auto parameters = list_of(net->named_parameters());
+  parameters.emplace_back("fc.weight", torch::zeros({3}));
+  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("two parameters are called 'fc.weight'; give each"));
+  parameters.back() = {"", torch::zeros({3})};
+  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("shape [3] has no name; give it one"));
+  parameters.back() = {"fc.weight", net->fc->weight};
+  EXPECT_NO_THROW(watch_tensors(parameters, {}, optimizer, {})) << "the same tensor again";
+}
+
+TEST(Watch, RefusesATensorThatIsComputedFromOthers) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.1);
+  auto parameters = list_of(net->named_parameters());
+  parameters.emplace_back("scaled", net->fc->weight * 2);
+  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("'scaled' is computed from other tensors"));
+}
+
 TEST(Watch, TakesAScriptModule) {
   torch::jit::Module module("Scripted");
   module.register_parameter("weight", torch::randn({3, 3}), /*is_buffer=*/false);

@@ -1,7 +1,9 @@
 // The broadcast ring: order, laps, torn reads, and a stress that ThreadSanitizer watches in the preset tsan.
 #include "vigil/monitor/ring.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -160,6 +162,33 @@ TEST(Ring, UnderStressEveryRecordIsReadWholeOrCountedAsOverwritten) {
     EXPECT_LE(outcome.torn, outcome.overwritten);
     EXPECT_GT(outcome.read, 0u);
   }
+}
+
+// The stress above tears few of its small records. Here a reader copies a long one while the writer laps it, until it has met that.
+TEST(Ring, RecordThatChangesWhileItIsCopiedIsDiscarded) {
+  constexpr std::size_t kLong = 8192;
+  constexpr std::uint64_t kTornEnough = 10;
+  Memory memory({kLong, 2});
+  std::atomic<bool> done{false};
+  std::thread writing([&] {
+    RingWriter writer = memory.writer();
+    std::vector<std::uint64_t> words(kLong);
+    for (std::uint64_t n = 0; !done.load(); ++n) {
+      std::fill(words.begin(), words.end(), n);
+      writer.push(words.data(), kLong);
+    }
+  });
+  RingReader reader = memory.reader();
+  std::vector<std::uint64_t> words(kLong);
+  std::uint64_t mixed = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (reader.torn() < kTornEnough && mixed == 0 && std::chrono::steady_clock::now() < deadline) {
+    if (reader.try_read(words.data())) mixed += !std::equal(words.begin() + 1, words.end(), words.begin());
+  }
+  done.store(true);
+  writing.join();
+  EXPECT_EQ(mixed, 0u);
+  EXPECT_GE(reader.torn(), kTornEnough);
 }
 
 }  // namespace

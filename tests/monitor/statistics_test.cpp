@@ -42,7 +42,7 @@ TEST(Statistics, ZeroRatioOfNothingIsNan) { EXPECT_TRUE(std::isnan(all_of(Moment
 
 TEST(MetricTable, RowsFollowTheConventionsOfPrometheus) {
   std::set<std::string_view> names;
-  for (const MetricInfo& metric : kMetrics) {
+  for (const MetricRow& metric : kMetrics) {
     SCOPED_TRACE(metric.name);
     EXPECT_TRUE(names.insert(metric.name).second) << "twice in the table";
     EXPECT_EQ(metric.name.substr(0, 6), "vigil_");
