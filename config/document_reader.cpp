@@ -13,18 +13,12 @@ namespace {
 
 std::string shown(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::null:
-      return "nothing";
-    case Node::Kind::plain:
-      return quoted_text(node.text, '\'');
-    case Node::Kind::quoted:
-      return "the text " + quoted_text(node.text, '"');
-    case Node::Kind::list:
-      return "a list";
-    case Node::Kind::mapping:
-      return "a mapping";
-    case Node::Kind::alias:
-      return node.foreign;
+    case Node::Kind::null: return "nothing";
+    case Node::Kind::plain: return quoted_text(node.text, '\'');
+    case Node::Kind::quoted: return "the text " + quoted_text(node.text, '"');
+    case Node::Kind::list: return "a list";
+    case Node::Kind::mapping: return "a mapping";
+    case Node::Kind::alias: return node.foreign;
   }
   return "";
 }

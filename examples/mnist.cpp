@@ -9,9 +9,9 @@
 #include <limits>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <torch/torch.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <vigil/hooks/training_monitor.h>
 
@@ -111,7 +111,8 @@ void print_layers(const vigil::Snapshot& snapshot) {
     std::string gradient = "-";
     for (std::size_t g = 0; g < snapshot.rows.size(); ++g) {
       const auto& other = snapshot.schema->rows[g];
-      if (other.kind != vigil::TensorKind::gradient || other.name != row.name || snapshot.rows[g].state != vigil::TensorRow::present) continue;
+      if (other.kind != vigil::TensorKind::gradient || other.name != row.name || snapshot.rows[g].state != vigil::TensorRow::present)
+        continue;
       char text[32];
       std::snprintf(text, sizeof text, "%.3e", vigil::l2_norm(snapshot.rows[g].moments));
       gradient = text;
@@ -150,7 +151,8 @@ int train(const Options& options) {
   vigil::TrainingMonitor monitor(settings_of(options));
   monitor.watch(*model, optimizer);
   if (!monitor.endpoint().empty()) {
-    std::cout << "look at http://" << monitor.endpoint() << "/ and http://" << monitor.endpoint() << "/metrics while it trains\n" << std::flush;
+    std::cout << "look at http://" << monitor.endpoint() << "/ and http://" << monitor.endpoint() << "/metrics while it trains\n"
+              << std::flush;
   }
 
   const std::uint64_t total = std::min(options.max_steps, steps_per_epoch * static_cast<std::uint64_t>(options.epochs));
@@ -177,7 +179,8 @@ int train(const Options& options) {
   monitor.log("test/accuracy", accuracy);
   monitor.finish();
 
-  std::printf("\n%llu steps in %.1f s (%.1f steps/s)\n", static_cast<unsigned long long>(step), seconds, static_cast<double>(step) / seconds);
+  std::printf("\n%llu steps in %.1f s (%.1f steps/s)\n", static_cast<unsigned long long>(step), seconds,
+              static_cast<double>(step) / seconds);
   std::printf("loss %.4f, test accuracy %.2f %%\n", last_loss, 100 * accuracy);
   if (snapshot == nullptr) return 0;  // VIGIL_DISABLE is set
   const vigil::StepRecord& record = snapshot->step;
@@ -200,7 +203,8 @@ int main(int argc, char** argv) {
   CLI::App app("Trains a small convolutional network on MNIST under vigil.");
   app.add_option("--data", options.data, "folder with the four IDX files of MNIST")->capture_default_str();
   app.add_option("--config", options.config, "vigil's settings (YAML); default: the file that $VIGIL_CONFIG names");
-  app.add_option("--port", options.port, "port of the metrics endpoint; 0: any free one; default: as configured")->check(CLI::Range(0, 65535));
+  app.add_option("--port", options.port, "port of the metrics endpoint; 0: any free one; default: as configured")
+      ->check(CLI::Range(0, 65535));
   app.add_option("--epochs", options.epochs, "passes over the training set")->capture_default_str()->check(CLI::Range(1, 100000));
   app.add_option("--batch", options.batch, "examples per step")->capture_default_str()->check(CLI::Range(1, 60000));
   app.add_option("--max-steps", options.max_steps, "end after this many steps")->check(CLI::PositiveNumber);

@@ -100,8 +100,8 @@ void ExportThread::State::guarded(RunningExporter& running, Call call) noexcept 
   ++running.errors;
   if (!running.gate.open(Clock::now())) return;
   try {
-    log(LogLevel::error, "exporter '" + std::string(running.name) + "' failed (" + std::to_string(running.errors) +
-                             " times so far): " + reason);
+    log(LogLevel::error,
+        "exporter '" + std::string(running.name) + "' failed (" + std::to_string(running.errors) + " times so far): " + reason);
   } catch (...) {
     log(LogLevel::error, "an exporter failed, and there is no memory to say why");
   }

@@ -23,8 +23,8 @@ namespace {
 
 constexpr unsigned kConnections = 256;
 constexpr unsigned kIdleSeconds = 15;
-constexpr std::size_t kConnectionMemory = 16 * 1024;
-constexpr std::uintptr_t kUnwantedBodyBytes = 64 * 1024;
+constexpr std::size_t kConnectionMemory = std::size_t{16} << 10;
+constexpr std::uintptr_t kUnwantedBodyBytes = std::uintptr_t{64} << 10;
 
 // Ports that this process listens on. A forked child closes its copies at once, or a worker that outlives the trainer would keep the port
 // taken. relaxed: a child starts with one thread, and an entry publishes nothing else.
@@ -123,7 +123,8 @@ std::string endpoint_of(int listener, const HttpServerSettings& settings, bool i
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length);
-  const std::uint16_t port = is_ipv6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port;
+  const std::uint16_t port =
+      is_ipv6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port;
   return (is_ipv6 ? "[" + settings.address + "]" : settings.address) + ":" + std::to_string(ntohs(port));
 }
 
@@ -179,8 +180,8 @@ std::string_view HttpRequest::header(const char* name) const {
 
 // Called at least twice for a request: with its headers, then with each piece of its body, then once more to be answered. `progress`
 // starts as null and counts what came: 1 for the headers, plus the bytes of a body.
-MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char*, const char*,
-                                         std::size_t* upload_size, void** progress) {
+MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char*,
+                                         const char*, std::size_t* upload_size, void** progress) {
   auto& state = *static_cast<State*>(self);
   try {
     const std::string_view verb(method);
@@ -215,15 +216,15 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : stat
   // A pool of one is a server without a pool.
   const MHD_OptionItem pool[] = {{settings.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings.threads, nullptr},
                                  {MHD_OPTION_END, 0, nullptr}};
-  state_->daemon = MHD_start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, &State::on_request, state_.get(),  //
-      MHD_OPTION_EXTERNAL_LOGGER, &State::on_log, nullptr,                                                       //
-      MHD_OPTION_NOTIFY_COMPLETED, &State::on_completed, state_.get(),                                           //
-      MHD_OPTION_LISTEN_SOCKET, state_->listener,                                                                //
-      MHD_OPTION_CONNECTION_LIMIT, kConnections,                                                                 //
-      MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,                                                               //
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
-      MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+  state_->daemon =
+      MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, &State::on_request, state_.get(),  //
+                       MHD_OPTION_EXTERNAL_LOGGER, &State::on_log, nullptr,                                                       //
+                       MHD_OPTION_NOTIFY_COMPLETED, &State::on_completed, state_.get(),                                           //
+                       MHD_OPTION_LISTEN_SOCKET, state_->listener,                                                                //
+                       MHD_OPTION_CONNECTION_LIMIT, kConnections,                                                                 //
+                       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,                                                               //
+                       MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
+                       MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
   if (state_->daemon == nullptr) {
     ListenerRegistry::remove(state_->listener);
     close(state_->listener);

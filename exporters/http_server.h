@@ -37,9 +37,9 @@ struct HttpResponse {
 };
 
 struct HttpServerSettings {
-  std::string address;      ///< numeric IPv4 or IPv6 address
-  std::int64_t port = 0;    ///< 0: the system chooses
-  std::int64_t threads = 2; ///< event loops: how many requests are handled at the same time
+  std::string address;       ///< numeric IPv4 or IPv6 address
+  std::int64_t port = 0;     ///< 0: the system chooses
+  std::int64_t threads = 2;  ///< event loops: how many requests are handled at the same time
 };
 
 /// Bounds on clients: 256 connections at a time, 16 KiB for a request's line and headers, 15 s without progress, 64 KiB of a body that

@@ -20,9 +20,7 @@
 namespace vigil {
 namespace {
 
-std::string to_json(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+std::string to_json(std::string_view text) { return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
 
 void append(std::string& out, double value) {
   if (is_nan_bits(value)) {

@@ -78,8 +78,8 @@ std::vector<Family> make_process_families() {
         field(kResidentPages) * static_cast<double>(sysconf(_SC_PAGESIZE)));
     add("process_virtual_memory_bytes", MetricType::gauge, "bytes", "Virtual memory size in bytes.", field(kVirtualBytes));
     if (const auto boot_time = read_boot_time()) {
-      add("process_start_time_seconds", MetricType::gauge, "seconds",
-          "Start time of the process since unix epoch in seconds.", *boot_time + field(kStartTime) / ticks);
+      add("process_start_time_seconds", MetricType::gauge, "seconds", "Start time of the process since unix epoch in seconds.",
+          *boot_time + field(kStartTime) / ticks);
     }
   }
   if (const auto count = count_open_files()) {

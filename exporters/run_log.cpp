@@ -35,9 +35,8 @@ void RunLog::look_at_nonfinite(const Snapshot& snapshot, LogGate::Time now) {
   } else {
     message += "the loss is NaN or Inf; no gradient that was looked at is";
   }
-  message += step.totals.skipped_steps > 0
-                 ? ". The loop was told not to run the optimizer"
-                 : ". An optimizer step writes this into the weights (guard.on_nonfinite: skip_step prevents it)";
+  message += step.totals.skipped_steps > 0 ? ". The loop was told not to run the optimizer"
+                                           : ". An optimizer step writes this into the weights (guard.on_nonfinite: skip_step prevents it)";
   log(LogLevel::warning, message);
 }
 

@@ -31,15 +31,15 @@ class LogGate {
 /// Watches snapshots of one run and logs what its owner should know. One thread.
 class RunLog {
  public:
-  /// Logs the first error of each hook, and again when a hook is switched off; the first step of a streak of non-finite steps, of those within a minute the first;
-  /// records lost in the rings. `channel` is the one that `snapshot` was made from.
+  /// Logs the first error of each hook, and again when a hook is switched off; the first step of a streak of non-finite steps, of those
+  /// within a minute the first; records lost in the rings. `channel` is the one that `snapshot` was made from.
   void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
 
  private:
   void look_at_hooks(const RunChannel& channel);
   void look_at_nonfinite(const Snapshot& snapshot, LogGate::Time now);
-  void look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told,
-                      LogGate& gate, LogGate::Time now);
+  void look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told, LogGate& gate,
+                      LogGate::Time now);
 
   std::array<bool, kHookNames.size()> error_told_{}, off_told_{};
   std::uint64_t origin_step_told_ = 0;

@@ -18,10 +18,8 @@ using LayerKey = std::pair<TensorKind, std::string>;
 LayerKey layer_key(const RowSchema& row) { return {row.kind, row.layer}; }
 
 Labels tensor_labels(const RunIdentity& identity, std::string parameter, std::string layer) {
-  return make_labels({{"run", identity.run},
-                      {"rank", std::to_string(identity.rank)},
-                      {"parameter", std::move(parameter)},
-                      {"layer", std::move(layer)}});
+  return make_labels(
+      {{"run", identity.run}, {"rank", std::to_string(identity.rank)}, {"parameter", std::move(parameter)}, {"layer", std::move(layer)}});
 }
 
 // Rows by what they are worth: the order in which they are kept.
@@ -89,9 +87,8 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   // Only when no tensor at all fits by itself can there be more layers than room.
   std::vector<std::size_t> largest(folded.size());
   std::iota(largest.begin(), largest.end(), std::size_t{0});
-  std::stable_sort(largest.begin(), largest.end(), [&folded_elements](std::size_t left, std::size_t right) {
-    return folded_elements[left] > folded_elements[right];
-  });
+  std::stable_sort(largest.begin(), largest.end(),
+                   [&folded_elements](std::size_t left, std::size_t right) { return folded_elements[left] > folded_elements[right]; });
   largest.resize(std::min(largest.size(), bound - std::min(bound, kept)));
   std::sort(largest.begin(), largest.end());
   for (const std::size_t i : largest) entries_.push_back(std::move(folded[i]));

@@ -122,7 +122,7 @@ void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
 void StepRecorder::begin_step(Clock::time_point now) noexcept {
   if (pending_) {
     count_misuse(Hook::sequence,
-                  "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
+                 "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
     publish_step();
     now = last_end_;
   }

@@ -56,9 +56,7 @@ class StepRecorder {
   /// Counts a call that cannot be meant so. Costs nothing, so it never switches anything off.
   void count_misuse(Hook hook, std::string_view text) noexcept;
 
-  TensorRow* row_at(int index) noexcept {
-    return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)];
-  }
+  TensorRow* row_at(int index) noexcept { return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)]; }
 
   struct HookHealth {
     bool has_run = false, has_failed = false;  // on this step
@@ -82,8 +80,8 @@ class StepRecorder {
   StepRecord record_;
   std::vector<double> scalars_;
   std::vector<TensorRow> rows_;
-  bool pending_ = false;         // between after_backward and after_step
-  bool stopped_ = false;         // the last verdict was stop, its record is out
+  bool pending_ = false;  // between after_backward and after_step
+  bool stopped_ = false;  // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
 
   NormSum gradient_norm_, weight_norm_;

@@ -92,8 +92,7 @@ at::Tensor device_row(const at::Tensor& tensor) {
   const at::Tensor mean = values.sum() / n.clamp_min(1);
   const at::Tensor deviations = at::where(finite, values - mean, at::zeros({}, values.options()));
   return at::stack({at::full({}, static_cast<double>(x.numel()), values.options()), x.isnan().sum().to(wide), x.isinf().sum().to(wide),
-                    (x == 0).sum().to(wide), least, largest, mean, values.abs().sum(), deviations.square().sum(),
-                    values.square().sum()});
+                    (x == 0).sum().to(wide), least, largest, mean, values.abs().sum(), deviations.square().sum(), values.square().sum()});
 }
 
 Moments moments_of_row(const double* row) {
@@ -161,7 +160,7 @@ FiniteNorm norm_in_place(const at::Tensor& tensor) {
     total.all_finite = total.all_finite && run.all_finite;
     // hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
     total.l2_norm = is_nan_bits(total.l2_norm) || is_nan_bits(run.l2_norm) ? std::numeric_limits<double>::quiet_NaN()
-                                                                            : std::hypot(total.l2_norm, run.l2_norm);
+                                                                           : std::hypot(total.l2_norm, run.l2_norm);
   });
   return total;
 }

@@ -135,11 +135,11 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
 
   const Schema& schema = channel_->schema();
   vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
-                          std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
-                          schema.identity.run + "'");
+                                 std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
+                                 schema.identity.run + "'");
   if (!left_out.empty()) {
     vigil::log(LogLevel::warning, "no statistics for " + std::to_string(left_out.size()) +
-                               " parameters whose type is not a floating-point one, first: " + left_out.front());
+                                      " parameters whose type is not a floating-point one, first: " + left_out.front());
   }
 }
 

@@ -67,8 +67,7 @@ class TrainingMonitor {
   void watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer);
   /// Any list of named tensors, such as `module.named_parameters()` of a part of a model. `name` stands for the model and, unless
   /// empty, in front of each tensor's: "encoder" makes "encoder.conv1.weight".
-  void watch(const std::string& name, const torch::OrderedDict<std::string, torch::Tensor>& parameters,
-             torch::optim::Optimizer& optimizer);
+  void watch(const std::string& name, const torch::OrderedDict<std::string, torch::Tensor>& parameters, torch::optim::Optimizer& optimizer);
   void watch(const std::string& name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters,
              torch::optim::Optimizer& optimizer);
 

@@ -62,11 +62,13 @@ int append_row(Schema& schema, TensorKind kind, const std::string& name, const a
 void check_parameter(const std::string& name, const at::Tensor& tensor, std::set<std::string>& names) {
   if (name.empty()) throw std::invalid_argument("watch: a parameter of shape " + shape_of(tensor) + " has no name; give it one");
   if (!names.insert(name).second) {
-    throw std::invalid_argument("watch: two parameters are called '" + name + "'; give each a name of its own, e.g. with its model in front");
+    throw std::invalid_argument("watch: two parameters are called '" + name +
+                                "'; give each a name of its own, e.g. with its model in front");
   }
   // libtorch warns on stderr whenever the gradient of such a tensor is asked for.
   if (!tensor.is_leaf() && !tensor.retains_grad()) {
-    throw std::invalid_argument("watch: '" + name + "' is computed from other tensors (no leaf), so it has no gradient; pass what it is "
+    throw std::invalid_argument("watch: '" + name +
+                                "' is computed from other tensors (no leaf), so it has no gradient; pass what it is "
                                 "computed from");
   }
 }

@@ -208,8 +208,8 @@ void merge(Moments& into, const Moments& other) noexcept {
   into.mean = in_unit(mean_into + delta * (static_cast<double>(n_other) / n), unit);
   into.m2 = in_unit(into.m2, 2 * (into.scale_exponent - unit)) + in_unit(other.m2, 2 * (other.scale_exponent - unit)) +
             delta * delta * (static_cast<double>(n_into) * (static_cast<double>(n_other) / n));
-  into.sum_squares = in_unit(into.sum_squares, 2 * (into.scale_exponent - unit)) +
-                     in_unit(other.sum_squares, 2 * (other.scale_exponent - unit));
+  into.sum_squares =
+      in_unit(into.sum_squares, 2 * (into.scale_exponent - unit)) + in_unit(other.sum_squares, 2 * (other.scale_exponent - unit));
   into.scale_exponent = unit;
 }
 
@@ -219,8 +219,6 @@ double standard_deviation(const Moments& m) noexcept {
   return std::ldexp(std::sqrt(m.m2 / static_cast<double>(n)), static_cast<int>(m.scale_exponent));
 }
 
-double l2_norm(const Moments& m) noexcept {
-  return std::ldexp(std::sqrt(m.sum_squares), static_cast<int>(m.scale_exponent));
-}
+double l2_norm(const Moments& m) noexcept { return std::ldexp(std::sqrt(m.sum_squares), static_cast<int>(m.scale_exponent)); }
 
 }  // namespace vigil

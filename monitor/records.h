@@ -54,12 +54,12 @@ struct StepRecord {
     again = 128,              ///< this step's record was published before; only user scalars are new
   };
 
-  std::uint64_t step = 0;          ///< from 1
-  std::int64_t wall_time_ns = 0;   ///< when the step ended, nanoseconds since the epoch
-  std::uint64_t flags = 0;         ///< of Flag
-  double loss = 0;                 ///< valid with has_loss
-  double gradient_norm = 0;        ///< valid with has_gradient_norm: Euclidean norm of all; NaN or Inf when one of them holds such
-  double parameter_norm = 0;       ///< valid with has_parameter_norm: the same of all parameters at the latest sample
+  std::uint64_t step = 0;                 ///< from 1
+  std::int64_t wall_time_ns = 0;          ///< when the step ended, nanoseconds since the epoch
+  std::uint64_t flags = 0;                ///< of Flag
+  double loss = 0;                        ///< valid with has_loss
+  double gradient_norm = 0;               ///< valid with has_gradient_norm: Euclidean norm of all; NaN or Inf when one of them holds such
+  double parameter_norm = 0;              ///< valid with has_parameter_norm: the same of all parameters at the latest sample
   std::uint64_t forward_backward_ns = 0;  ///< from the end of the last step to `after_backward`: loading data, forward, backward
   std::uint64_t optimizer_ns = 0;         ///< from the verdict to `after_step`
   std::uint64_t total_ns = 0;             ///< from the end of the last step to the end of this one
@@ -77,9 +77,9 @@ static_assert(sizeof(StepRecord) % 8 == 0);
 /// One row of a frame: what was seen of one tensor.
 struct TensorRow {
   enum State : std::uint64_t {
-    absent = 0,    ///< no tensor: a parameter without a gradient
-    present = 1,   ///< `moments` is valid
-    unreadable = 2 ///< its reduction failed; the hook's error counter tells
+    absent = 0,     ///< no tensor: a parameter without a gradient
+    present = 1,    ///< `moments` is valid
+    unreadable = 2  ///< its reduction failed; the hook's error counter tells
   };
   Moments moments;
   std::uint64_t state = absent;

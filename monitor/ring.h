@@ -26,9 +26,7 @@ struct RingGeometry {
   std::size_t slot_count = 0;     ///< records kept, at least 1
 
   static constexpr std::size_t kLineWords = 8;  ///< one cache line: slots do not share one
-  constexpr std::size_t slot_words() const noexcept {
-    return (1 + payload_words + kLineWords - 1) / kLineWords * kLineWords;
-  }
+  constexpr std::size_t slot_words() const noexcept { return (1 + payload_words + kLineWords - 1) / kLineWords * kLineWords; }
   constexpr std::size_t total_words() const noexcept { return kLineWords + slot_count * slot_words(); }
 };
 

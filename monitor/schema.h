@@ -48,7 +48,7 @@ struct ModelSize {
 
 struct Schema {
   RunIdentity identity;
-  std::vector<RowSchema> rows;      ///< in the order of the model's modules
+  std::vector<RowSchema> rows;          ///< in the order of the model's modules
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
   std::size_t learning_rates = 0;       ///< parameter groups of the optimizer
   ModelSize trainable, frozen, buffers;

@@ -21,8 +21,8 @@ inline auto fields_of(const Config& config) {
   const auto& [file_enabled, path, max_bytes] = jsonl;
   const auto& [level] = log;
   return std::tie(name, model, sample_every, parameters, gradients, buffers, include, exclude, guard_every, on_nonfinite, step_records,
-                  frame_bytes, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, linger_ms, file_enabled, path, max_bytes,
-                  level);
+                  frame_bytes, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, linger_ms, file_enabled, path,
+                  max_bytes, level);
 }
 
 inline constexpr std::size_t kFieldCount = std::tuple_size_v<decltype(fields_of(Config{}))>;

@@ -34,20 +34,13 @@ class Mutator {
   void edit(std::string& text) {
     const std::size_t at = below(text.size() + 1);
     switch (below(5)) {
-      case 0:
-        text.insert(at, 1, kMarks[below(sizeof kMarks - 1)]);
-        break;
-      case 1:
-        text.erase(at, 1 + below(20));
-        break;
-      case 2:
-        text.insert(at, text.substr(below(text.size() + 1), below(60)));
-        break;
+      case 0: text.insert(at, 1, kMarks[below(sizeof kMarks - 1)]); break;
+      case 1: text.erase(at, 1 + below(20)); break;
+      case 2: text.insert(at, text.substr(below(text.size() + 1), below(60))); break;
       case 3:
         if (at < text.size()) text[at] = static_cast<char>(below(256));
         break;
-      default:
-        text.insert(at, 1 + below(6), ' ');
+      default: text.insert(at, 1 + below(6), ' ');
     }
   }
 

@@ -32,8 +32,8 @@ class AlertedTraining : public testing::Test {
 
   // MNIST until it is told to end, with one NaN in the gradient of conv2.weight at step 100.
   void train(const std::string& policy, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> command{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000", "--port", "0", "--on-nonfinite", policy,
-                                     "--inject-nan-at", "100", "--layer", "conv2"};
+    std::vector<std::string> command{VIGIL_MNIST,      "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000",    "--port", "0",
+                                     "--on-nonfinite", policy,   "--inject-nan-at",       "100",      "--layer", "conv2"};
     command.insert(command.end(), more.begin(), more.end());
     trainer_ = std::make_unique<ChildProcess>(command, folder_ / "trainer.log");
     static const std::regex kAddress(R"(http://(127\.0\.0\.1:\d+)/metrics)");
@@ -130,8 +130,9 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
   std::FILE* file = std::fopen((folder_ / "metrics.txt").c_str(), "w");
   std::fputs(answer.body.c_str(), file);
   std::fclose(file);
-  ChildProcess promtool({"/bin/sh", "-c", VIGIL_DEPS_DIR "/prometheus/usr/bin/promtool check metrics < " + (folder_ / "metrics.txt").string()},
-                        folder_ / "promtool.log");
+  ChildProcess promtool(
+      {"/bin/sh", "-c", VIGIL_DEPS_DIR "/prometheus/usr/bin/promtool check metrics < " + (folder_ / "metrics.txt").string()},
+      folder_ / "promtool.log");
   EXPECT_EQ(promtool.wait(30), 0);
   EXPECT_EQ(promtool.output(), "");
   end_training();

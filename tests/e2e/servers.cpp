@@ -59,9 +59,10 @@ Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::strin
   std::string config = read_file(kSource / "deploy/alertmanager/alertmanager.yml");
   replace(config, "http://127.0.0.1:9099", webhook_url);
   write_file(folder / "alertmanager.yml", config);
-  process_ = start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),
-                    "--storage.path=" + (folder / "alertmanager").string(), "--web.listen-address=" + address(), "--cluster.listen-address="},
-                   folder / "alertmanager.log", address());
+  process_ =
+      start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),
+             "--storage.path=" + (folder / "alertmanager").string(), "--web.listen-address=" + address(), "--cluster.listen-address="},
+            folder / "alertmanager.log", address());
 }
 
 Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& target, const std::string& alertmanager) {
@@ -80,7 +81,8 @@ Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& t
 }
 
 nlohmann::json Prometheus::query(const std::string& expression) const {
-  const test::HttpAnswer answer = test::request("127.0.0.1:" + std::to_string(port_), "/api/v1/query?query=" + test::url_encoded(expression));
+  const test::HttpAnswer answer =
+      test::request("127.0.0.1:" + std::to_string(port_), "/api/v1/query?query=" + test::url_encoded(expression));
   if (answer.status != 200) throw std::runtime_error("query '" + expression + "': " + answer.body);
   return nlohmann::json::parse(answer.body)["data"]["result"];
 }

@@ -22,10 +22,10 @@
 #include <vector>
 
 #include "exporters/captured_log.h"
-#include "http/http_client.h"
 #include "exporters/temporary_folder.h"
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
+#include "http/http_client.h"
 
 namespace vigil {
 namespace {

@@ -12,9 +12,9 @@
 #include <thread>
 #include <vector>
 
-#include "http/http_client.h"
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
+#include "http/http_client.h"
 
 namespace vigil {
 namespace {
@@ -32,9 +32,7 @@ PrometheusConfig any_port() {
 
 class Endpoint : public testing::Test {
  protected:
-  HttpAnswer get(const std::string& path, const std::vector<std::string>& headers = {}) {
-    return request(http.endpoint(), path, headers);
-  }
+  HttpAnswer get(const std::string& path, const std::vector<std::string>& headers = {}) { return request(http.endpoint(), path, headers); }
 
   std::shared_ptr<const Snapshot> snapshot = make_running_snapshot();
   HttpEndpoint http{any_port(), [this] { return snapshot; }};
@@ -118,7 +116,8 @@ TEST_F(Endpoint, OtherPathsAreNotFound) {
 }
 
 TEST_F(Endpoint, PreflightOfAnotherOriginGetsNoPermission) {
-  const HttpAnswer response = request(http.endpoint(), "/metrics", {"Origin: http://evil.example", "Access-Control-Request-Method: GET"}, "OPTIONS");
+  const HttpAnswer response =
+      request(http.endpoint(), "/metrics", {"Origin: http://evil.example", "Access-Control-Request-Method: GET"}, "OPTIONS");
   EXPECT_EQ(response.status, 405);
   EXPECT_EQ(response.headers.count("access-control-allow-origin"), 0u);
 }
@@ -214,7 +213,8 @@ TEST(EndpointAddress, ThatIsNotNumericIsAnErrorThatSaysWhatToDo) {
   for (const char* address : {"localhost", "", "256.0.0.1", "127.0.0.1:80", "[::1]"}) {
     PrometheusConfig config = any_port();
     config.address = address;
-    EXPECT_NE(listen_error(config).find("set exporters.prometheus.address to a numeric IPv4 or IPv6 address"), std::string::npos) << address;
+    EXPECT_NE(listen_error(config).find("set exporters.prometheus.address to a numeric IPv4 or IPv6 address"), std::string::npos)
+        << address;
   }
 }
 

@@ -136,7 +136,8 @@ TEST_F(Jsonl, WhatIsLoggedAfterTheLastStepIsNoStepOfItsOwn) {
   const std::vector<json> lines = lines_of(path);
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(lines[1]["type"], "step");
-  EXPECT_EQ(lines[2], json::parse(R"({"type": "scalars", "step": 3, "time": )" + lines[1]["time"].dump() + R"(, "scalars": {"test/accuracy": 0.5}})"));
+  EXPECT_EQ(lines[2], json::parse(R"({"type": "scalars", "step": 3, "time": )" + lines[1]["time"].dump() +
+                                  R"(, "scalars": {"test/accuracy": 0.5}})"));
 }
 
 TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
@@ -253,8 +254,8 @@ TEST_F(Jsonl, AFileThatCannotBeOpenedIsAnErrorThatSaysWhatToDo) {
     JsonlExporter exporter(config(), *run.channel());
     FAIL();
   } catch (const std::runtime_error& error) {
-    EXPECT_EQ(error.what(), "cannot open '" + path +
-                                "': No such file or directory; set exporters.jsonl.path to a file that this program may write");
+    EXPECT_EQ(error.what(),
+              "cannot open '" + path + "': No such file or directory; set exporters.jsonl.path to a file that this program may write");
   }
 }
 

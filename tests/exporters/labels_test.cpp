@@ -28,7 +28,9 @@ TEST(Labels, WellFormedUtf8IsKept) {
 
 TEST(Labels, EachByteThatIsNoUtf8BecomesAReplacementCharacter) {
   const std::string bad = "\xef\xbf\xbd";
-  EXPECT_EQ(valid_utf8("a\xff" "b"), "a" + bad + "b");
+  EXPECT_EQ(valid_utf8("a\xff"
+                       "b"),
+            "a" + bad + "b");
   EXPECT_EQ(valid_utf8("\x80"), bad) << "a continuation alone";
   EXPECT_EQ(valid_utf8("\xc0\xaf"), bad + bad) << "an overlong form of two bytes";
   EXPECT_EQ(valid_utf8("\xe0\x9f\xbf"), bad + bad + bad) << "an overlong form of three bytes";

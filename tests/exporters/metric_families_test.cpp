@@ -105,7 +105,8 @@ TEST(MetricFamilies, ALossThatIsNanIsExportedAsNan) {
 TEST(MetricFamilies, TheOriginNamesParameterLayerAndStep) {
   TestRun run;
   run.publish_nonfinite_step(7, 1);
-  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(layer="conv",parameter="conv.bias",step="7")")), 1);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(layer="conv",parameter="conv.bias",step="7")")),
+            1);
 }
 
 TEST(MetricFamilies, AnOriginInTheLossOnlyHasItsStepAlone) {

@@ -68,8 +68,8 @@ Moments make_moments(std::size_t row) {
 
 TestRun::TestRun(Schema schema, ChannelBounds bounds)
     : channel_(std::make_shared<RunChannel>(std::move(schema), bounds)), scalars_(channel_->scalar_capacity(), 0.0) {
-  record_.flags = StepRecord::has_loss | StepRecord::has_gradient_norm | StepRecord::has_parameter_norm |
-                  StepRecord::has_optimizer_time | StepRecord::has_total_time;
+  record_.flags = StepRecord::has_loss | StepRecord::has_gradient_norm | StepRecord::has_parameter_norm | StepRecord::has_optimizer_time |
+                  StepRecord::has_total_time;
   record_.gradient_norm = 1.25;
   record_.parameter_norm = 3.5;
   record_.forward_backward_ns = 6'000'000;

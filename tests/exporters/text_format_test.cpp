@@ -112,20 +112,20 @@ TEST(TextFormat, UnitsStandInOpenMetricsOnly) {
 
 TEST(TextParser, TurnsDownWhatOpenMetricsForbids) {
   const char* const bad[] = {
-      "# TYPE a gauge\na 1\n",                                                        // no EOF
-      "# TYPE a gauge\na 1\n# EOF\n# TYPE b gauge\n",                                 // after EOF
-      "# TYPE a counter\na 1\n# EOF\n",                                               // no _total
-      "# TYPE a counter\na_total -1\n# EOF\n",                                        // negative
-      "# TYPE a gauge\n# UNIT a seconds\na 1\n# EOF\n",                               // unit not in the name
-      "# TYPE a gauge\na 1\n# HELP a A.\n# EOF\n",                                    // metadata after samples
-      "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na{x=\"1\"} 1\n# EOF\n",  // interleaved
-      "# TYPE a gauge\na{x=\"1\",x=\"2\"} 1\n# EOF\n",                                // a label twice
-      "# TYPE a gauge\na 1\na 1\n# EOF\n",                                            // a series twice
-      "# TYPE a gauge\na nan\n# EOF\n",                                               // spelling of NaN
+      "# TYPE a gauge\na 1\n",                                                                             // no EOF
+      "# TYPE a gauge\na 1\n# EOF\n# TYPE b gauge\n",                                                      // after EOF
+      "# TYPE a counter\na 1\n# EOF\n",                                                                    // no _total
+      "# TYPE a counter\na_total -1\n# EOF\n",                                                             // negative
+      "# TYPE a gauge\n# UNIT a seconds\na 1\n# EOF\n",                                                    // unit not in the name
+      "# TYPE a gauge\na 1\n# HELP a A.\n# EOF\n",                                                         // metadata after samples
+      "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# TYPE a gauge\na{x=\"1\"} 1\n# EOF\n",                   // interleaved
+      "# TYPE a gauge\na{x=\"1\",x=\"2\"} 1\n# EOF\n",                                                     // a label twice
+      "# TYPE a gauge\na 1\na 1\n# EOF\n",                                                                 // a series twice
+      "# TYPE a gauge\na nan\n# EOF\n",                                                                    // spelling of NaN
       "# TYPE a histogram\na_bucket{le=\"1.0\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n# EOF\n",  // falling
       "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n# EOF\n",    // bound without a point
-      "a 1\n# EOF\n",                                                                 // no metadata
-      "# TYPE a gauge\n\na 1\n# EOF\n",                                               // empty line
+      "a 1\n# EOF\n",                                                                                      // no metadata
+      "# TYPE a gauge\n\na 1\n# EOF\n",                                                                    // empty line
   };
   for (const char* text : bad) EXPECT_THROW(parse_openmetrics_text(text), std::runtime_error) << text;
 }

@@ -31,9 +31,7 @@ class Parser {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    throw std::runtime_error("line " + std::to_string(line_) + ": " + what);
-  }
+  [[noreturn]] void fail(const std::string& what) const { throw std::runtime_error("line " + std::to_string(line_) + ": " + what); }
 
   std::string take_word(char until) {
     const auto end = rest_.find(until);
@@ -44,8 +42,8 @@ class Parser {
 
   std::string take_name(bool colons) {
     std::size_t end = 0;
-    while (end < rest_.size() && (std::isalnum(static_cast<unsigned char>(rest_[end])) || rest_[end] == '_' ||
-                                  (colons && rest_[end] == ':'))) {
+    while (end < rest_.size() &&
+           (std::isalnum(static_cast<unsigned char>(rest_[end])) || rest_[end] == '_' || (colons && rest_[end] == ':'))) {
       ++end;
     }
     const std::string name(rest_.substr(0, end));

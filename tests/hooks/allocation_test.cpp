@@ -1,7 +1,7 @@
 // Counts every malloc and operator new of the training thread inside vigil's calls: after the first sample there is none.
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
-#include <cmath>
 #include <string>
 
 #include <gtest/gtest.h>

@@ -87,8 +87,8 @@ TEST_F(Monitor, RecordsLossRateNormsAndTimesOfEveryStep) {
   EXPECT_GT(snapshot->step.totals.overhead_ns, 0u);
   EXPECT_LT(snapshot->step.totals.loop_overhead_ns, snapshot->step.totals.loop_ns);
   EXPECT_EQ(snapshot->durations[static_cast<std::size_t>(Phase::total)].count, 2u) << "the first step has no beginning";
-  EXPECT_NEAR(static_cast<double>(snapshot->step.totals.loop_ns) * 1e-9, snapshot->durations[static_cast<std::size_t>(Phase::total)].sum_seconds,
-              1e-8)
+  EXPECT_NEAR(static_cast<double>(snapshot->step.totals.loop_ns) * 1e-9,
+              snapshot->durations[static_cast<std::size_t>(Phase::total)].sum_seconds, 1e-8)
       << "the time of the loop is that of the steps from the second on: what lies between watch() and the loop is none of it";
   EXPECT_EQ(snapshot->state, RunState::running);
 }
@@ -105,10 +105,10 @@ TEST_F(Monitor, ParameterStatisticsAreThoseOfTheWeightsThatMadeTheLoss) {
 
 TEST_F(Monitor, LearningRatesOfAllGroupsFollowTheScheduler) {
   SmallNet other;
-  torch::optim::SGD grouped({torch::optim::OptimizerParamGroup({other->conv->weight, other->conv->bias}),
-                             torch::optim::OptimizerParamGroup({other->fc->weight, other->fc->bias},
-                                                               std::make_unique<torch::optim::SGDOptions>(0.5))},
-                            torch::optim::SGDOptions(0.25));
+  torch::optim::SGD grouped(
+      {torch::optim::OptimizerParamGroup({other->conv->weight, other->conv->bias}),
+       torch::optim::OptimizerParamGroup({other->fc->weight, other->fc->bias}, std::make_unique<torch::optim::SGDOptions>(0.5))},
+      torch::optim::SGDOptions(0.25));
   TrainingMonitor second(quiet_config());
   second.watch(*other, grouped);
   second.step(grouped, backward_pass(other, grouped));

@@ -102,8 +102,13 @@ TEST(Reduction, DevicePathGivesTheSameFiguresAsTheKernels) {
   broken[4][5] = std::numeric_limits<float>::quiet_NaN();
   broken[5][6] = std::numeric_limits<float>::infinity();
   broken[6][7] = 0;
-  const std::vector<torch::Tensor> tensors{torch::randn({300, 7}) * 1e15, broken, torch::full({5}, std::nan("")), torch::empty({0}),
-                                           torch::zeros({9}), torch::randn({17}).to(torch::kHalf), torch::randn({4, 4}).t(),
+  const std::vector<torch::Tensor> tensors{torch::randn({300, 7}) * 1e15,
+                                           broken,
+                                           torch::full({5}, std::nan("")),
+                                           torch::empty({0}),
+                                           torch::zeros({9}),
+                                           torch::randn({17}).to(torch::kHalf),
+                                           torch::randn({4, 4}).t(),
                                            torch::randn({64}).to(torch::kBFloat16)};
   const auto reduced = reduce_on_device(tensors);
   for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -53,8 +53,7 @@ TEST(Watch, ListsParametersGradientsAndFloatingPointBuffers) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, {});
-  EXPECT_THAT(model.schema.parameters,
-              ElementsAre("conv.weight", "conv.bias", "norm.weight", "norm.bias", "fc.weight", "fc.bias"));
+  EXPECT_THAT(model.schema.parameters, ElementsAre("conv.weight", "conv.bias", "norm.weight", "norm.bias", "fc.weight", "fc.bias"));
   std::multiset<std::string> rows;
   for (const auto& row : model.schema.rows) rows.insert(std::string(kTensorKindNames[static_cast<std::size_t>(row.kind)]) + " " + row.name);
   EXPECT_EQ(rows.size(), 14u);
@@ -133,9 +132,10 @@ TEST(Watch, RefusesAnOptimizerOfAnotherModelAndStaysUsable) {
   SmallNet net, other;
   torch::optim::SGD foreign(other->parameters(), 0.1), own(net->parameters(), 0.1);
   TrainingMonitor monitor(quiet_config());
-  EXPECT_EQ(message_of([&] { monitor.watch(*net, foreign); }),
-            "watch: 6 of the optimizer's 6 parameters are not among the model's 6 (first: parameter 0 of group 0, shape [4, 1, 3, 3]); pass "
-            "the model that the optimizer was created from");
+  EXPECT_EQ(
+      message_of([&] { monitor.watch(*net, foreign); }),
+      "watch: 6 of the optimizer's 6 parameters are not among the model's 6 (first: parameter 0 of group 0, shape [4, 1, 3, 3]); pass "
+      "the model that the optimizer was created from");
   EXPECT_FALSE(monitor.active());
   monitor.watch(*net, own);
   EXPECT_TRUE(monitor.active());
@@ -146,7 +146,8 @@ TEST(Watch, RefusesToWatchTwice) {
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   TrainingMonitor monitor(quiet_config());
   monitor.watch(*net, optimizer);
-  EXPECT_THAT(message_of([&] { monitor.watch(*net, optimizer); }), HasSubstr("watches a model already; create one TrainingMonitor per model"));
+  EXPECT_THAT(message_of([&] { monitor.watch(*net, optimizer); }),
+              HasSubstr("watches a model already; create one TrainingMonitor per model"));
 }
 
 TEST(Watch, PortInUseSaysWhatToDo) {
@@ -185,7 +186,8 @@ TEST(Watch, RefusesNamesThatDoNotTellParametersApart) {
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   auto parameters = list_of(net->named_parameters());
   parameters.emplace_back("fc.weight", torch::zeros({3}));
-  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("two parameters are called 'fc.weight'; give each"));
+  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }),
+              HasSubstr("two parameters are called 'fc.weight'; give each"));
   parameters.back() = {"", torch::zeros({3})};
   EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("shape [3] has no name; give it one"));
   parameters.back() = {"fc.weight", net->fc->weight};

@@ -52,7 +52,7 @@ Handle make_handle(HttpAnswer& response) {
 }  // namespace
 
 HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers,
-                     const std::string& method) {
+                   const std::string& method) {
   HttpAnswer response;
   const Handle handle = make_handle(response);
   curl_slist* list = nullptr;

@@ -8,7 +8,7 @@
 namespace vigil::test {
 
 struct HttpAnswer {
-  long status = 0;  ///< 0 when there was no answer
+  long status = 0;                             ///< 0 when there was no answer
   std::map<std::string, std::string> headers;  ///< names in lower case
   std::string body;
   double seconds = 0;  ///< from the request to the last byte
@@ -17,7 +17,7 @@ struct HttpAnswer {
 /// One request to `endpoint` ("address:port") without proxy, with `headers` ("Name: value") beside libcurl's own. Waits up to ten
 /// seconds. `method` HEAD expects no body.
 HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers = {},
-                     const std::string& method = "GET");
+                   const std::string& method = "GET");
 
 /// `text` as a component of a URL.
 std::string url_encoded(const std::string& text);

@@ -67,7 +67,7 @@ struct F16 {
     std::uint16_t b;
     std::memcpy(&b, p, 2);
     const int exponent = (b >> 10) & 31, fraction = b & 1023;
-    double x = exponent == 31 ? (fraction ? kNan : kInf)
+    double x = exponent == 31  ? (fraction ? kNan : kInf)
                : exponent == 0 ? std::ldexp(fraction, -24)
                                : std::ldexp(1024 + fraction, exponent - 25);
     return (b & 0x8000) ? -x : x;
@@ -118,8 +118,8 @@ class MomentsTest : public testing::Test {
   static void expect_close(long double expected, double actual, long double scale, const char* what) {
     // A result among the subnormals of double cannot be nearer than their spacing.
     const long double spacing = std::numeric_limits<double>::denorm_min();
-    EXPECT_LE(std::fabs(expected - static_cast<long double>(actual)), std::fmax(1e-12L * scale, spacing)) << what << ": expected "
-                                                                                     << static_cast<double>(expected) << ", got " << actual;
+    EXPECT_LE(std::fabs(expected - static_cast<long double>(actual)), std::fmax(1e-12L * scale, spacing))
+        << what << ": expected " << static_cast<double>(expected) << ", got " << actual;
   }
 
   static void expect_matches(const reference::Figures& f, const Moments& m) {
@@ -202,11 +202,16 @@ TYPED_TEST(MomentsTest, MatchesTheDefinitionOnHardDistributions) {
   outlier[n / 2] = 1e6;
   negative_first[0] = -1e8;
   const std::pair<const char*, std::vector<double>> cases[] = {
-      {"N(0, 0.02)", random_values(n, 0, 0.02)}, {"1e4 + 0.01z", random_values(n, 1e4, 0.01)},
-      {"1 + 1e-4z", random_values(n, 1, 1e-4)},  {"1e30z", random_values(n, 0, 1e30)},
-      {"1e-41z", random_values(n, 0, 1e-41)},    {"1e-22z", random_values(n, 0, 1e-22)},
-      {"heavy tails", heavy},                    {"one outlier", outlier},
-      {"constant", std::vector<double>(n, 0.1)}, {"zeros", std::vector<double>(n, 0.0)},
+      {"N(0, 0.02)", random_values(n, 0, 0.02)},
+      {"1e4 + 0.01z", random_values(n, 1e4, 0.01)},
+      {"1 + 1e-4z", random_values(n, 1, 1e-4)},
+      {"1e30z", random_values(n, 0, 1e30)},
+      {"1e-41z", random_values(n, 0, 1e-41)},
+      {"1e-22z", random_values(n, 0, 1e-22)},
+      {"heavy tails", heavy},
+      {"one outlier", outlier},
+      {"constant", std::vector<double>(n, 0.1)},
+      {"zeros", std::vector<double>(n, 0.0)},
       {"-1e8 then N(100, 1)", negative_first},
   };
   for (const auto& [name, values] : cases) {

@@ -85,9 +85,7 @@ TEST_F(Channel, DurationsFallIntoTheBucketsTheyBelongTo) {
   EXPECT_EQ(total.buckets[4], 1u);  // le 0.01: a bound belongs to its own bucket
 }
 
-TEST_F(Channel, AtLeastTwoFramesAreKeptHoweverSmallTheBound) {
-  EXPECT_EQ(channel.frame_geometry().slot_count, 2u);
-}
+TEST_F(Channel, AtLeastTwoFramesAreKeptHoweverSmallTheBound) { EXPECT_EQ(channel.frame_geometry().slot_count, 2u); }
 
 TEST_F(Channel, FramesCarryTheirRows) {
   std::vector<TensorRow> rows(2);

@@ -25,9 +25,15 @@ std::map<std::string, double> all_of(const Moments& m) {
 TEST(Statistics, EachHasItsDefinedValue) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
   // The finite elements are -3, 0, 1, 6: mean 1, squared deviations 16, 1, 0, 25.
-  const std::map<std::string, double> expected{{"mean", 1},     {"std", std::sqrt(42.0 / 4)}, {"min", -3},
-                                               {"max", 6},      {"l1_norm", 10},              {"l2_norm", std::sqrt(46.0)},
-                                               {"zero_ratio", 1.0 / 8}, {"nan_values", 1},    {"inf_values", 3}};
+  const std::map<std::string, double> expected{{"mean", 1},
+                                               {"std", std::sqrt(42.0 / 4)},
+                                               {"min", -3},
+                                               {"max", 6},
+                                               {"l1_norm", 10},
+                                               {"l2_norm", std::sqrt(46.0)},
+                                               {"zero_ratio", 1.0 / 8},
+                                               {"nan_values", 1},
+                                               {"inf_values", 3}};
   EXPECT_EQ(all_of(of({-3, 0, 1, 6, nan, inf, -inf, inf})), expected);
 }
 

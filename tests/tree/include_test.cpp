@@ -69,7 +69,8 @@ TEST(Tree, MonitorUsesTheStandardLibraryOnly) {
   for (const auto& file : cpp_files("monitor")) {
     for (const std::string& include : includes_of(file)) {
       EXPECT_TRUE(include.rfind("vigil/monitor/", 0) == 0 || include.find('/') == std::string::npos) << file << " includes " << include;
-      EXPECT_EQ(include.find(".h") != std::string::npos && include.find('/') == std::string::npos, false) << file << " includes " << include;
+      EXPECT_EQ(include.find(".h") != std::string::npos && include.find('/') == std::string::npos, false)
+          << file << " includes " << include;
     }
   }
 }

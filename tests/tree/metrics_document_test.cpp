@@ -42,23 +42,27 @@ std::string make_document() {
   std::ostringstream out;
   out << "# Metrics\n\n"
          "Generated from `monitor/metric_table.h` and `monitor/statistics.h` by the test `MetricsDocument`; do not edit.\n\n"
-         "Units are those of Prometheus: seconds, bytes, ratios from 0 to 1. Every series of a run carries `run` and `rank`. NaN is data: a\n"
-         "gauge may be NaN, and comparisons with NaN are false, so alert on the counters of non-finite values and steps, which exist with the value 0\n"
+         "Units are those of Prometheus: seconds, bytes, ratios from 0 to 1. Every series of a run carries `run` and `rank`. NaN is data: "
+         "a\n"
+         "gauge may be NaN, and comparisons with NaN are false, so alert on the counters of non-finite values and steps, which exist with "
+         "the value 0\n"
          "from the first scrape on.\n\n"
          "## Of the run\n\n| metric | type | labels | what |\n|---|---|---|---|\n";
   for (const MetricRow& metric : kMetrics) {
-    out << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << labels_text(metric.labels) << " | " << metric.help << " |\n";
+    out << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << labels_text(metric.labels) << " | " << metric.help
+        << " |\n";
   }
   out << "\n## Of each tensor\n\n"
-         "At every sample, for each parameter, its gradient and each floating-point buffer. `parameter` is the full path, `layer` its module.\n"
+         "At every sample, for each parameter, its gradient and each floating-point buffer. `parameter` is the full path, `layer` its "
+         "module.\n"
          "Tensors that `exporters.prometheus.max_series` keeps out are folded into one series a layer, whose `parameter` is `<layer>.*`.\n"
          "x are the elements, n the finite ones, N all of them; sums, min and max are over the finite ones. NaN stands for \"no finite "
          "element\".\n\n"
          "| metric | type | what | formula |\n|---|---|---|---|\n";
   for (const std::string_view kind : kTensorKindNames) {
     for (const Statistic& statistic : kStatistics) {
-      out << "| `vigil_" << kind << "_" << statistic.name << "` | gauge | " << kind << ": " << statistic.help << " | `" << cell(statistic.formula)
-          << "` |\n";
+      out << "| `vigil_" << kind << "_" << statistic.name << "` | gauge | " << kind << ": " << statistic.help << " | `"
+          << cell(statistic.formula) << "` |\n";
     }
   }
   out << "\n## Buckets of `vigil_step_duration_seconds`\n\n`le` in seconds:";
