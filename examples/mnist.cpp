@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <stdexcept>
 #include <string>
 
 #include <torch/torch.h>
@@ -149,7 +150,12 @@ int train(const Options& options) {
   if (options.inject_nan_at > 0) inject_nan(model, options, step);
 
   vigil::TrainingMonitor monitor(settings_of(options));
-  monitor.watch(*model, optimizer);
+  try {
+    monitor.watch(*model, optimizer);
+  } catch (const std::runtime_error& error) {
+    const bool is_port = std::string(error.what()).find("exporters.prometheus.port") != std::string::npos;
+    throw std::runtime_error(error.what() + std::string(is_port ? "; here: --port" : ""));
+  }
   if (!monitor.endpoint().empty()) {
     std::cout << "look at http://" << monitor.endpoint() << "/ and http://" << monitor.endpoint() << "/metrics while it trains\n"
               << std::flush;

@@ -118,6 +118,7 @@ void ExportThread::State::poll() noexcept {
   try {
     follower.poll(
         [this](const StepRecord& record, const double* scalars) {
+          run_log.look_at_step(channel->schema(), record, Clock::now());
           for (RunningExporter& running : exporters) {
             guarded(running, [&](Exporter& exporter) { exporter.on_step(record, scalars); });
           }

@@ -22,6 +22,7 @@ namespace vigil {
 namespace {
 
 constexpr unsigned kConnections = 256;
+constexpr unsigned kConnectionsPerAddress = 128;  // so that no single host can take them all
 constexpr unsigned kIdleSeconds = 15;
 constexpr std::size_t kConnectionMemory = std::size_t{16} << 10;
 constexpr std::uintptr_t kUnwantedBodyBytes = std::uintptr_t{64} << 10;
@@ -97,10 +98,12 @@ ListenAddress parse_address(const HttpServerSettings& settings) {
 std::string what_to_do_about(int error) {
   const std::string port_hint = "set exporters.prometheus.port to another one, or to 0 to let the system choose";
   switch (error) {
-    case EADDRINUSE: return "the port is in use by another program; " + port_hint;
+    case EADDRINUSE: return "the port is in use by another program, or by another monitor of this one; " + port_hint;
     case EACCES: return "no permission to listen on this port (ports below 1024 need privileges); " + port_hint;
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT: return "this machine does not have that address; set exporters.prometheus.address to one that it has, or 0.0.0.0";
+    case EINVAL:
+      return "this address needs a network interface beside it, which is not supported; set exporters.prometheus.address to another one";
     default: return std::generic_category().message(error) + "; " + port_hint;
   }
 }
@@ -222,6 +225,7 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : stat
                        MHD_OPTION_NOTIFY_COMPLETED, &State::on_completed, state_.get(),                                           //
                        MHD_OPTION_LISTEN_SOCKET, state_->listener,                                                                //
                        MHD_OPTION_CONNECTION_LIMIT, kConnections,                                                                 //
+                       MHD_OPTION_PER_IP_CONNECTION_LIMIT, kConnectionsPerAddress,                                                //
                        MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,                                                               //
                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
                        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);

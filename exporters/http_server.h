@@ -42,8 +42,8 @@ struct HttpServerSettings {
   std::int64_t threads = 2;  ///< event loops: how many requests are handled at the same time
 };
 
-/// Bounds on clients: 256 connections at a time, 16 KiB for a request's line and headers, 15 s without progress, 64 KiB of a body that
-/// nobody asked for. The server's threads block all signals, and writes to a closed connection raise none.
+/// Bounds on clients: 256 connections at a time, 128 from one address, 16 KiB for a request's line and headers, 15 s without progress, 64
+/// KiB of a body that nobody asked for. The server's threads block all signals, and writes to a closed connection raise none.
 class HttpServer {
  public:
   /// Called for every GET and HEAD, from several threads at once. What it throws becomes a 500 and is counted.

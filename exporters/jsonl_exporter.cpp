@@ -80,13 +80,24 @@ JsonlExporter::~JsonlExporter() {
 }
 
 void JsonlExporter::open() {
-  const int file = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  // Non-blocking, for the pipe that nobody empties.
+  const int file = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
   if (file < 0) throw file_error("open", path_, errno, kWhatToDo);
   struct stat status {};
   if (fstat(file, &status) != 0) {
     const int error = errno;
     close(file);
     throw file_error("look at", path_, error, kWhatToDo);
+  }
+  // Two programs would mix their lines and rename the file under each other. A record lock, because a forked child does not inherit it. A
+  // file system without locks is no reason not to write.
+  struct flock whole_file {};
+  whole_file.l_type = F_WRLCK;
+  whole_file.l_whence = SEEK_SET;
+  if (S_ISREG(status.st_mode) && fcntl(file, F_SETLK, &whole_file) != 0 && (errno == EAGAIN || errno == EACCES)) {
+    close(file);
+    throw std::runtime_error("cannot open '" + path_ +
+                             "': another program writes its run into it; set exporters.jsonl.path to a file of its own");
   }
   file_ = file;
   is_regular_ = S_ISREG(status.st_mode);
@@ -234,7 +245,7 @@ std::size_t JsonlExporter::lines_that_fit() const {
   return end == std::string::npos ? 0 : end + 1;
 }
 
-void JsonlExporter::write_pending(std::size_t bytes) {
+bool JsonlExporter::write_pending(std::size_t bytes) {
   std::size_t written = 0;
   int error = 0;
   while (written < bytes && error == 0) {
@@ -250,10 +261,11 @@ void JsonlExporter::write_pending(std::size_t bytes) {
   if (written > 0) within_line_ = pending_[written - 1] != '\n';
   pending_.erase(0, written);
   file_bytes_ += written;
-  if (error != 0) throw file_error("write", path_, error, "; trying again");
+  if (error != 0 && error != EAGAIN) throw file_error("write", path_, error, "; trying again");
+  return error == 0;
 }
 
-void JsonlExporter::write_pending_lines() {
+bool JsonlExporter::write_pending_lines() {
   while (!pending_.empty()) {
     std::size_t bytes = lines_that_fit();
     if (bytes == 0) bytes = pending_.find('\n') + 1;  // what is longer than the bound still has to go somewhere
@@ -265,8 +277,9 @@ void JsonlExporter::write_pending_lines() {
       // With the run's line at least one more, or else nothing but these would ever be written.
       bytes = std::max(lines_that_fit(), pending_.find('\n', pending_.find('\n') + 1) + 1);
     }
-    write_pending(bytes);
+    if (!write_pending(bytes)) return false;
   }
+  return true;
 }
 
 void JsonlExporter::on_poll() {
@@ -274,9 +287,9 @@ void JsonlExporter::on_poll() {
     open();
     add_run_line();
   }
-  do {
-    write_pending_lines();
-  } while (append_lost_line());
+  while (write_pending_lines() && append_lost_line()) {
+  }
+  if (lost_lines_ > 0) throw std::runtime_error("cannot write '" + path_ + "': nobody empties the pipe, lines are lost; trying again");
 }
 
 }  // namespace vigil

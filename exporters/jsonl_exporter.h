@@ -23,8 +23,8 @@ namespace vigil {
 /// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
 ///
 /// The file is opened for appending, created with mode 0640, and renamed to `<path>.1` (replacing an older one) before it would
-/// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each rank needs a file of its
-/// own.
+/// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each process needs a file of its
+/// own and holds a lock on it.
 class JsonlExporter final : public Exporter {
  public:
   /// Bytes of lines kept in memory while the file cannot be written; what comes on top is lost and counted.
@@ -37,8 +37,8 @@ class JsonlExporter final : public Exporter {
 
   void on_step(const StepRecord& record, const double* scalars) override;
   void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) override;
-  /// Writes what is pending. What could not be written stays pending, for the next call.
-  /// @throws std::runtime_error when the file cannot be written
+  /// Writes what is pending. What could not be written stays pending, for the next call. Never waits for who reads a pipe.
+  /// @throws std::runtime_error when the file cannot be written, or a pipe has been full for so long that lines are lost
   void on_poll() override;
 
  private:
@@ -48,8 +48,9 @@ class JsonlExporter final : public Exporter {
   void append_scalars(std::string& line, const StepRecord& record, const double* scalars) const;
   void append_line(std::string_view line);
   bool append_lost_line();
-  void write_pending(std::size_t bytes);
-  void write_pending_lines();
+  // False when a pipe is full.
+  bool write_pending(std::size_t bytes);
+  bool write_pending_lines();
   std::size_t lines_that_fit() const;
 
   const std::string path_;

@@ -6,12 +6,12 @@
 
 namespace vigil {
 
-std::optional<double> find_value(const Snapshot& snapshot, std::string_view metric, std::string_view parameter) {
-  PrometheusConfig everything;
-  everything.max_series = std::numeric_limits<std::int64_t>::max();
-  everything.per_parameter = PerParameter::all;
+namespace {
+
+std::optional<double> find_served(const Snapshot& snapshot, const PrometheusConfig& config, std::string_view metric,
+                                  std::string_view parameter) {
   std::optional<double> sum;
-  for (const Family& family : make_families(snapshot, SeriesPlan(*snapshot.schema, everything))) {
+  for (const Family& family : make_families(snapshot, SeriesPlan(*snapshot.schema, config))) {
     if (family.name != metric) continue;
     for (const Sample& sample : family.samples) {
       std::string_view of;
@@ -22,6 +22,18 @@ std::optional<double> find_value(const Snapshot& snapshot, std::string_view metr
     }
   }
   return sum;
+}
+
+}  // namespace
+
+std::optional<double> find_value(const Snapshot& snapshot, const PrometheusConfig& config, std::string_view metric,
+                                 std::string_view parameter) {
+  const std::optional<double> served = find_served(snapshot, config, metric, parameter);
+  if (served || parameter.empty()) return served;
+  PrometheusConfig everything = config;
+  everything.max_series = std::numeric_limits<std::int64_t>::max();
+  everything.per_parameter = PerParameter::all;
+  return find_served(snapshot, everything, metric, parameter);
 }
 
 }  // namespace vigil

@@ -22,12 +22,11 @@ void RunLog::look_at_hooks(const RunChannel& channel) {
   }
 }
 
-void RunLog::look_at_nonfinite(const Snapshot& snapshot, LogGate::Time now) {
-  const StepRecord& step = snapshot.step;
-  if (!snapshot.has_step || step.origin_step == origin_step_told_) return;
+void RunLog::look_at_step(const Schema& schema, const StepRecord& step, LogGate::Time now) {
+  if (step.origin_step == origin_step_told_) return;
   origin_step_told_ = step.origin_step;
   if (!nonfinite_gate_.open(now)) return;
-  const std::vector<std::string>& parameters = snapshot.schema->parameters;
+  const std::vector<std::string>& parameters = schema.parameters;
   std::string message = "step " + std::to_string(step.origin_step) + " is not finite: ";
   if (step.origin >= 0 && static_cast<std::uint64_t>(step.origin) < parameters.size()) {
     message += "the gradient of '" + parameters[static_cast<std::size_t>(step.origin)] +
@@ -51,7 +50,7 @@ void RunLog::look_at_losses(std::string_view records, std::string_view setting, 
 
 void RunLog::look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now) {
   look_at_hooks(channel);
-  look_at_nonfinite(snapshot, now);
+  if (snapshot.has_step) look_at_step(*snapshot.schema, snapshot.step, now);
   look_at_losses("step records", "ring.step_records", snapshot.step_ring, steps_lost_told_, steps_gate_, now);
   look_at_losses("tensor frames", "ring.frame_bytes", snapshot.frame_ring, frames_lost_told_, frames_gate_, now);
 }

@@ -35,9 +35,11 @@ class RunLog {
   /// within a minute the first; records lost in the rings. `channel` is the one that `snapshot` was made from.
   void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
 
+  /// The part of it that no record may be passed over for: the first step of a streak. For every record, in order.
+  void look_at_step(const Schema& schema, const StepRecord& step, LogGate::Time now);
+
  private:
   void look_at_hooks(const RunChannel& channel);
-  void look_at_nonfinite(const Snapshot& snapshot, LogGate::Time now);
   void look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told, LogGate& gate,
                       LogGate::Time now);
 

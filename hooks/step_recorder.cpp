@@ -160,6 +160,16 @@ void StepRecorder::read_learning_rates() {
   const auto& groups = optimizer_.param_groups();
   const std::size_t count = std::min(groups.size(), channel_.schema().learning_rates);
   for (std::size_t i = 0; i < count; ++i) scalars_[i] = groups[i].options().get_lr();
+  if (groups.size() == channel_.schema().learning_rates || std::exchange(groups_told_, true)) return;
+  count_misuse(
+      Hook::optimizer,
+      "the optimizer has other parameter groups than at watch(); what was added is neither guarded nor shown: call watch() after the "
+      "last add_param_group()");
+}
+
+void StepRecorder::note_optimizer(const torch::optim::Optimizer& stepping) noexcept {
+  if (&stepping == &optimizer_) return;
+  count_misuse(Hook::optimizer, "step() was called with another optimizer than watch(), whose learning rates are shown");
 }
 
 void StepRecorder::account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept {

@@ -25,6 +25,8 @@ class StepRecorder {
 
   Verdict after_backward(const at::Tensor& loss) noexcept;
   void after_step() noexcept;
+  /// The loop steps with `stepping`: a misuse when that is not the optimizer watched.
+  void note_optimizer(const torch::optim::Optimizer& stepping) noexcept;
   void log(std::string_view name, double value) noexcept;
   /// Publishes a step that after_step has not ended, or scalars that no record carries yet, and sets the last state of the run.
   void finish(RunState state) noexcept;
@@ -80,8 +82,9 @@ class StepRecorder {
   StepRecord record_;
   std::vector<double> scalars_;
   std::vector<TensorRow> rows_;
-  bool pending_ = false;  // between after_backward and after_step
-  bool stopped_ = false;  // the last verdict was stop, its record is out
+  bool groups_told_ = false;  // that the optimizer has more parameter groups than at watch()
+  bool pending_ = false;      // between after_backward and after_step
+  bool stopped_ = false;      // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
 
   NormSum gradient_norm_, weight_norm_;

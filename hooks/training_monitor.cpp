@@ -118,7 +118,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
 
   WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
-  const std::vector<std::string> left_out = model.left_out;
+  const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);
   auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), optimizer, config.sampling, config.guard);
@@ -137,6 +137,9 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
                                  std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
                                  schema.identity.run + "'");
+  for (const std::string& pattern : unmatched) {
+    vigil::log(LogLevel::warning, "sampling.include or sampling.exclude: '" + pattern + "' matches no tensor of the model");
+  }
   if (!left_out.empty()) {
     vigil::log(LogLevel::warning, "no statistics for " + std::to_string(left_out.size()) +
                                       " parameters whose type is not a floating-point one, first: " + left_out.front());
@@ -204,6 +207,7 @@ Verdict TrainingMonitor::step(torch::optim::Optimizer& optimizer, const torch::T
   };
   const Verdict verdict = after_backward(loss);
   const StepEnd end{*this};
+  if (active()) impl_->recorder_->note_optimizer(optimizer);
   if (verdict == Verdict::proceed) optimizer.step();
   return verdict;
 }
@@ -226,11 +230,11 @@ std::shared_ptr<const Snapshot> TrainingMonitor::snapshot() const {
 
 std::optional<double> TrainingMonitor::value(std::string_view metric, std::string_view parameter) const {
   const auto latest = snapshot();
-  return latest == nullptr ? std::nullopt : find_value(*latest, metric, parameter);
+  return latest == nullptr ? std::nullopt : find_value(*latest, impl_->config_.exporters.prometheus, metric, parameter);
 }
 
 std::string TrainingMonitor::endpoint() const {
-  return impl_ == nullptr || impl_->export_ == nullptr ? std::string() : impl_->export_->endpoint();
+  return impl_ == nullptr || impl_->export_ == nullptr || impl_->forked() ? std::string() : impl_->export_->endpoint();
 }
 
 std::shared_ptr<prometheus::Collectable> TrainingMonitor::collectable() const {

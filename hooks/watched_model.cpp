@@ -19,6 +19,15 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& na
                      [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
 }
 
+void list_unmatched(const std::vector<std::string>& patterns, const NamedTensors& parameters, const NamedTensors& buffers,
+                    std::vector<std::string>& unmatched) {
+  for (const std::string& pattern : patterns) {
+    const auto matches = [&](const auto& named) { return matches_any({pattern}, named.first); };
+    if (std::any_of(parameters.begin(), parameters.end(), matches) || std::any_of(buffers.begin(), buffers.end(), matches)) continue;
+    unmatched.push_back(pattern);
+  }
+}
+
 bool is_sampled(const SamplingConfig& sampling, const std::string& name) {
   return matches_any(sampling.include, name) && !matches_any(sampling.exclude, name);
 }
@@ -133,6 +142,8 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
     watched.tensor = tensor;
     if (is_sampled(sampling, name)) watched.row = append_row(schema, TensorKind::buffer, name, tensor);
   }
+  list_unmatched(sampling.include, parameters, buffers, model.unmatched);
+  list_unmatched(sampling.exclude, parameters, buffers, model.unmatched);
   schema.layers = layers.size();
   schema.learning_rates = optimizer.param_groups().size();
   return model;

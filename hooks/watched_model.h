@@ -28,6 +28,7 @@ struct WatchedModel {
   std::vector<WatchedTensor> buffers;     ///< floating-point ones, unless sampling.buffers is off
   Schema schema;                          ///< identity is filled in by the caller
   std::vector<std::string> left_out;      ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
+  std::vector<std::string> unmatched;     ///< patterns of sampling.include and sampling.exclude that no name matches; likewise
 };
 
 /// Lists each tensor once: a tied one, that is the same tensor or the same view of the same memory, under its first name.

@@ -38,7 +38,7 @@ struct RunTotals {
   /// The same since the end of the first step, and the time that has gone by since then. Before it lies the set-up, which says nothing
   /// of a loop.
   std::uint64_t loop_overhead_ns = 0, loop_ns = 0;
-  /// Steps on which a hook failed, on however many tensors; for loss, scalars and sequence also each misuse.
+  /// Steps on which a hook failed, on however many tensors; for loss, optimizer, scalars and sequence also misuses.
   std::array<std::uint64_t, kHookNames.size()> hook_errors{};
 };
 

@@ -227,6 +227,17 @@ TEST_F(Exporting, WhatHappensInTheRunIsLogged) {
   EXPECT_EQ(captured.count("step 1 is not finite: the gradient of 'conv.weight'"), 1u);
 }
 
+TEST_F(Exporting, OfTwoOriginsWithinAnIntervalTheFirstIsLogged) {
+  ExportThread exporting(run.channel(), make_config(60'000));
+  run.publish_nonfinite_step(3, 1);
+  run.publish_step(4);
+  run.publish_nonfinite_step(5, 0);
+  exporting.refresh();
+  exporting.refresh();  // the log is written after the figures are out
+  EXPECT_EQ(captured.count("step 3 is not finite: the gradient of 'conv.bias'"), 1u);
+  EXPECT_EQ(captured.count("step 5 is not finite"), 0u);
+}
+
 TEST_F(Exporting, AnAbandonedCopyInAForkedChildIsInertAndTheParentGoesOn) {
   run.publish_step(1);
   ExportThread exporting(run.channel(), make_config(10));

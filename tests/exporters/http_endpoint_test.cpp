@@ -205,7 +205,8 @@ TEST_F(Endpoint, APortInUseIsAnErrorThatSaysWhatToDo) {
   PrometheusConfig config;
   config.port = std::stoi(http.endpoint().substr(10));
   EXPECT_EQ(listen_error(config), "cannot serve metrics on address 127.0.0.1, port " + std::to_string(config.port) +
-                                      ": the port is in use by another program; set exporters.prometheus.port to another one, or to 0 "
+                                      ": the port is in use by another program, or by another monitor of this one; set "
+                                      "exporters.prometheus.port to another one, or to 0 "
                                       "to let the system choose");
 }
 

@@ -170,6 +170,36 @@ TEST_F(Monitor, CallsOutOfOrderAreCountedAndLoseNoStep) {
   EXPECT_LT(durations[static_cast<std::size_t>(Phase::forward_backward)].sum_seconds, 60);
 }
 
+TEST_F(Monitor, AnotherOptimizerAndLateParameterGroupsAreCounted) {
+  torch::optim::SGD other(net->parameters(), 0.5);
+  monitor.step(other, backward_pass(net, optimizer));
+  EXPECT_EQ(hook_errors(monitor, Hook::optimizer), 1);
+  optimizer.add_param_group(torch::optim::OptimizerParamGroup({torch::zeros({3}, torch::requires_grad())}));
+  for (int i = 0; i < 20; ++i) step();
+  EXPECT_EQ(hook_errors(monitor, Hook::optimizer), 2) << "told once";
+  EXPECT_EQ(monitor.snapshot()->learning_rates, std::vector<double>{0.01});
+}
+
+TEST(MonitorsValue, IsWhatTheEndpointServesAndMore) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.01);
+  Config config = quiet_config();
+  config.exporters.prometheus.enabled = true;
+  config.exporters.prometheus.port = 0;
+  config.exporters.prometheus.max_series = 40;
+  TrainingMonitor monitor(config);
+  monitor.watch(*net, optimizer);
+  monitor.step(optimizer, backward_pass(net, optimizer));
+  const double series = *monitor.value("vigil_series");
+  EXPECT_LE(series, 40);
+  const std::string exposition = test::request(monitor.endpoint(), "/metrics").body;
+  EXPECT_NE(exposition.find("\nvigil_series{run=\"test\",rank=\"0\"} " + std::to_string(static_cast<int>(series)) + "\n"),
+            std::string::npos);
+  for (const auto& parameter : net->named_parameters()) {
+    EXPECT_TRUE(monitor.value("vigil_parameter_mean", parameter.key()).has_value()) << parameter.key() << ", served or not";
+  }
+}
+
 TEST_F(Monitor, TooManyScalarsAreCounted) {
   for (int i = 0; i < 70; ++i) monitor.log("scalar" + std::to_string(i), i);
   step();

@@ -109,6 +109,16 @@ TEST(Watch, IncludeAndExcludePatternsChooseTheSampledTensors) {
   EXPECT_EQ(model.schema.parameters.size(), 6u) << "the guard looks at every gradient all the same";
 }
 
+TEST(Watch, PatternsThatMatchNothingAreListed) {
+  SmallNet net;
+  torch::optim::SGD optimizer(net->parameters(), 0.1);
+  SamplingConfig sampling;
+  sampling.include = {"conv9*", "fc.*"};
+  sampling.exclude = {"norm.running_*", "*.wieght"};
+  const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, sampling);
+  EXPECT_THAT(model.unmatched, ElementsAre("conv9*", "*.wieght"));
+}
+
 TEST(Watch, TypesWithoutStatisticsAreListed) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
