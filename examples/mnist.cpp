@@ -190,7 +190,8 @@ int train(const Options& options) {
   std::printf("loss %.4f, test accuracy %.2f %%\n", last_loss, 100 * accuracy);
   if (snapshot == nullptr) return 0;  // VIGIL_DISABLE is set
   const vigil::StepRecord& record = snapshot->step;
-  std::printf("global gradient norm %.4f, parameter norm %.3f\n", record.gradient_norm, record.parameter_norm);
+  if (snapshot->gradient_norm) std::printf("global gradient norm %.4f\n", *snapshot->gradient_norm);
+  if (record.has(vigil::StepRecord::has_parameter_norm)) std::printf("global parameter norm %.3f\n", record.parameter_norm);
   std::printf("vigil's own overhead %.2f %% of the training thread's time (%llu samples)\n", 100 * snapshot->overhead_ratio(),
               static_cast<unsigned long long>(record.totals.samples));
   if (record.totals.nonfinite_steps > 0) {

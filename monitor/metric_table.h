@@ -66,7 +66,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_loss", MetricType::gauge, "", "", "Loss of the latest step that had one; NaN when it was."},
     {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
     {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
-    {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, sampled or not in sampling.include; NaN or Inf when a parameter is; absent while one cannot be read."},
+    {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, also those that sampling.include leaves out; NaN or Inf when a parameter is; absent while one cannot be read."},
     {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
     {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
     {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
