@@ -44,6 +44,14 @@ RunIdentity identity_of(const RunConfig& run, const std::string& model, const La
   return identity;
 }
 
+// "Net" for "(anonymous namespace)::Net": the compiler's word for a place that has no name says nothing to a reader of a dashboard.
+std::string type_name(const torch::nn::Module& module) {
+  static constexpr std::string_view kUnnamed = "(anonymous namespace)::";
+  std::string name = module.name();
+  for (auto at = name.find(kUnnamed); at != std::string::npos; at = name.find(kUnnamed)) name.erase(at, kUnnamed.size());
+  return name;
+}
+
 // A port of its own for each rank of a host; 0 stays "any".
 std::int64_t port_of_rank(std::int64_t port, const LaunchEnvironment& launch) {
   if (port == 0) return 0;
@@ -168,7 +176,7 @@ TrainingMonitor::~TrainingMonitor() {
 }
 
 void TrainingMonitor::watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer) {
-  if (impl_ != nullptr) impl_->watch(module.name(), list_of(module.named_parameters()), list_of(module.named_buffers()), optimizer);
+  if (impl_ != nullptr) impl_->watch(type_name(module), list_of(module.named_parameters()), list_of(module.named_buffers()), optimizer);
 }
 
 void TrainingMonitor::watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer) {

@@ -182,6 +182,23 @@ TEST(Watch, ConfigOutOfRangeIsRefusedByTheConstructor) {
   EXPECT_THROW(TrainingMonitor{config}, ConfigError);
 }
 
+struct Nameless : torch::nn::Module {
+  torch::Tensor weight = register_parameter("weight", torch::zeros({3}));
+};
+
+TEST(Watch, TheModelIsCalledByItsTypeOrAsConfigured) {
+  Nameless model;
+  torch::optim::SGD optimizer(model.parameters(), 0.1);
+  TrainingMonitor monitor(quiet_config());
+  monitor.watch(model, optimizer);
+  EXPECT_EQ(monitor.snapshot()->schema->identity.model, "vigil::Nameless");
+  Config config = quiet_config();
+  config.run.model = "resnet50";
+  TrainingMonitor named(config);
+  named.watch(model, optimizer);
+  EXPECT_EQ(named.snapshot()->schema->identity.model, "resnet50");
+}
+
 TEST(Watch, TakesANamedListAndPutsTheNameInFront) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
