@@ -27,36 +27,43 @@ constexpr unsigned kIdleSeconds = 15;
 constexpr std::size_t kConnectionMemory = std::size_t{16} << 10;
 constexpr std::uintptr_t kUnwantedBodyBytes = std::uintptr_t{64} << 10;
 
+struct RegisteredListener {
+  std::atomic<const void*> owner{nullptr};  // not the listener's number, which a child may give to another file
+  std::atomic<int> listener{-1};
+};
+
 // Ports that this process listens on. A forked child closes its copies at once, or a worker that outlives the trainer would keep the port
 // taken. relaxed: a child starts with one thread, and an entry publishes nothing else.
 class ListenerRegistry {
  public:
-  static void add(int listener) noexcept {
+  static void add(const void* owner, int listener) noexcept {
     static const bool installed = pthread_atfork(nullptr, nullptr, &close_all) == 0;
     static_cast<void>(installed);
-    for (std::atomic<int>& entry : entries_) {
-      int unused = kUnused;
-      if (entry.compare_exchange_strong(unused, listener, std::memory_order_relaxed)) return;
+    for (RegisteredListener& entry : entries_) {
+      const void* nobody = nullptr;
+      if (!entry.owner.compare_exchange_strong(nobody, owner, std::memory_order_relaxed)) continue;
+      entry.listener.store(listener, std::memory_order_relaxed);
+      return;
     }
   }
-  // Whether it was there still: in a child it is closed already, and its number may stand for another file.
-  static bool remove(int listener) noexcept {
-    for (std::atomic<int>& entry : entries_) {
-      int expected = listener;
-      if (entry.compare_exchange_strong(expected, kUnused, std::memory_order_relaxed)) return true;
+  static void remove(const void* owner) noexcept {
+    for (RegisteredListener& entry : entries_) {
+      if (entry.owner.load(std::memory_order_relaxed) != owner) continue;
+      entry.listener.store(kNone, std::memory_order_relaxed);
+      entry.owner.store(nullptr, std::memory_order_relaxed);
     }
-    return false;
   }
 
  private:
-  static constexpr int kUnused = 0;  // never a listener: standard input, or what was opened in its place
+  static constexpr int kNone = -1;
   static void close_all() noexcept {
-    for (std::atomic<int>& entry : entries_) {
-      const int listener = entry.exchange(kUnused, std::memory_order_relaxed);
-      if (listener != kUnused) close(listener);
+    for (RegisteredListener& entry : entries_) {
+      const int listener = entry.listener.exchange(kNone, std::memory_order_relaxed);
+      if (listener != kNone) close(listener);
+      entry.owner.store(nullptr, std::memory_order_relaxed);
     }
   }
-  static inline std::array<std::atomic<int>, 64> entries_{};  // more servers than that: their ports stay with a child
+  static inline std::array<RegisteredListener, 64> entries_{};  // more servers than that: their ports stay with a child
 };
 
 // An address to listen on, in the form of the sockets interface.
@@ -213,7 +220,7 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
 HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : state_(std::make_unique<State>(std::move(answer))) {
   const ListenAddress address = parse_address(settings);
   state_->listener = listen_on(settings, address);
-  ListenerRegistry::add(state_->listener);
+  ListenerRegistry::add(state_.get(), state_->listener);
   endpoint_ = endpoint_of(state_->listener, settings, address.is_ipv6);
   const SignalMask all_blocked;  // the threads inherit it
   // A pool of one is a server without a pool.
@@ -230,7 +237,7 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : stat
                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
                        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
   if (state_->daemon == nullptr) {
-    ListenerRegistry::remove(state_->listener);
+    ListenerRegistry::remove(state_.get());
     close(state_->listener);
     throw_cannot_listen(settings, "the server's threads did not start; is the process at its limit of threads or open files?");
   }
@@ -247,14 +254,13 @@ int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->in
 
 void HttpServer::stop() noexcept {
   if (!state_ || state_->daemon == nullptr) return;
-  ListenerRegistry::remove(state_->listener);
+  ListenerRegistry::remove(state_.get());
   MHD_stop_daemon(state_->daemon);  // closes the listener too
   state_->daemon = nullptr;
 }
 
 void HttpServer::abandon() noexcept {
   if (!state_) return;
-  if (ListenerRegistry::remove(state_->listener)) close(state_->listener);
   static_cast<void>(state_.release());
 }
 

@@ -1,6 +1,7 @@
 #include "vigil/exporters/jsonl_exporter.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,10 +9,13 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 
+#include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/dtype.h"
@@ -58,6 +62,35 @@ std::runtime_error file_error(const std::string& what, const std::string& path, 
   return std::runtime_error("cannot " + what + " '" + path + "': " + std::generic_category().message(error) + what_to_do);
 }
 
+// Files that this process writes runs into. The lock below holds other processes off, but not this one: closing a second descriptor of a
+// file gives the lock up, so a file in use must not even be opened.
+class FilesInUse {
+ public:
+  static bool has(const struct stat& status) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    return files().count({status.st_dev, status.st_ino}) > 0;
+  }
+  static void add(std::pair<dev_t, ino_t> file) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    files().insert(file);
+  }
+  static void remove(std::pair<dev_t, ino_t> file) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    files().erase(file);
+  }
+
+ private:
+  // Never destroyed: a monitor may end while the program's statics are.
+  static std::mutex& mutex() {
+    static auto& made = *new std::mutex;
+    return made;
+  }
+  static std::set<std::pair<dev_t, ino_t>>& files() {
+    static auto& made = *new std::set<std::pair<dev_t, ino_t>>;
+    return made;
+  }
+};
+
 constexpr const char* kWhatToDo = "; set exporters.jsonl.path to a file that this program may write";
 
 }  // namespace
@@ -75,15 +108,25 @@ JsonlExporter::JsonlExporter(const JsonlConfig& config, const RunChannel& channe
   add_run_line();
 }
 
-JsonlExporter::~JsonlExporter() {
-  if (file_ >= 0) close(file_);
+JsonlExporter::~JsonlExporter() { close_file(); }
+
+void JsonlExporter::close_file() {
+  if (file_ < 0) return;
+  if (is_regular_) FilesInUse::remove(identity_);
+  close(file_);
+  file_ = -1;
 }
 
 void JsonlExporter::open() {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) == 0 && FilesInUse::has(status)) {
+    throw std::runtime_error("cannot open '" + path_ +
+                             "': another monitor of this program writes its run into it; set exporters.jsonl.path to " +
+                             "a file of its own");
+  }
   // Non-blocking, for the pipe that nobody empties.
   const int file = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
   if (file < 0) throw file_error("open", path_, errno, kWhatToDo);
-  struct stat status {};
   if (fstat(file, &status) != 0) {
     const int error = errno;
     close(file);
@@ -101,6 +144,8 @@ void JsonlExporter::open() {
   }
   file_ = file;
   is_regular_ = S_ISREG(status.st_mode);
+  identity_ = {status.st_dev, status.st_ino};
+  if (is_regular_) FilesInUse::add(identity_);
   file_bytes_ = is_regular_ ? static_cast<std::uint64_t>(status.st_size) : 0;
   char last = '\n';
   if (file_bytes_ > 0 && pread(file_, &last, 1, static_cast<off_t>(file_bytes_ - 1)) == 1 && last != '\n') {
@@ -110,8 +155,7 @@ void JsonlExporter::open() {
 
 void JsonlExporter::rotate() {
   if (std::rename(path_.c_str(), (path_ + ".1").c_str()) != 0) throw file_error("rename", path_, errno, "");
-  close(file_);
-  file_ = -1;
+  close_file();
   if (pending_.rfind('\n', 0) == 0) pending_.erase(0, 1);  // would have ended a line of the old file
 }
 
@@ -166,7 +210,7 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   const bool again = record.has(StepRecord::again);
   std::string line = begin_line(again ? "scalars" : "step");
   append_member(line, "step", record.step);
-  append_member(line, "time", to_seconds(record.wall_time_ns));
+  if (!again) append_member(line, "time", to_seconds(record.wall_time_ns));
   if (again) {
     append_scalars(line, record, scalars);
     line += "}\n";
@@ -245,13 +289,22 @@ std::size_t JsonlExporter::lines_that_fit() const {
   return end == std::string::npos ? 0 : end + 1;
 }
 
+// Whether the reader of a full pipe makes room within what is left of the time for it.
+bool JsonlExporter::has_room_soon() const {
+  using std::chrono::milliseconds;
+  const auto left = std::chrono::duration_cast<milliseconds>(wait_until_ - std::chrono::steady_clock::now());
+  pollfd pipe{file_, POLLOUT, 0};
+  return left.count() > 0 && poll(&pipe, 1, static_cast<int>(std::min(left, milliseconds(100)).count())) == 1;
+}
+
 bool JsonlExporter::write_pending(std::size_t bytes) {
   std::size_t written = 0;
   int error = 0;
   while (written < bytes && error == 0) {
     const ssize_t result = ::write(file_, pending_.data() + written, bytes - written);
     if (result < 0) {
-      error = errno == EINTR ? 0 : errno;
+      error = errno;
+      if (error == EINTR || (error == EAGAIN && has_room_soon())) error = 0;
     } else if (result == 0) {
       error = EIO;
     } else {
@@ -287,9 +340,20 @@ void JsonlExporter::on_poll() {
     open();
     add_run_line();
   }
+  wait_until_ = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   while (write_pending_lines() && append_lost_line()) {
   }
-  if (lost_lines_ > 0) throw std::runtime_error("cannot write '" + path_ + "': nobody empties the pipe, lines are lost; trying again");
+  if (lost_lines_ > 0) throw std::runtime_error("cannot write '" + path_ + "': its reader is too slow, lines are lost; trying again");
+}
+
+void JsonlExporter::stop() noexcept {
+  if (pending_.empty()) return;
+  try {
+    log(LogLevel::error, std::to_string(std::count(pending_.begin(), pending_.end(), '\n') + static_cast<std::ptrdiff_t>(lost_lines_)) +
+                             " lines of the run could not be written to '" + path_ + "' before it ended");
+  } catch (...) {
+    // No memory for the text.
+  }
 }
 
 }  // namespace vigil

@@ -1,11 +1,15 @@
 // A run as lines of JSON in a file: for notebooks, `jq`, and whoever has no Prometheus.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "vigil/config/config.h"
 #include "vigil/exporters/exporter.h"
@@ -23,8 +27,8 @@ namespace vigil {
 /// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
 ///
 /// The file is opened for appending, created with mode 0640, and renamed to `<path>.1` (replacing an older one) before it would
-/// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each process needs a file of its
-/// own and holds a lock on it.
+/// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each monitor needs a file of its
+/// own; a process holds a lock on it (fcntl(2): closing another descriptor of the file in that process gives it up).
 class JsonlExporter final : public Exporter {
  public:
   /// Bytes of lines kept in memory while the file cannot be written; what comes on top is lost and counted.
@@ -37,20 +41,25 @@ class JsonlExporter final : public Exporter {
 
   void on_step(const StepRecord& record, const double* scalars) override;
   void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) override;
-  /// Writes what is pending. What could not be written stays pending, for the next call. Never waits for who reads a pipe.
+  /// Writes what is pending. What could not be written stays pending, for the next call. Waits for who reads a pipe up to a
+  /// second, and 100 ms while nothing is read.
   /// @throws std::runtime_error when the file cannot be written, or a pipe has been full for so long that lines are lost
   void on_poll() override;
+  /// Logs what the last on_poll() could not write.
+  void stop() noexcept override;
 
  private:
   void open();
+  void close_file();
   void rotate();
   void add_run_line();
   void append_scalars(std::string& line, const StepRecord& record, const double* scalars) const;
   void append_line(std::string_view line);
   bool append_lost_line();
-  // False when a pipe is full.
+  // False when a pipe stays full.
   bool write_pending(std::size_t bytes);
   bool write_pending_lines();
+  bool has_room_soon() const;
   std::size_t lines_that_fit() const;
 
   const std::string path_;
@@ -59,10 +68,12 @@ class JsonlExporter final : public Exporter {
   std::vector<std::string> row_heads_;  // what never changes of a frame's rows
   int file_ = -1;
   bool is_regular_ = false;
+  std::pair<dev_t, ino_t> identity_;  // of the open file
   std::uint64_t file_bytes_ = 0;
   bool within_line_ = false;  // a line is written in part: it is to be finished in this file
   std::string pending_;       // lines, each with its newline
   std::uint64_t lost_lines_ = 0;
+  std::chrono::steady_clock::time_point wait_until_;  // of this on_poll()
 };
 
 }  // namespace vigil

@@ -17,7 +17,7 @@ void RunLog::look_at_hooks(const RunChannel& channel) {
     }
     if (!off_told_[i] && note.is_off()) {
       off_told_[i] = true;
-      log(LogLevel::error, hook + " is switched off after too many failures in a row; what it watched is no longer seen");
+      log(LogLevel::error, hook + " has failed ten times in a row on the same thing, which is left out from now on");
     }
   }
 }

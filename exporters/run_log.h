@@ -31,7 +31,7 @@ class LogGate {
 /// Watches snapshots of one run and logs what its owner should know. One thread.
 class RunLog {
  public:
-  /// Logs the first error of each hook, and again when a hook is switched off; the first step of a streak of non-finite steps, of those
+  /// Logs the first error of each hook, and again when it gives something up; the first step of a streak of non-finite steps, of those
   /// within a minute the first; records lost in the rings. `channel` is the one that `snapshot` was made from.
   void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
 

@@ -14,7 +14,7 @@
 namespace vigil {
 namespace {
 
-constexpr int kFailuresUntilOff = 10;
+constexpr int kFailuresUntilGivenUp = 10;
 
 std::uint64_t nanoseconds(std::chrono::steady_clock::duration duration) noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
@@ -81,12 +81,10 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
 }
 
 template <class Body>
-bool StepRecorder::attempt(Hook hook, Body body) noexcept {
-  if (is_off(hook)) return false;
-  HookHealth& health = hooks_[static_cast<std::size_t>(hook)];
-  health.has_run = true;
+bool StepRecorder::attempt(Hook hook, int& failures_in_a_row, Body body) noexcept {
+  if (is_given_up(failures_in_a_row)) return false;
   try {
-    body();
+    if (body()) failures_in_a_row = 0;
     return true;
   } catch (const c10::Error& error) {
     channel_.note(hook).write_first(error.what_without_backtrace());
@@ -95,23 +93,41 @@ bool StepRecorder::attempt(Hook hook, Body body) noexcept {
   } catch (...) {
     channel_.note(hook).write_first("an exception that is not a std::exception");
   }
-  health.has_failed = true;
+  has_failed_[static_cast<std::size_t>(hook)] = true;
+  if (++failures_in_a_row == kFailuresUntilGivenUp) channel_.note(hook).switch_off();
   return false;
 }
 
-bool StepRecorder::is_off(Hook hook) const noexcept {
-  return hooks_[static_cast<std::size_t>(hook)].failures_in_a_row >= kFailuresUntilOff;
+bool StepRecorder::is_given_up(int failures_in_a_row) noexcept { return failures_in_a_row >= kFailuresUntilGivenUp; }
+
+void StepRecorder::count_failures() noexcept {
+  for (std::size_t i = 0; i < has_failed_.size(); ++i) record_.totals.hook_errors[i] += has_failed_[i];
+  has_failed_ = {};
 }
 
-void StepRecorder::settle_hooks() noexcept {
-  for (std::size_t i = 0; i < hooks_.size(); ++i) {
-    HookHealth& health = hooks_[i];
-    if (!health.has_run) continue;
-    health.failures_in_a_row = health.has_failed ? health.failures_in_a_row + 1 : 0;
-    record_.totals.hook_errors[i] += health.has_failed;
-    if (health.failures_in_a_row == kFailuresUntilOff) channel_.note(static_cast<Hook>(i)).switch_off();
-    health.has_run = health.has_failed = false;
+template <class Account>
+bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures,
+                                         Account account) noexcept {
+  if (elsewhere_.empty()) return true;
+  bool all = true;
+  int failures_of_all = 0;
+  const bool together = attempt(hook, failures_of_all, [&] {
+    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
+    for (std::size_t e = 0; e < reduced.size(); ++e) {
+      tensors[elsewhere_indices_[e]].*failures = 0;
+      account(elsewhere_indices_[e], reduced[e]);
+    }
+    return true;
+  });
+  // One of them failed; the others shall not suffer for it.
+  for (std::size_t e = 0; !together && e < elsewhere_.size(); ++e) {
+    all &= attempt(hook, tensors[elsewhere_indices_[e]].*failures, [&] {
+      account(elsewhere_indices_[e], reduce_elsewhere({elsewhere_[e]}).front());
+      return true;
+    });
   }
+  elsewhere_.clear();  // nothing is kept alive beyond the call
+  return all;
 }
 
 void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
@@ -119,13 +135,13 @@ void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
   channel_.note(hook).write_first(text);
 }
 
-void StepRecorder::begin_step(Clock::time_point now) noexcept {
+StepRecorder::Clock::time_point StepRecorder::begin_step() noexcept {
   if (pending_) {
     count_misuse(Hook::sequence,
                  "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
     publish_step();
-    now = last_end_;
   }
+  const Clock::time_point now = Clock::now();
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
   record_.flags = record_.flags & StepRecord::has_parameter_norm;
@@ -133,6 +149,7 @@ void StepRecorder::begin_step(Clock::time_point now) noexcept {
   record_.optimizer_ns = record_.total_ns = 0;
   pending_ = true;
   stopped_ = false;
+  return now;
 }
 
 void StepRecorder::read_loss(const at::Tensor& loss) {
@@ -186,21 +203,24 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
   std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
   elsewhere_.clear();
   elsewhere_indices_.clear();
-  const bool with_rows = sampled && !is_off(Hook::gradients);
-  bool complete = true;
+  bool complete = true, looked = true;
 
   for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
-    const WatchedTensor& watched = model_.parameters[i];
+    WatchedTensor& watched = model_.parameters[i];
     TensorRow* row = sampled ? row_at(watched.gradient_row) : nullptr;
     if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
-    if (!with_rows) row = nullptr;
-    complete &= attempt(row != nullptr ? Hook::gradients : Hook::guard, [&] {
+    if (is_given_up(watched.gradient_failures)) {
+      complete = false;
+      continue;
+    }
+    looked &= attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
       const at::Tensor& gradient = watched.tensor.grad();
       if (!gradient.defined() || !dtype_of(gradient.scalar_type())) {
         if (row != nullptr) row->state = TensorRow::absent;
       } else if (!is_in_place(gradient)) {
         elsewhere_.push_back(gradient);
         elsewhere_indices_.push_back(i);
+        return false;  // nothing is known of it yet
       } else if (row != nullptr) {
         *row = {reduce_in_place(gradient), TensorRow::present};
         account_gradient(i, finite_norm_of(row->moments), row->moments);
@@ -208,30 +228,24 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
         const FiniteNorm norm = norm_in_place(gradient);
         account_gradient(i, norm, norm.all_finite ? Moments{} : reduce_in_place(gradient));
       }
+      return true;
     });
   }
-
-  if (!elsewhere_.empty()) {
-    complete &= attempt(with_rows ? Hook::gradients : Hook::guard, [&] {
-      const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
-      for (std::size_t e = 0; e < reduced.size(); ++e) {
-        const std::size_t i = elsewhere_indices_[e];
-        TensorRow* row = with_rows ? row_at(model_.parameters[i].gradient_row) : nullptr;
-        if (row != nullptr) *row = {reduced[e], TensorRow::present};
-        account_gradient(i, finite_norm_of(reduced[e]), reduced[e]);
-      }
-    });
-    elsewhere_.clear();  // no gradient is kept alive beyond the call
-  }
+  looked &= reduce_elsewhere_each(sampled ? Hook::gradients : Hook::guard, model_.parameters, &WatchedTensor::gradient_failures,
+                                  [&](std::size_t i, const Moments& moments) {
+                                    TensorRow* row = sampled ? row_at(model_.parameters[i].gradient_row) : nullptr;
+                                    if (row != nullptr) *row = {moments, TensorRow::present};
+                                    account_gradient(i, finite_norm_of(moments), moments);
+                                  });
   // The norm of a part would look like that of the whole.
-  if (complete) {
+  if (complete && looked) {
     record_.gradient_norm = gradient_norm_.value();
     record_.flags |= StepRecord::has_gradient_norm;
   }
-  return complete;
+  return looked;
 }
 
-bool StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept {
+bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors) noexcept {
   weight_norm_ = {};
   elsewhere_.clear();
   elsewhere_indices_.clear();
@@ -245,29 +259,28 @@ bool StepRecorder::reduce_weights(Hook hook, const std::vector<WatchedTensor>& t
     const at::Tensor& tensor = tensors[i].tensor;
     TensorRow* row = row_at(tensors[i].row);
     if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
-    complete &= attempt(hook, [&] {
-      if (!dtype_of(tensor.scalar_type())) return;
+    complete &= attempt(hook, tensors[i].failures, [&] {
+      if (!dtype_of(tensor.scalar_type())) return true;
       if (!is_in_place(tensor)) {
         elsewhere_.push_back(tensor);
         elsewhere_indices_.push_back(i);
-      } else if (row != nullptr) {
-        account(row, reduce_in_place(tensor));
-      } else {
-        const FiniteNorm norm = norm_in_place(tensor);
-        if (norm.all_finite) {
-          weight_norm_.add(norm.l2_norm);
-        } else {
-          account(nullptr, reduce_in_place(tensor));
-        }
+        return false;
       }
+      if (row != nullptr) {
+        account(row, reduce_in_place(tensor));
+        return true;
+      }
+      const FiniteNorm norm = norm_in_place(tensor);
+      if (norm.all_finite) {
+        weight_norm_.add(norm.l2_norm);
+      } else {
+        account(nullptr, reduce_in_place(tensor));
+      }
+      return true;
     });
   }
-  if (elsewhere_.empty()) return complete;
-  complete &= attempt(hook, [&] {
-    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
-    for (std::size_t e = 0; e < reduced.size(); ++e) account(row_at(tensors[elsewhere_indices_[e]].row), reduced[e]);
-  });
-  elsewhere_.clear();
+  complete &= reduce_elsewhere_each(hook, tensors, &WatchedTensor::failures,
+                                    [&](std::size_t i, const Moments& moments) { account(row_at(tensors[i].row), moments); });
   return complete;
 }
 
@@ -314,14 +327,19 @@ void StepRecorder::note_nonfinite_step(bool guarded) noexcept {
 }
 
 Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
-  const Clock::time_point begin = Clock::now();
-  begin_step(begin);
+  const Clock::time_point begin = begin_step();
   const auto step = static_cast<std::int64_t>(record_.step);
   bool sampled = step == 1 || step % sampling_.every_steps == 0;
   bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
 
-  attempt(Hook::loss, [&] { read_loss(loss); });
-  attempt(Hook::optimizer, [&] { read_learning_rates(); });
+  attempt(Hook::loss, loss_failures_, [&] {
+    read_loss(loss);
+    return true;
+  });
+  attempt(Hook::optimizer, optimizer_failures_, [&] {
+    read_learning_rates();
+    return true;
+  });
   const bool starts_with_loss = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss) && !in_streak_;
   sampled = sampled || starts_with_loss;
   guarded = guarded || starts_with_loss;
@@ -332,7 +350,7 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
 
   const bool starts_streak = in_streak_ && !was_in_streak;
   if (sampled || starts_streak) sample(sampled);
-  settle_hooks();
+  count_failures();
 
   Verdict verdict = Verdict::proceed;
   if (record_.has(StepRecord::nonfinite) && guard_.on_nonfinite != OnNonfinite::warn) {

@@ -36,34 +36,33 @@ class StepRecorder {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void begin_step(Clock::time_point now) noexcept;
+  Clock::time_point begin_step() noexcept;
   void read_loss(const at::Tensor& loss);
   void read_learning_rates();
-  /// Looks at every gradient; with `sampled` fills its rows too. False when one could not be read.
+  /// Looks at every gradient; with `sampled` fills its rows too. False when one could not be read, but for those given up.
   bool reduce_gradients(bool sampled) noexcept;
   /// Fills the rows of parameters or buffers and `weight_norm_`. False when one could not be read.
-  bool reduce_weights(Hook hook, const std::vector<WatchedTensor>& tensors) noexcept;
+  bool reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors) noexcept;
   void account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept;
   void sample(bool gradients_done) noexcept;
   void note_nonfinite_step(bool guarded) noexcept;
   void publish_step() noexcept;
 
-  /// The boundary that nothing passes: runs `body` and keeps what it throws as a failure of `hook`, whose first text the export thread
-  /// logs. False when it threw, or the hook is off.
+  /// The boundary that nothing passes: runs `body`, which tells whether it came to an end of its matter, and keeps what it throws as a
+  /// failure of `hook`, whose first text the export thread logs. What fails ten times in a row is given up. False when it threw or is
+  /// given up.
   template <class Body>
-  bool attempt(Hook hook, Body body) noexcept;
-  bool is_off(Hook hook) const noexcept;
-  /// Counts the step for the hooks that ran in it: as failed once, on however many tensors they did.
-  void settle_hooks() noexcept;
+  bool attempt(Hook hook, int& failures_in_a_row, Body body) noexcept;
+  static bool is_given_up(int failures_in_a_row) noexcept;
+  /// Reduces `elsewhere_`, all at once or, when that fails, one by one; `account` takes index and moments. False when one failed.
+  template <class Account>
+  bool reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures, Account account) noexcept;
+  /// Counts the step for the hooks that failed in it, on however many tensors they did.
+  void count_failures() noexcept;
   /// Counts a call that cannot be meant so. Costs nothing, so it never switches anything off.
   void count_misuse(Hook hook, std::string_view text) noexcept;
 
   TensorRow* row_at(int index) noexcept { return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)]; }
-
-  struct HookHealth {
-    bool has_run = false, has_failed = false;  // on this step
-    int failures_in_a_row = 0;
-  };
 
   // Accumulates a Euclidean norm from the norms of its parts; long double, so that squares of float64 norms stay in range.
   struct NormSum {
@@ -97,7 +96,8 @@ class StepRecorder {
   std::vector<at::Tensor> elsewhere_;           // tensors that cannot be read in place,
   std::vector<std::size_t> elsewhere_indices_;  // and whose they are
 
-  std::array<HookHealth, kHookNames.size()> hooks_{};
+  std::array<bool, kHookNames.size()> has_failed_{};  // on this step
+  int loss_failures_ = 0, optimizer_failures_ = 0;    // in a row
   Clock::time_point last_end_, verdict_time_, loop_begin_;
   std::uint64_t overhead_before_loop_ns_ = 0;
 };

@@ -19,12 +19,10 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& na
                      [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
 }
 
-void list_unmatched(const std::vector<std::string>& patterns, const NamedTensors& parameters, const NamedTensors& buffers,
-                    std::vector<std::string>& unmatched) {
+void list_unmatched(const std::vector<std::string>& patterns, const std::vector<std::string>& names, std::vector<std::string>& unmatched) {
   for (const std::string& pattern : patterns) {
-    const auto matches = [&](const auto& named) { return matches_any({pattern}, named.first); };
-    if (std::any_of(parameters.begin(), parameters.end(), matches) || std::any_of(buffers.begin(), buffers.end(), matches)) continue;
-    unmatched.push_back(pattern);
+    const auto matches = [&](const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; };
+    if (std::none_of(names.begin(), names.end(), matches)) unmatched.push_back(pattern);
   }
 }
 
@@ -111,6 +109,7 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
   Schema& schema = model.schema;
   SeenTensors seen;
   std::set<std::string> layers, names;
+  std::vector<std::string> with_statistics;  // a tied tensor under its first name only
   for (const auto& [name, tensor] : parameters) {
     if (!tensor.defined() || !seen.insert(tensor)) continue;
     check_parameter(name, tensor, names);
@@ -123,6 +122,7 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
       model.left_out.push_back(name + " (" + std::string(tensor.dtype().name()) + ")");
       continue;
     }
+    with_statistics.push_back(name);
     if (!is_sampled(sampling, name)) continue;
     if (sampling.parameters) watched.row = append_row(schema, TensorKind::parameter, name, tensor);
     // A frozen parameter gets a row too: it may be thawed later.
@@ -138,12 +138,13 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
     add_size(schema.buffers, tensor);
     // Integer buffers (BatchNorm's num_batches_tracked) are no news: they have no statistics and need no line.
     if (!dtype_of(tensor.scalar_type()) || !sampling.buffers) continue;
+    with_statistics.push_back(name);
     WatchedTensor& watched = model.buffers.emplace_back();
     watched.tensor = tensor;
     if (is_sampled(sampling, name)) watched.row = append_row(schema, TensorKind::buffer, name, tensor);
   }
-  list_unmatched(sampling.include, parameters, buffers, model.unmatched);
-  list_unmatched(sampling.exclude, parameters, buffers, model.unmatched);
+  list_unmatched(sampling.include, with_statistics, model.unmatched);
+  list_unmatched(sampling.exclude, with_statistics, model.unmatched);
   schema.layers = layers.size();
   schema.learning_rates = optimizer.param_groups().size();
   return model;

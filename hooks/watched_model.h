@@ -21,6 +21,8 @@ struct WatchedTensor {
   at::Tensor tensor;          ///< shares the model's storage; its gradient is looked up anew on every step
   int row = kNoRow;           ///< of the parameter or buffer itself
   int gradient_row = kNoRow;  ///< of its gradient
+  int failures = 0;           ///< attempts in a row to read it that failed; counted by the recorder
+  int gradient_failures = 0;  ///< the same of its gradient
 };
 
 struct WatchedModel {

@@ -83,7 +83,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_series", MetricType::gauge, "", "", "Per-tensor series in this exposition."},
     {"vigil_series_dropped_total", MetricType::counter, "", "", "Per-tensor series that exporters.prometheus.max_series keeps out: folded into their layer, or left out."},
     {"vigil_exporter_errors_total", MetricType::counter, "", "exporter", "Failures of an exporter."},
-    {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Steps on which a hook failed in the training loop, or misuses of the loss, the optimizer, scalars and the sequence of calls; a hook that fails on ten steps in a row is switched off."},
+    {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Steps on which a hook failed in the training loop, or misuses of the loss, the optimizer, scalars and the sequence of calls; what fails ten times in a row is left out from then on."},
 }};
 // clang-format on
 

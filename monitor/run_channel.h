@@ -18,7 +18,7 @@ namespace vigil {
 enum class RunState : std::uint32_t { starting, running, finished, failed };
 inline constexpr std::array<std::string_view, 4> kRunStateNames{"starting", "running", "finished", "failed"};
 
-/// The first failure of a hook, in words, and whether the hook was switched off after too many in a row. Written by the
+/// The first failure of a hook, in words, and whether it has given something up after too many in a row. Written by the
 /// training thread without allocation, read and logged once by the export thread.
 class HookNote {
  public:

@@ -36,7 +36,7 @@ TEST_F(RunLogOf, EachHookTellsItsFirstErrorAndItsEndOnce) {
   run.channel()->note(Hook::guard).switch_off();
   look();
   look();
-  EXPECT_EQ(captured.count("hook 'guard' is switched off"), 1u);
+  EXPECT_EQ(captured.count("hook 'guard' has failed ten times in a row on the same thing"), 1u);
   EXPECT_EQ(captured.lines().size(), 2u);
 }
 

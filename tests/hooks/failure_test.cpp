@@ -55,7 +55,7 @@ class Failing : public testing::Test {
   std::unique_ptr<TrainingMonitor> monitor;
 };
 
-TEST_F(Failing, AHookThatFailsOnTenStepsInARowIsSwitchedOffAndTrainingGoesOn) {
+TEST_F(Failing, LearningRatesThatFailTenTimesInARowAreLeftOutAndTrainingGoesOn) {
   Unreadable unreadable(net->parameters());
   start(unreadable);
   for (int i = 0; i < 30; ++i) {
@@ -114,7 +114,7 @@ TEST_F(Failing, AStepThatCouldNotBeLookedAtEndsNoStreak) {
   EXPECT_EQ(monitor->nonfinite_origin()->step, 1u);
 }
 
-TEST_F(Failing, AGuardThatIsOffStaysOffAndSaysNothingOfNorms) {
+TEST_F(Failing, AGradientThatFailsTenTimesInARowIsLeftOutAndTheOthersStayGuarded) {
   start(optimizer);
   backward_pass(net, optimizer);
   guard_step();  // sampled
@@ -124,7 +124,17 @@ TEST_F(Failing, AGuardThatIsOffStaysOffAndSaysNothingOfNorms) {
   make_readable(net->fc->weight);
   guard_step();
   EXPECT_EQ(errors(Hook::guard), 10u);
-  EXPECT_FALSE(monitor->snapshot()->step.has(StepRecord::has_gradient_norm));
+  EXPECT_FALSE(monitor->snapshot()->step.has(StepRecord::has_gradient_norm)) << "the norm would be of a part";
+
+  const auto set_bias = [&](double value) { net->conv->bias.mutable_grad().fill_(value); };
+  set_bias(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_EQ(guard_step(), Verdict::skip);  // step 15
+  EXPECT_EQ(monitor->nonfinite_origin()->step, 15u);
+  set_bias(0);
+  EXPECT_EQ(guard_step(), Verdict::proceed);
+  set_bias(std::numeric_limits<double>::infinity());
+  EXPECT_EQ(guard_step(), Verdict::skip);
+  EXPECT_EQ(monitor->nonfinite_origin()->step, 17u) << "a new streak";
 }
 
 }  // namespace
