@@ -81,12 +81,11 @@ std::vector<Fault> faults_of(const Setting& setting, Config& config) {
 
 // Control characters stand only in a Config that `validate` refuses, but should show even then.
 std::string yaml_text(const std::string& text) {
-  constexpr char kHexDigits[] = "0123456789ABCDEF";
   std::string yaml = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7F) {
-      yaml += {'\\', 'x', kHexDigits[byte >> 4], kHexDigits[byte & 0x0F]};
+      yaml += "\\x" + hex_byte(c);
       continue;
     }
     if (c == '"' || c == '\\') yaml += '\\';

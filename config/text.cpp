@@ -2,51 +2,17 @@
 
 #include <cstdint>
 
+#include "vigil/config/utf8.h"
+
 namespace vigil::config_reader {
 namespace {
 
 constexpr std::size_t kMostShownBytes = 60;
 constexpr char kHexDigits[] = "0123456789ABCDEF";
 
-struct CodePoint {
-  std::uint32_t value = 0;
-  std::size_t bytes = 0;  // 0: not UTF-8
-};
-
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0u) == 0x80u; }
-
-// Decodes the first character of a text that is not empty.
-CodePoint decode(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  if (lead < 0x80u) return {lead, 1};
-  std::size_t bytes = 0;
-  std::uint32_t value = 0;
-  std::uint32_t least = 0;  // a smaller value in as many bytes is an overlong form
-  if ((lead & 0xE0u) == 0xC0u) {
-    bytes = 2, value = lead & 0x1Fu, least = 0x80u;
-  } else if ((lead & 0xF0u) == 0xE0u) {
-    bytes = 3, value = lead & 0x0Fu, least = 0x800u;
-  } else if ((lead & 0xF8u) == 0xF0u) {
-    bytes = 4, value = lead & 0x07u, least = 0x10000u;
-  }
-  if (bytes == 0 || text.size() < bytes) return {};
-  for (std::size_t i = 1; i < bytes; ++i) {
-    if (!is_continuation(text[i])) return {};
-    value = value << 6 | (static_cast<unsigned char>(text[i]) & 0x3Fu);
-  }
-  const bool surrogate = value >= 0xD800u && value <= 0xDFFFu;
-  if (value < least || value > 0x10FFFFu || surrogate) return {};
-  return {value, bytes};
-}
-
 bool is_line_break_or_tab(std::uint32_t value) { return value == '\t' || value == '\n' || value == '\r'; }
 
 bool is_control(std::uint32_t value) { return value < 0x20u || (value >= 0x7Fu && value < 0xA0u) || value == 0x2028u || value == 0x2029u; }
-
-std::string hex_byte(char byte) {
-  const auto value = static_cast<unsigned char>(byte);
-  return {kHexDigits[value >> 4], kHexDigits[value & 0x0Fu]};
-}
 
 std::string code_point_name(std::uint32_t value) {
   std::string name = "U+";
@@ -56,9 +22,14 @@ std::string code_point_name(std::uint32_t value) {
 
 }  // namespace
 
+std::string hex_byte(char byte) {
+  const auto value = static_cast<unsigned char>(byte);
+  return {kHexDigits[value >> 4], kHexDigits[value & 0x0Fu]};
+}
+
 std::optional<Unprintable> first_unprintable(std::string_view text, bool line_breaks_allowed) {
   for (std::size_t offset = 0; offset < text.size();) {
-    const CodePoint character = decode(text.substr(offset));
+    const CodePoint character = decode_utf8(text.substr(offset));
     if (character.bytes == 0) return Unprintable{offset, "the byte 0x" + hex_byte(text[offset]) + ", which is not UTF-8"};
     if (is_control(character.value) && !(line_breaks_allowed && is_line_break_or_tab(character.value))) {
       return Unprintable{offset, "the control character " + code_point_name(character.value)};
@@ -71,7 +42,7 @@ std::optional<Unprintable> first_unprintable(std::string_view text, bool line_br
 std::string one_line(std::string_view text) {
   std::string shown;
   for (std::size_t offset = 0; offset < text.size();) {
-    const CodePoint character = decode(text.substr(offset));
+    const CodePoint character = decode_utf8(text.substr(offset));
     const std::size_t bytes = character.bytes == 0 ? 1 : character.bytes;
     if (offset + bytes > kMostShownBytes) {
       shown += "…";

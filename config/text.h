@@ -19,6 +19,9 @@ struct Unprintable {
 /// Tab, line feed and carriage return pass only with `line_breaks_allowed`.
 std::optional<Unprintable> first_unprintable(std::string_view text, bool line_breaks_allowed);
 
+/// Two hexadecimal digits.
+std::string hex_byte(char byte);
+
 /// `text` on one line: control characters and bytes that are not UTF-8 become `\xNN`, and what is longer than 60 bytes ends in `…`.
 std::string one_line(std::string_view text);
 

@@ -27,9 +27,11 @@ constexpr unsigned kIdleSeconds = 15;
 constexpr std::size_t kConnectionMemory = std::size_t{16} << 10;
 constexpr std::uintptr_t kUnwantedBodyBytes = std::uintptr_t{64} << 10;
 
+constexpr int kNoListener = -1;
+
 struct RegisteredListener {
   std::atomic<const void*> owner{nullptr};  // not the listener's number, which a child may give to another file
-  std::atomic<int> listener{-1};
+  std::atomic<int> listener{kNoListener};
 };
 
 // Ports that this process listens on. A forked child closes its copies at once, or a worker that outlives the trainer would keep the port
@@ -49,17 +51,16 @@ class ListenerRegistry {
   static void remove(const void* owner) noexcept {
     for (RegisteredListener& entry : entries_) {
       if (entry.owner.load(std::memory_order_relaxed) != owner) continue;
-      entry.listener.store(kNone, std::memory_order_relaxed);
+      entry.listener.store(kNoListener, std::memory_order_relaxed);
       entry.owner.store(nullptr, std::memory_order_relaxed);
     }
   }
 
  private:
-  static constexpr int kNone = -1;
   static void close_all() noexcept {
     for (RegisteredListener& entry : entries_) {
-      const int listener = entry.listener.exchange(kNone, std::memory_order_relaxed);
-      if (listener != kNone) close(listener);
+      const int listener = entry.listener.exchange(kNoListener, std::memory_order_relaxed);
+      if (listener != kNoListener) close(listener);
       entry.owner.store(nullptr, std::memory_order_relaxed);
     }
   }
@@ -178,7 +179,7 @@ struct HttpServer::State {
 
   const Answer answer;
   MHD_Daemon* daemon = nullptr;
-  int listener = -1;
+  int listener = kNoListener;
   std::atomic<std::uint64_t> failures{0};  // relaxed: a lone counter
   std::atomic<int> in_flight{0};
 };

@@ -237,10 +237,8 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_member(line, "skipped", record.has(StepRecord::skipped));
   if (record.origin_step != 0) {
     append_member(line, "origin_step", record.origin_step);
-    const std::vector<std::string>& parameters = channel_.schema().parameters;
-    if (record.origin >= 0 && static_cast<std::uint64_t>(record.origin) < parameters.size()) {
-      append_member(line, "origin", parameters[static_cast<std::size_t>(record.origin)]);
-    }
+    const std::string_view origin = origin_parameter(record, channel_.schema());
+    if (!origin.empty()) append_member(line, "origin", origin);
   }
   line += ",\"nonfinite_values\":{";
   for (std::size_t i = 0; i < kNonfiniteInNames.size(); ++i) {

@@ -69,10 +69,8 @@ void add_figures(std::string& page, const Snapshot& snapshot) {
     add_row(page, "latest step took", to_text(to_seconds(step.total_ns)) + " s");
   }
   add_row(page, "steps that were not finite", std::to_string(step.totals.nonfinite_steps));
-  const std::vector<std::string>& parameters = snapshot.schema->parameters;
-  if (step.origin_step != 0 && step.origin >= 0 && static_cast<std::uint64_t>(step.origin) < parameters.size()) {
-    add_row(page, "latest non-finite gradient",
-            parameters[static_cast<std::size_t>(step.origin)] + " at step " + std::to_string(step.origin_step));
+  if (const std::string_view origin = origin_parameter(step, *snapshot.schema); !origin.empty()) {
+    add_row(page, "latest non-finite gradient", std::string(origin) + " at step " + std::to_string(step.origin_step));
   }
   add_row(page, "time spent in vigil", to_text(100 * snapshot.overhead_ratio()) + " %");
 }

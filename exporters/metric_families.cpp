@@ -125,10 +125,7 @@ void Builder::add_numerics() {
   begin(Metric::skipped_steps);
   add({{"reason", "nonfinite"}}, static_cast<double>(totals.skipped_steps));
   if (snapshot_.has_step && snapshot_.step.origin_step != 0) {
-    const std::vector<std::string>& parameters = snapshot_.schema->parameters;
-    const std::int64_t origin = snapshot_.step.origin;
-    const bool known = origin >= 0 && static_cast<std::uint64_t>(origin) < parameters.size();
-    const std::string parameter = known ? parameters[static_cast<std::size_t>(origin)] : std::string();
+    const std::string parameter(origin_parameter(snapshot_.step, *snapshot_.schema));
     begin(Metric::nonfinite_origin_info);
     add({{"layer", layer_of(parameter)}, {"parameter", parameter}, {"step", std::to_string(snapshot_.step.origin_step)}}, 1.0);
   }

@@ -15,8 +15,8 @@ void RunLog::look_at_hooks(const RunChannel& channel) {
       log(LogLevel::error, hook + " failed, training goes on: " + std::string(note.text()) +
                                " (vigil_hook_errors_total counts; further failures are not logged)");
     }
-    if (!off_told_[i] && note.is_off()) {
-      off_told_[i] = true;
+    if (!given_up_told_[i] && note.gave_up()) {
+      given_up_told_[i] = true;
       log(LogLevel::error, hook + " has failed ten times in a row on the same thing, which is left out from now on");
     }
   }
@@ -26,10 +26,9 @@ void RunLog::look_at_step(const Schema& schema, const StepRecord& step, LogGate:
   if (step.origin_step == origin_step_told_) return;
   origin_step_told_ = step.origin_step;
   if (!nonfinite_gate_.open(now)) return;
-  const std::vector<std::string>& parameters = schema.parameters;
   std::string message = "step " + std::to_string(step.origin_step) + " is not finite: ";
-  if (step.origin >= 0 && static_cast<std::uint64_t>(step.origin) < parameters.size()) {
-    message += "the gradient of '" + parameters[static_cast<std::size_t>(step.origin)] +
+  if (const std::string_view parameter = origin_parameter(step, schema); !parameter.empty()) {
+    message += "the gradient of '" + std::string(parameter) +
                "' holds NaN or Inf, and no parameter nearer to the loss does, so its layer or the one after it made them";
   } else {
     message += "the loss is NaN or Inf; no gradient that was looked at is";
@@ -50,7 +49,6 @@ void RunLog::look_at_losses(std::string_view records, std::string_view setting, 
 
 void RunLog::look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now) {
   look_at_hooks(channel);
-  if (snapshot.has_step) look_at_step(*snapshot.schema, snapshot.step, now);
   look_at_losses("step records", "ring.step_records", snapshot.step_ring, steps_lost_told_, steps_gate_, now);
   look_at_losses("tensor frames", "ring.frame_bytes", snapshot.frame_ring, frames_lost_told_, frames_gate_, now);
 }

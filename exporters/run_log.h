@@ -31,11 +31,11 @@ class LogGate {
 /// Watches snapshots of one run and logs what its owner should know. One thread.
 class RunLog {
  public:
-  /// Logs the first error of each hook, and again when it gives something up; the first step of a streak of non-finite steps, of those
-  /// within a minute the first; records lost in the rings. `channel` is the one that `snapshot` was made from.
+  /// Logs the first error of each hook, and again when it gives something up; records lost in the rings. `channel` is the one that
+  /// `snapshot` was made from.
   void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
 
-  /// The part of it that no record may be passed over for: the first step of a streak. For every record, in order.
+  /// Logs the first step of a streak of non-finite steps, of those within a minute the first. For every record, in order.
   void look_at_step(const Schema& schema, const StepRecord& step, LogGate::Time now);
 
  private:
@@ -43,7 +43,7 @@ class RunLog {
   void look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told, LogGate& gate,
                       LogGate::Time now);
 
-  std::array<bool, kHookNames.size()> error_told_{}, off_told_{};
+  std::array<bool, kHookNames.size()> error_told_{}, given_up_told_{};
   std::uint64_t origin_step_told_ = 0;
   std::uint64_t steps_lost_told_ = 0, frames_lost_told_ = 0;
   LogGate nonfinite_gate_, steps_gate_, frames_gate_;

@@ -94,7 +94,7 @@ bool StepRecorder::attempt(Hook hook, int& failures_in_a_row, Body body) noexcep
     channel_.note(hook).write_first("an exception that is not a std::exception");
   }
   has_failed_[static_cast<std::size_t>(hook)] = true;
-  if (++failures_in_a_row == kFailuresUntilGivenUp) channel_.note(hook).switch_off();
+  if (++failures_in_a_row == kFailuresUntilGivenUp) channel_.note(hook).give_up();
   return false;
 }
 
@@ -127,6 +127,7 @@ bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& 
     });
   }
   elsewhere_.clear();  // nothing is kept alive beyond the call
+  elsewhere_indices_.clear();
   return all;
 }
 
@@ -201,8 +202,6 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
   gradient_norm_ = {};
   gradients_finite_ = true;
   std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
-  elsewhere_.clear();
-  elsewhere_indices_.clear();
   bool complete = true, looked = true;
 
   for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
@@ -247,8 +246,6 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
 
 bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors) noexcept {
   weight_norm_ = {};
-  elsewhere_.clear();
-  elsewhere_indices_.clear();
   bool complete = true;
   const auto account = [this](TensorRow* row, const Moments& moments) {
     if (row != nullptr) *row = {moments, TensorRow::present};

@@ -59,7 +59,7 @@ class StepRecorder {
   bool reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures, Account account) noexcept;
   /// Counts the step for the hooks that failed in it, on however many tensors they did.
   void count_failures() noexcept;
-  /// Counts a call that cannot be meant so. Costs nothing, so it never switches anything off.
+  /// Counts a call that cannot be meant so. Costs nothing, so nothing is ever given up for it.
   void count_misuse(Hook hook, std::string_view text) noexcept;
 
   TensorRow* row_at(int index) noexcept { return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)]; }
@@ -93,6 +93,7 @@ class StepRecorder {
   std::vector<std::uint8_t> origin_nonfinite_;    // of the origin's step
   bool origin_loss_nonfinite_ = false;
 
+  // Empty between two passes.
   std::vector<at::Tensor> elsewhere_;           // tensors that cannot be read in place,
   std::vector<std::size_t> elsewhere_indices_;  // and whose they are
 

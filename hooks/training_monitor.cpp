@@ -77,10 +77,6 @@ NamedTensors list_of_jit(const JitList& tensors) {
   return list;
 }
 
-}  // namespace
-
-namespace {
-
 // Where a collectable finds the export thread, also when it was handed out before watch().
 struct ExportSlot {
   std::mutex mutex;

@@ -14,15 +14,16 @@
 namespace vigil {
 namespace {
 
+bool matches(const std::string& pattern, const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
+
 bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return matches(pattern, name); });
 }
 
 void list_unmatched(const std::vector<std::string>& patterns, const std::vector<std::string>& names, std::vector<std::string>& unmatched) {
   for (const std::string& pattern : patterns) {
-    const auto matches = [&](const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; };
-    if (std::none_of(names.begin(), names.end(), matches)) unmatched.push_back(pattern);
+    const auto is_match = [&](const std::string& name) { return matches(pattern, name); };
+    if (std::none_of(names.begin(), names.end(), is_match)) unmatched.push_back(pattern);
   }
 }
 

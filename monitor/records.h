@@ -74,6 +74,12 @@ struct StepRecord {
 };
 static_assert(sizeof(StepRecord) % 8 == 0);
 
+/// Path of the parameter that `record` names as the origin; empty when it names none.
+inline std::string_view origin_parameter(const StepRecord& record, const Schema& schema) noexcept {
+  const auto index = static_cast<std::uint64_t>(record.origin);  // -1 is beyond every list
+  return record.origin_step != 0 && index < schema.parameters.size() ? std::string_view(schema.parameters[index]) : std::string_view();
+}
+
 /// One row of a frame: what was seen of one tensor.
 struct TensorRow {
   enum State : std::uint64_t {

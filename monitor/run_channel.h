@@ -26,20 +26,20 @@ class HookNote {
 
   /// Keeps `text` (cut to kMaxBytes) if this is the first call.
   void write_first(std::string_view text) noexcept;
-  void switch_off() noexcept { off_.store(true, std::memory_order_relaxed); }  // a lone flag: nothing is published with it
+  void give_up() noexcept { gave_up_.store(true, std::memory_order_relaxed); }  // a lone flag: nothing is published with it
 
   /// Empty until something was written.
   // acquire pairs with the release store in write_first: the text is whole.
   std::string_view text() const noexcept {
     return ready_.load(std::memory_order_acquire) ? std::string_view{text_.data(), size_} : std::string_view{};
   }
-  bool is_off() const noexcept { return off_.load(std::memory_order_relaxed); }
+  bool gave_up() const noexcept { return gave_up_.load(std::memory_order_relaxed); }
 
  private:
   std::array<char, kMaxBytes> text_{};
   std::size_t size_ = 0;
   std::atomic<bool> ready_{false};
-  std::atomic<bool> off_{false};
+  std::atomic<bool> gave_up_{false};
 };
 
 /// What changes outside the rings.

@@ -7,14 +7,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <string>
 
 #include "config/config_fields.h"
+#include "environment.h"
+#include "files.h"
 
 namespace vigil {
 namespace {
+
+using test::EnvironmentVariable;
+using test::TemporaryFolder;
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 
@@ -29,40 +33,6 @@ std::string message_of(Load load) {
   }
   return "";
 }
-
-// A folder of its own, gone with the test.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vigil_config_XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) std::abort();
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::filesystem::path path() const { return path_; }
-  std::filesystem::path write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-    return path_ / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-// VIGIL_CONFIG for as long as the test runs.
-class Environment {
- public:
-  explicit Environment(const std::string& value) { setenv("VIGIL_CONFIG", value.c_str(), 1); }
-  ~Environment() { unsetenv("VIGIL_CONFIG"); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-};
 
 TEST(ParseConfig, TakesAnEmptyTextForTheDefaults) {
   for (const char* text : {"", "\n", "# nothing but a comment\n", "---\n", "--- # a comment\n", "---\n...\n", "{}\n", "\xef\xbb\xbf"}) {
@@ -277,7 +247,7 @@ TEST(Validate, NamesEverySettingThatNoFileCouldSet) {
 }
 
 TEST(LoadConfig, ReadsAFileAndNamesItInProblems) {
-  const Folder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ(load_config(folder.write("good.yml", "ring: {step_records: 64}\n")).ring.step_records, 64);
   EXPECT_TRUE(is_default(load_config(folder.write("empty.yml", ""))));
   const auto bad = folder.write("bad.yml", "ring:\n  step_records: 1\n");
@@ -286,14 +256,14 @@ TEST(LoadConfig, ReadsAFileAndNamesItInProblems) {
 }
 
 TEST(LoadConfig, FollowsASymbolicLink) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("real.yml", "ring: {step_records: 64}\n");
   std::filesystem::create_symlink("real.yml", folder.path() / "link.yml");
   EXPECT_EQ(load_config(folder.path() / "link.yml").ring.step_records, 64);
 }
 
 TEST(LoadConfig, RefusesWhatIsNoReadableFile) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto expect = [](const std::filesystem::path& path, const std::string& got) {
     EXPECT_EQ(message_of([&] { load_config(path); }), path.string() + ": " + got);
   };
@@ -307,7 +277,7 @@ TEST(LoadConfig, RefusesWhatIsNoReadableFile) {
 }
 
 TEST(LoadConfig, RefusesAFileWithoutPermission) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto path = folder.write("secret.yml", "");
   ASSERT_EQ(chmod(path.c_str(), 0), 0);
   // Root may read everything, so a test run by root reads as nobody.
@@ -323,7 +293,7 @@ TEST(LoadConfig, RefusesAFileWithoutPermission) {
 }
 
 TEST(LoadConfig, ReadsAtMostOneMebibyte) {
-  const Folder folder;
+  const TemporaryFolder folder;
   EXPECT_TRUE(is_default(load_config(folder.write("full.yml", std::string(kMiB, '#')))));
   const auto path = folder.write("large.yml", std::string(kMiB + 1, '#'));
   EXPECT_EQ(message_of([&] { load_config(path); }), path.string() + ": expected at most 1 MiB, got more");
@@ -332,18 +302,18 @@ TEST(LoadConfig, ReadsAtMostOneMebibyte) {
 TEST(LoadConfigFromEnvironment, GivesTheDefaultsWithoutTheVariable) {
   unsetenv("VIGIL_CONFIG");
   EXPECT_TRUE(is_default(load_config_from_environment()));
-  const Environment empty("");
+  const EnvironmentVariable empty("VIGIL_CONFIG", "");
   EXPECT_TRUE(is_default(load_config_from_environment()));
 }
 
 TEST(LoadConfigFromEnvironment, ReadsTheFileThatTheVariableNames) {
-  const Folder folder;
-  const Environment environment(folder.write("good.yml", "ring: {step_records: 64}\n").string());
+  const TemporaryFolder folder;
+  const EnvironmentVariable variable("VIGIL_CONFIG", folder.write("good.yml", "ring: {step_records: 64}\n").string());
   EXPECT_EQ(load_config_from_environment().ring.step_records, 64);
 }
 
 TEST(LoadConfigFromEnvironment, SaysWhereAnUnusablePathCameFrom) {
-  const Environment environment("/nowhere/vigil.yml");
+  const EnvironmentVariable variable("VIGIL_CONFIG", "/nowhere/vigil.yml");
   EXPECT_EQ(message_of([] { load_config_from_environment(); }),
             "/nowhere/vigil.yml: expected a readable file, got the error: No such file or directory "
             "(named by the environment variable VIGIL_CONFIG)");

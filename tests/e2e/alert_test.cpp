@@ -2,16 +2,15 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
-#include <fstream>
 #include <regex>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "e2e/child_process.h"
 #include "e2e/servers.h"
 #include "e2e/wait_until.h"
 #include "e2e/webhook_receiver.h"
+#include "files.h"
 #include "http/http_client.h"
 
 namespace vigil {
@@ -19,23 +18,12 @@ namespace {
 
 class AlertedTraining : public testing::Test {
  protected:
-  AlertedTraining() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vigil_e2e_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~AlertedTraining() override {
-    trainer_.reset();
-    prometheus_.reset();
-    alertmanager_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
   // MNIST until it is told to end, with one NaN in the gradient of conv2.weight at step 100.
   void train(const std::string& policy, const std::vector<std::string>& more = {}) {
     std::vector<std::string> command{VIGIL_MNIST,      "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000",    "--port", "0",
                                      "--on-nonfinite", policy,   "--inject-nan-at",       "100",      "--layer", "conv2"};
     command.insert(command.end(), more.begin(), more.end());
-    trainer_ = std::make_unique<ChildProcess>(command, folder_ / "trainer.log");
+    trainer_ = std::make_unique<ChildProcess>(command, folder_.file("trainer.log"));
     static const std::regex kAddress(R"(http://(127\.0\.0\.1:\d+)/metrics)");
     std::smatch match;
     std::string output;
@@ -45,8 +33,8 @@ class AlertedTraining : public testing::Test {
     }));
     ASSERT_TRUE(trainer_->running()) << output;
     target_ = match[1];
-    alertmanager_ = std::make_unique<Alertmanager>(folder_, webhook_.url());
-    prometheus_ = std::make_unique<Prometheus>(folder_, target_, alertmanager_->address());
+    alertmanager_ = std::make_unique<Alertmanager>(folder_.path(), webhook_.url());
+    prometheus_ = std::make_unique<Prometheus>(folder_.path(), target_, alertmanager_->address());
   }
 
   // The labels of the alert once the webhook has it.
@@ -65,7 +53,7 @@ class AlertedTraining : public testing::Test {
     return trainer_->output();
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryFolder folder_;  // first: what runs in it ends before it goes
   WebhookReceiver webhook_;
   std::unique_ptr<Alertmanager> alertmanager_;
   std::unique_ptr<Prometheus> prometheus_;
@@ -103,8 +91,7 @@ TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
 }
 
 TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNanAndIsSeenAllTheSame) {
-  std::ofstream(folder_ / "linger.yml") << "exporters: {prometheus: {linger_ms: 60s}}\n";
-  train("stop", {"--config", (folder_ / "linger.yml").string()});
+  train("stop", {"--config", folder_.write("linger.yml", "exporters: {prometheus: {linger_ms: 60s}}\n").string()});
   const auto labels = labels_of("VigilNonFiniteGradient");
   EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
   EXPECT_EQ(trainer_->wait(60), 0);
@@ -127,12 +114,9 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
   RecordProperty("median_ms", static_cast<int>(1e3 * seconds[20]));
   RecordProperty("max_ms", static_cast<int>(1e3 * seconds.back()));
 
-  std::FILE* file = std::fopen((folder_ / "metrics.txt").c_str(), "w");
-  std::fputs(answer.body.c_str(), file);
-  std::fclose(file);
-  ChildProcess promtool(
-      {"/bin/sh", "-c", VIGIL_DEPS_DIR "/prometheus/usr/bin/promtool check metrics < " + (folder_ / "metrics.txt").string()},
-      folder_ / "promtool.log");
+  const std::string exposition = folder_.write("metrics.txt", answer.body).string();
+  ChildProcess promtool({"/bin/sh", "-c", VIGIL_DEPS_DIR "/prometheus/usr/bin/promtool check metrics < " + exposition},
+                        folder_.file("promtool.log"));
   EXPECT_EQ(promtool.wait(30), 0);
   EXPECT_EQ(promtool.output(), "");
   end_training();
@@ -140,11 +124,10 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
 
 // What scripts/demo.sh runs.
 TEST(Demo, LearnsMnistInOneEpochAndEndsWithASummary) {
-  const auto log = std::filesystem::temp_directory_path() / ("vigil_demo_" + std::to_string(getpid()) + ".log");
-  ChildProcess demo({VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0"}, log);
+  const test::TemporaryFolder folder;
+  ChildProcess demo({VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0"}, folder.file("demo.log"));
   ASSERT_EQ(demo.wait(280), 0) << demo.output();
   const std::string output = demo.output();
-  std::filesystem::remove(log);
   const auto number = [&](const std::string& pattern) {
     std::smatch match;
     EXPECT_TRUE(std::regex_search(output, match, std::regex(pattern))) << pattern << " is not in\n" << output;

@@ -2,8 +2,6 @@
 
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -12,6 +10,7 @@
 #include <unistd.h>
 
 #include "e2e/wait_until.h"
+#include "files.h"
 
 namespace vigil {
 
@@ -56,9 +55,6 @@ int ChildProcess::wait(double seconds) {
   return status_;
 }
 
-std::string ChildProcess::output() const {
-  std::ifstream file(output_);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+std::string ChildProcess::output() const { return test::read_text(output_); }
 
 }  // namespace vigil

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include <arpa/inet.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "e2e/wait_until.h"
+#include "files.h"
 #include "http/http_client.h"
 
 namespace vigil {
@@ -50,13 +50,8 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url) {
-  std::string config = read_file(kSource / "deploy/alertmanager/alertmanager.yml");
+  std::string config = test::read_text(kSource / "deploy/alertmanager/alertmanager.yml");
   replace(config, "http://127.0.0.1:9099", webhook_url);
   write_file(folder / "alertmanager.yml", config);
   process_ =
@@ -66,7 +61,7 @@ Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::strin
 }
 
 Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& target, const std::string& alertmanager) {
-  std::string config = read_file(kSource / "deploy/prometheus/prometheus.yml");
+  std::string config = test::read_text(kSource / "deploy/prometheus/prometheus.yml");
   replace(config, "127.0.0.1:9464", target);
   replace(config, "127.0.0.1:9093", alertmanager);
   replace(config, "scrape_interval: 5s", "scrape_interval: 1s");

@@ -14,8 +14,6 @@ namespace vigil {
 /// A port that was free a moment ago.
 int free_port();
 
-std::string read_file(const std::filesystem::path& path);
-
 /// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`.
 class Alertmanager {
  public:

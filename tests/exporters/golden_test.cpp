@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "exporters/test_run.h"
+#include "files.h"
 #include "vigil/exporters/text_format.h"
 
 namespace vigil {
@@ -33,9 +33,7 @@ void compare(const Snapshot& snapshot, TextFormat format, const std::string& fil
   const std::string text = render_text(families, format);
   const std::string path = std::string(VIGIL_GOLDEN_DIR) + "/" + file_name;
   if (std::getenv("VIGIL_REFRESH") != nullptr) std::ofstream(path) << text;
-  std::ifstream file(path);
-  const std::string golden((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  EXPECT_EQ(text, golden) << path << ": run with VIGIL_REFRESH=1 and look at the difference";
+  EXPECT_EQ(text, read_text(path)) << path << ": run with VIGIL_REFRESH=1 and look at the difference";
 }
 
 TEST(Golden, FirstExpositionInText) { compare(*make_first_snapshot(), TextFormat::prometheus, "first.txt"); }

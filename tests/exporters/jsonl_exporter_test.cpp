@@ -20,8 +20,8 @@
 #include <thread>
 #include <vector>
 
-#include "exporters/temporary_folder.h"
 #include "exporters/test_run.h"
+#include "files.h"
 #include "vigil/monitor/statistics.h"
 
 namespace vigil {
@@ -30,14 +30,9 @@ namespace {
 using nlohmann::json;
 using namespace test;
 
-std::string read(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 // Every line of a file as JSON; a file that does not end in a newline, or a line that is no JSON, fails the test.
 std::vector<json> lines_of(const std::string& path) {
-  const std::string text = read(path);
+  const std::string text = read_text(path);
   EXPECT_TRUE(text.empty() || text.back() == '\n') << path;
   std::vector<json> lines;
   std::istringstream stream(text);
@@ -212,7 +207,7 @@ TEST_F(Jsonl, ALineThatACrashCutOffIsLeftAloneAndANewOneBegun) {
   JsonlExporter exporter(config(), *run.channel());
   exporter.on_step(step(1), scalars.data());
   exporter.on_poll();
-  std::istringstream stream(read(path));
+  std::istringstream stream(read_text(path));
   std::vector<std::string> lines;
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   ASSERT_EQ(lines.size(), 4u);
@@ -231,7 +226,7 @@ TEST_F(Jsonl, AFullFileBecomesTheOldOneAndEachFileBeginsWithTheRun) {
   }
   std::vector<std::uint64_t> steps;
   for (const std::string& file : {path + ".1", path}) {
-    EXPECT_LE(read(file).size(), static_cast<std::size_t>(kMaxBytes));
+    EXPECT_LE(read_text(file).size(), static_cast<std::size_t>(kMaxBytes));
     const std::vector<json> lines = lines_of(file);
     ASSERT_FALSE(lines.empty());
     EXPECT_EQ(lines[0]["type"], "run");

@@ -13,7 +13,12 @@ using namespace std::chrono_literals;
 
 class RunLogOf : public testing::Test {
  protected:
-  void look() { run_log.look_at(*run.channel(), *run.snapshot(), now); }
+  // As the export thread does.
+  void look() {
+    const auto snapshot = run.snapshot();
+    run_log.look_at_step(*snapshot->schema, snapshot->step, now);
+    run_log.look_at(*run.channel(), *snapshot, now);
+  }
 
   test::CapturedLog captured;
   test::TestRun run{test::make_schema(), {16, 0}};
@@ -33,7 +38,7 @@ TEST_F(RunLogOf, EachHookTellsItsFirstErrorAndItsEndOnce) {
   look();
   look();
   EXPECT_EQ(captured.count("hook 'guard' failed, training goes on: guard: no such tensor"), 1u);
-  run.channel()->note(Hook::guard).switch_off();
+  run.channel()->note(Hook::guard).give_up();
   look();
   look();
   EXPECT_EQ(captured.count("hook 'guard' has failed ten times in a row on the same thing"), 1u);

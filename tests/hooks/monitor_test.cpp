@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <functional>
 #include <future>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "hooks/test_model.h"
 #include "http/http_client.h"
 #include "vigil/hooks/training_monitor.h"
@@ -183,9 +185,7 @@ TEST_F(Monitor, AnotherOptimizerAndLateParameterGroupsAreCounted) {
 TEST(MonitorsValue, IsWhatTheEndpointServesAndMore) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.01);
-  Config config = quiet_config();
-  config.exporters.prometheus.enabled = true;
-  config.exporters.prometheus.port = 0;
+  Config config = served_config();
   config.exporters.prometheus.max_series = 40;
   TrainingMonitor monitor(config);
   monitor.watch(*net, optimizer);
@@ -249,9 +249,7 @@ TEST_F(Monitor, FinishIsIdempotentAndKeepsTheFigures) {
 std::string last_exposition(const std::function<void(TrainingMonitor&)>& end) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.01);
-  Config config = quiet_config();
-  config.exporters.prometheus.enabled = true;
-  config.exporters.prometheus.port = 0;
+  Config config = served_config();
   config.exporters.prometheus.linger_ms = 600'000;
   std::promise<std::string> endpoint;
   std::thread trainer([&] {
@@ -302,16 +300,16 @@ TEST_F(Monitor, AForkedChildIsInert) {
 }
 
 TEST(DisabledMonitor, HasNoThreadNoPortAndCallsCostABranch) {
-  setenv("VIGIL_DISABLE", "1", 1);
-  setenv("VIGIL_CONFIG", "/nonexistent/vigil.yaml", 1);  // not even read
+  std::optional<test::EnvironmentVariable> disable(std::in_place, "VIGIL_DISABLE", "1");
+  std::optional<test::EnvironmentVariable> config_file(std::in_place, "VIGIL_CONFIG", "/nonexistent/vigil.yaml");  // not even read
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   const auto loss = backward_pass(net, optimizer);
   const std::size_t threads = thread_count();
   TrainingMonitor monitor;
   monitor.watch(*net, optimizer);
-  unsetenv("VIGIL_DISABLE");
-  unsetenv("VIGIL_CONFIG");
+  disable.reset();
+  config_file.reset();
   EXPECT_EQ(thread_count(), threads);
   EXPECT_EQ(monitor.endpoint(), "");
   EXPECT_EQ(monitor.snapshot(), nullptr);

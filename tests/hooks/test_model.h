@@ -28,6 +28,14 @@ inline Config quiet_config() {
   return config;
 }
 
+/// The same with an endpoint, on a port that the system chooses.
+inline Config served_config() {
+  Config config = quiet_config();
+  config.exporters.prometheus.enabled = true;
+  config.exporters.prometheus.port = 0;
+  return config;
+}
+
 /// Forward and backward on random data; gradients are zeroed before.
 inline torch::Tensor backward_pass(SmallNet& net, torch::optim::Optimizer& optimizer) {
   optimizer.zero_grad();

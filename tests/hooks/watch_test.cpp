@@ -10,6 +10,7 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/torch.h>
 
+#include "environment.h"
 #include "hooks/test_model.h"
 #include "vigil/hooks/launch_environment.h"
 #include "vigil/hooks/training_monitor.h"
@@ -18,6 +19,7 @@
 namespace vigil {
 namespace {
 
+using test::EnvironmentVariable;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -36,18 +38,6 @@ NamedTensors list_of(const torch::OrderedDict<std::string, torch::Tensor>& tenso
   for (const auto& item : tensors) list.emplace_back(item.key(), item.value());
   return list;
 }
-
-// Sets an environment variable for the length of a test.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
-  ~Environment() { unsetenv(name_); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-};
 
 TEST(Watch, ListsParametersGradientsAndFloatingPointBuffers) {
   SmallNet net;
@@ -163,9 +153,7 @@ TEST(Watch, RefusesToWatchTwice) {
 TEST(Watch, PortInUseSaysWhatToDo) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
-  Config config = quiet_config();
-  config.exporters.prometheus.enabled = true;
-  config.exporters.prometheus.port = 0;
+  Config config = served_config();
   TrainingMonitor first(config);
   first.watch(*net, optimizer);
   const std::string port = first.endpoint().substr(first.endpoint().rfind(':') + 1);
@@ -245,14 +233,14 @@ TEST(Watch, TakesAScriptModule) {
 
 TEST(LaunchEnvironment, ReadsTheLaunchersVariables) {
   {
-    Environment rank("RANK", "3"), world("WORLD_SIZE", "8"), local("LOCAL_RANK", "1"), attempt("TORCHELASTIC_RESTART_COUNT", "2");
+    EnvironmentVariable rank("RANK", "3"), world("WORLD_SIZE", "8"), local("LOCAL_RANK", "1"), attempt("TORCHELASTIC_RESTART_COUNT", "2");
     const LaunchEnvironment launch = read_launch_environment();
     EXPECT_EQ(launch.rank, 3);
     EXPECT_EQ(launch.world_size, 8);
     EXPECT_EQ(launch.local_rank, 1);
     EXPECT_EQ(launch.attempt, 2);
   }
-  Environment slurm("SLURM_PROCID", "5"), broken("RANK", "five");
+  EnvironmentVariable slurm("SLURM_PROCID", "5"), broken("RANK", "five");
   EXPECT_EQ(read_launch_environment().rank, 5) << "a variable that is no number counts as not set";
 }
 
@@ -262,7 +250,7 @@ TEST(LaunchEnvironment, RanksOfOneHostGetPortsOfTheirOwn) {
   Config config = quiet_config();
   config.exporters.prometheus.enabled = true;
   config.exporters.prometheus.port = 65535;
-  Environment local("LOCAL_RANK", "1");
+  EnvironmentVariable local("LOCAL_RANK", "1");
   TrainingMonitor monitor(config);
   EXPECT_THAT(message_of([&] { monitor.watch(*net, optimizer); }), HasSubstr("65535 plus the local rank 1"));
 }

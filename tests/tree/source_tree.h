@@ -2,19 +2,16 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
+#include "files.h"
+
 namespace vigil {
 
-inline std::filesystem::path source_path(const std::string& relative) { return std::filesystem::path(VIGIL_SOURCE_DIR) / relative; }
+using test::read_text;
 
-inline std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+inline std::filesystem::path source_path(const std::string& relative) { return std::filesystem::path(VIGIL_SOURCE_DIR) / relative; }
 
 /// The C++ files of a folder, sorted by the directory order of the file system.
 inline std::vector<std::filesystem::path> cpp_files(const std::string& folder) {
