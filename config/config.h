@@ -21,6 +21,15 @@ enum class PerParameter : std::uint8_t { rank0, all, none };
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
 
+/// Which implementation computes the statistics. They agree in every count, minimum and maximum, and in the other figures within 1e-6.
+enum class Kernel : std::uint8_t {
+  automatic,    ///< the fastest that this machine can run
+  portable,     ///< plain C++, in double precision: the specification of the others
+  avx2,         ///< x86-64 with AVX2, FMA and F16C
+  avx512,       ///< x86-64 with AVX-512 F, BW, DQ and VL
+  avx512_bf16,  ///< the same with AVX512-BF16, which makes bfloat16 tensors faster
+};
+
 struct RunConfig {
   /// Label `run` of every series; up to 128 bytes of printable UTF-8. Empty: the program's name, which stays the same over
   /// restarts, so that a continued run continues its series.
@@ -41,6 +50,17 @@ struct SamplingConfig {
   /// At most 1000 patterns a list, of 1 to 1024 bytes of printable UTF-8 each.
   std::vector<std::string> include = {"*"};
   std::vector<std::string> exclude = {};
+  /// Patterns like those of `include`: sampled tensors (parameters, their gradients, buffers) that also get a histogram of magnitudes and
+  /// its quantiles. None by default: a tensor has up to 38 series more with it, and its pass takes a third longer.
+  std::vector<std::string> histogram = {};
+  /// Patterns like those of `include`: sampled parameters whose update ratio ‖w − w'‖ / ‖w‖ over one optimizer step is measured. None by
+  /// default: it needs a copy of each of these parameters, and one more pass over them.
+  std::vector<std::string> update_ratio = {};
+  /// Upper bound on the memory for these copies, in bytes; parameters are left out, the last of the model first, until the rest fits. Range
+  /// 64 KiB to 1 TiB.
+  std::int64_t update_ratio_bytes = std::int64_t{1} << 30;
+  /// For tests and comparisons; `watch()` refuses one that the machine cannot run.
+  Kernel kernel = Kernel::automatic;
 };
 
 struct GuardConfig {

@@ -123,9 +123,9 @@ void ExportThread::State::poll() noexcept {
             guarded(running, [&](Exporter& exporter) { exporter.on_step(record, scalars); });
           }
         },
-        [this](const FrameHeader& header, const std::vector<TensorRow>& rows) {
+        [this](const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms) {
           for (RunningExporter& running : exporters) {
-            guarded(running, [&](Exporter& exporter) { exporter.on_frame(header, rows); });
+            guarded(running, [&](Exporter& exporter) { exporter.on_frame(header, rows, histograms); });
           }
         });
     publish();

@@ -256,7 +256,8 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_line(line);
 }
 
-void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) {
+void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows,
+                             const std::vector<MagnitudeHistogram>& /*histograms*/) {
   std::string line = begin_line("frame");
   append_member(line, "step", header.step);
   append_member(line, "time", to_seconds(header.wall_time_ns));

@@ -40,7 +40,7 @@ class JsonlExporter final : public Exporter {
   ~JsonlExporter() override;
 
   void on_step(const StepRecord& record, const double* scalars) override;
-  void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows) override;
+  void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms) override;
   /// Writes what is pending. What could not be written stays pending, for the next call. Waits for who reads a pipe up to a
   /// second, and 100 ms while nothing is read.
   /// @throws std::runtime_error when the file cannot be written, or a pipe has been full for so long that lines are lost

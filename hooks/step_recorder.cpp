@@ -73,6 +73,7 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
       guard_(guard),
       scalars_(channel.scalar_capacity(), std::numeric_limits<double>::quiet_NaN()),
       rows_(channel.schema().rows.size()),
+      histograms_(channel.schema().histograms),
       gradient_nonfinite_(model_.parameters.size()),
       origin_nonfinite_(model_.parameters.size()),
       last_end_(Clock::now()) {
@@ -298,7 +299,7 @@ void StepRecorder::sample(bool gradients_done) noexcept {
   }
   reduce_weights(Hook::buffers, model_.buffers);
   ++record_.totals.samples;
-  channel_.publish(FrameHeader{record_.step, wall_time_ns()}, rows_.data());
+  channel_.publish(FrameHeader{record_.step, wall_time_ns()}, rows_.data(), histograms_.data());
 }
 
 // Remembers the origin at the first step of a streak. Steps with a finite loss whose gradients were not looked at, or not at all of

@@ -81,6 +81,7 @@ class StepRecorder {
   StepRecord record_;
   std::vector<double> scalars_;
   std::vector<TensorRow> rows_;
+  std::vector<MagnitudeHistogram> histograms_;
   bool groups_told_ = false;  // that the optimizer has more parameter groups than at watch()
   bool pending_ = false;      // between after_backward and after_step
   bool stopped_ = false;      // the last verdict was stop, its record is out

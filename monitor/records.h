@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "vigil/monitor/magnitude_histogram.h"
 #include "vigil/monitor/moments.h"
 #include "vigil/monitor/schema.h"
 
@@ -89,10 +90,12 @@ struct TensorRow {
   };
   Moments moments;
   std::uint64_t state = absent;
+  /// sqrt(sum of (w - w')²) of a parameter w and what it was one step before, w'; NaN where that was not measured.
+  double update_norm = std::numeric_limits<double>::quiet_NaN();
 };
-static_assert(sizeof(TensorRow) == 96);
+static_assert(sizeof(TensorRow) == 104);
 
-/// Stands in front of a frame's rows.
+/// Stands in front of a frame's rows, which its magnitude histograms follow.
 struct FrameHeader {
   std::uint64_t step = 0;
   std::int64_t wall_time_ns = 0;

@@ -9,25 +9,25 @@ const RingWord* slot_at(const RingWord* memory, const RingGeometry& geometry, st
   return memory + RingGeometry::kLineWords + (index % geometry.slot_count) * geometry.slot_words();
 }
 
-RingWord* store_words(RingWord* out, const void* data, std::size_t words) noexcept {
-  const auto* bytes = static_cast<const unsigned char*>(data);
-  for (std::size_t i = 0; i < words; ++i) {
+RingWord* store_words(RingWord* out, RingPiece piece) noexcept {
+  const auto* bytes = static_cast<const unsigned char*>(piece.data);
+  for (std::size_t i = 0; i < piece.words; ++i) {
     std::uint64_t word;
     std::memcpy(&word, bytes + i * 8, 8);
     // release: pairs with the acquire load of the same word in try_read, see invariant 4.
     out[i].store(word, std::memory_order_release);
   }
-  return out + words;
+  return out + piece.words;
 }
 
 }  // namespace
 
-void RingWriter::push(const void* head, std::size_t head_words, const void* body, std::size_t body_words) noexcept {
+void RingWriter::push(std::initializer_list<RingPiece> pieces) noexcept {
   auto* slot = const_cast<RingWord*>(slot_at(memory_, geometry_, next_));
   // relaxed: the release stores of the words below carry it, being later in this thread.
   slot[0].store(2 * next_ + 1, std::memory_order_relaxed);
-  RingWord* out = store_words(slot + 1, head, head_words);
-  if (body_words > 0) store_words(out, body, body_words);
+  RingWord* out = slot + 1;
+  for (const RingPiece piece : pieces) out = store_words(out, piece);
   // release: who sees the even sequence sees the words before it.
   slot[0].store(2 * next_ + 2, std::memory_order_release);
   ++next_;

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 namespace vigil {
 
@@ -30,14 +31,20 @@ struct RingGeometry {
   constexpr std::size_t total_words() const noexcept { return kLineWords + slot_count * slot_words(); }
 };
 
+/// A part of a record: whole words from any plain data.
+struct RingPiece {
+  const void* data = nullptr;
+  std::size_t words = 0;
+};
+
 /// Writes records into memory it does not own, `geometry.total_words()` zeroed words, 64-byte aligned.
 class RingWriter {
  public:
   RingWriter(RingWord* memory, RingGeometry geometry) noexcept : memory_(memory), geometry_(geometry) {}
 
-  /// Appends one record made of two pieces, whose words together are at most `payload_words`; what is left of the slot keeps
-  /// its old content. Wait-free; one thread only.
-  void push(const void* head, std::size_t head_words, const void* body = nullptr, std::size_t body_words = 0) noexcept;
+  /// Appends one record made of `pieces`, one behind the other, whose words together are at most `payload_words`; what is left of the
+  /// slot keeps its old content. Wait-free; one thread only.
+  void push(std::initializer_list<RingPiece> pieces) noexcept;
 
  private:
   RingWord* memory_;

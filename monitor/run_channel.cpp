@@ -46,7 +46,8 @@ RingGeometry step_geometry_of(const Schema& schema, const ChannelBounds& bounds)
 }
 
 RingGeometry frame_geometry_of(const Schema& schema, const ChannelBounds& bounds) {
-  RingGeometry geometry{(sizeof(FrameHeader) + schema.rows.size() * sizeof(TensorRow)) / 8, 1};
+  RingGeometry geometry{(sizeof(FrameHeader) + schema.rows.size() * sizeof(TensorRow) + schema.histograms * sizeof(MagnitudeHistogram)) / 8,
+                        1};
   geometry.slot_count = std::max<std::size_t>(bounds.frame_bytes / (8 * geometry.slot_words()), 2);
   return geometry;
 }
@@ -63,11 +64,13 @@ RunChannel::RunChannel(Schema schema, ChannelBounds bounds)
       frame_writer_(frames_.get(), frame_geometry_) {}
 
 void RunChannel::publish(const StepRecord& record, const double* scalars) noexcept {
-  step_writer_.push(&record, sizeof record / 8, scalars, scalar_capacity());
+  step_writer_.push({{&record, sizeof record / 8}, {scalars, scalar_capacity()}});
 }
 
-void RunChannel::publish(const FrameHeader& header, const TensorRow* rows) noexcept {
-  frame_writer_.push(&header, sizeof header / 8, rows, schema_.rows.size() * sizeof(TensorRow) / 8);
+void RunChannel::publish(const FrameHeader& header, const TensorRow* rows, const MagnitudeHistogram* histograms) noexcept {
+  frame_writer_.push({{&header, sizeof header / 8},
+                      {rows, schema_.rows.size() * sizeof(TensorRow) / 8},
+                      {histograms, schema_.histograms * sizeof(MagnitudeHistogram) / 8}});
 }
 
 }  // namespace vigil

@@ -64,8 +64,8 @@ class RunChannel {
   // --- training thread ---------------------------------------------------------------------------------------------------
   /// `scalars` are `scalar_capacity()` doubles: learning rates, then user scalars.
   void publish(const StepRecord& record, const double* scalars) noexcept;
-  /// `rows` are as many as the schema has.
-  void publish(const FrameHeader& header, const TensorRow* rows) noexcept;
+  /// `rows` and `histograms` are as many as the schema has; `histograms` may be null when it has none.
+  void publish(const FrameHeader& header, const TensorRow* rows, const MagnitudeHistogram* histograms) noexcept;
   ScalarNames& scalar_names() noexcept { return scalar_names_; }
   LiveWords& live() noexcept { return live_; }
   HookNote& note(Hook hook) noexcept { return notes_[static_cast<std::size_t>(hook)]; }

@@ -38,6 +38,10 @@ struct RowSchema {
   std::string shape;                ///< e.g. "[64, 3, 7, 7]"
   std::uint64_t element_count = 0;  ///< when it was watched
   DType dtype = DType::float32;
+  std::int32_t histogram = kNone;  ///< which of the frame's magnitude histograms is of this tensor
+  bool has_update = false;         ///< TensorRow::update_norm is measured: a parameter that sampling.update_ratio matches
+
+  static constexpr std::int32_t kNone = -1;
 };
 
 /// Elements and bytes of one kind of tensor in the model; a tensor shared by several modules counts once.
@@ -49,6 +53,7 @@ struct ModelSize {
 struct Schema {
   RunIdentity identity;
   std::vector<RowSchema> rows;          ///< in the order of the model's modules
+  std::size_t histograms = 0;           ///< magnitude histograms of a frame; RowSchema::histogram is below it
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
   std::size_t learning_rates = 0;       ///< parameter groups of the optimizer
   ModelSize trainable, frozen, buffers;

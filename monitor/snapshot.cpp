@@ -65,8 +65,13 @@ void RunFollower::fold_frame(const OnFrame& on_frame) {
     copy_from_words(row, words);
     words += sizeof(TensorRow) / 8;
   }
+  state_.histograms.resize(state_.schema->histograms);
+  for (MagnitudeHistogram& histogram : state_.histograms) {
+    copy_from_words(histogram, words);
+    words += sizeof(MagnitudeHistogram) / 8;
+  }
   state_.has_frame = true;
-  if (on_frame) on_frame(state_.frame, state_.rows);
+  if (on_frame) on_frame(state_.frame, state_.rows, state_.histograms);
 }
 
 void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame) {

@@ -49,8 +49,9 @@ struct Snapshot {
   std::vector<std::pair<std::string, double>> user_scalars;
 
   bool has_frame = false;
-  FrameHeader frame;            ///< the latest; valid with has_frame
-  std::vector<TensorRow> rows;  ///< as many as schema->rows once there is a frame
+  FrameHeader frame;                           ///< the latest; valid with has_frame
+  std::vector<TensorRow> rows;                 ///< as many as schema->rows once there is a frame
+  std::vector<MagnitudeHistogram> histograms;  ///< as many as schema->histograms; valid where the row that it belongs to is present
 
   std::array<DurationHistogram, kPhaseNames.size()> durations{};
   RingLosses step_ring, frame_ring;
@@ -65,7 +66,8 @@ class RunFollower {
  public:
   /// Called for every record read, in order. `scalars` are the channel's scalar_capacity() doubles.
   using OnStep = std::function<void(const StepRecord& record, const double* scalars)>;
-  using OnFrame = std::function<void(const FrameHeader& header, const std::vector<TensorRow>& rows)>;
+  using OnFrame =
+      std::function<void(const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms)>;
 
   /// `channel` outlives the follower.
   explicit RunFollower(const RunChannel& channel);

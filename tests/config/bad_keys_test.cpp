@@ -9,12 +9,14 @@ namespace {
 std::vector<BadInput> rows() {
   return {
       {"MisspelledKey", "sampling:\n  every_step: 5\n",
-       "v.yml:2:3: sampling.every_step: expected every_steps, parameters, gradients, buffers, include or exclude, got 'every_step' (did "
+       "v.yml:2:3: sampling.every_step: expected every_steps, parameters, gradients, buffers, include, exclude, histogram, update_ratio, "
+       "update_ratio_bytes or kernel, got 'every_step' (did "
        "you mean 'every_steps'?)"},
       {"SwappedLetters", "gaurd:\n  every_steps: 5\n",
        "v.yml:1:1: gaurd: expected run, sampling, guard, ring, exporters or log, got 'gaurd' (did you mean 'guard'?)"},
       {"CapitalsAndDashes", "sampling:\n  Every-Steps: 5\n",
-       "v.yml:2:3: sampling.Every-Steps: expected every_steps, parameters, gradients, buffers, include or exclude, got 'Every-Steps' (did "
+       "v.yml:2:3: sampling.Every-Steps: expected every_steps, parameters, gradients, buffers, include, exclude, histogram, update_ratio, "
+       "update_ratio_bytes or kernel, got 'Every-Steps' (did "
        "you mean 'every_steps'?)"},
       {"KeyWithoutItsUnit", "exporters:\n  interval: 100\n",
        "v.yml:2:3: exporters.interval: expected interval_ms, prometheus or jsonl, got 'interval' (did you mean 'interval_ms'?)"},
@@ -43,7 +45,8 @@ std::vector<BadInput> rows() {
       {"MappingAsKey", "sampling:\n  ? {a: 1}\n  : 1\n", "v.yml:2:5: sampling: expected a key, got a mapping"},
       {"ListAsKey", "sampling:\n  ? [a]\n  : 1\n", "v.yml:2:5: sampling: expected a key, got a list"},
       {"MergeKey", "sampling:\n  <<: {every_steps: 5}\n",
-       "v.yml:2:3: sampling.<<: expected every_steps, parameters, gradients, buffers, include or exclude, got '<<' (merge keys are not "
+       "v.yml:2:3: sampling.<<: expected every_steps, parameters, gradients, buffers, include, exclude, histogram, update_ratio, "
+       "update_ratio_bytes or kernel, got '<<' (merge keys are not "
        "read)"},
       {"DuplicateSetting", "sampling:\n  every_steps: 5\n  buffers: true\n  every_steps: 6\n",
        "v.yml:4:3: sampling.every_steps: expected each key once, got it again (first on line 2)"},

@@ -144,7 +144,7 @@ TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
   rows[3].state = TensorRow::absent;
   rows[5].state = TensorRow::unreadable;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs}, rows);
+  exporter.on_frame(FrameHeader{9, kStartNs}, rows, {});
   exporter.on_poll();
   const json line = lines_of(path).at(1);
   EXPECT_EQ(line["type"], "frame");
@@ -173,7 +173,7 @@ TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
   std::vector<TensorRow> rows(run.channel()->schema().rows.size());
   rows[0] = {compute_moments(DType::float32, &nan, 1), TensorRow::present};
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{1, 0}, rows);
+  exporter.on_frame(FrameHeader{1, 0}, rows, {});
   exporter.on_poll();
   const json tensor = lines_of(path).at(1)["tensors"][0];
   EXPECT_EQ(tensor["mean"], "NaN");
@@ -186,7 +186,7 @@ TEST_F(Jsonl, NamesThatAreNoUtf8StillMakeJson) {
   schema.rows[0].name = "\xc3(";
   TestRun odd(schema);
   JsonlExporter exporter(config(), *odd.channel());
-  exporter.on_frame(FrameHeader{}, std::vector<TensorRow>(schema.rows.size()));
+  exporter.on_frame(FrameHeader{}, std::vector<TensorRow>(schema.rows.size()), {});
   exporter.on_poll();
   EXPECT_EQ(lines_of(path).at(0)["run"], "a\xef\xbf\xbd");
 }

@@ -102,7 +102,7 @@ void TestRun::publish_frame(std::uint64_t step) {
   ++record_.totals.samples;
   std::vector<TensorRow> rows(channel_->schema().rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
-  channel_->publish(FrameHeader{step, kStartNs}, rows.data());
+  channel_->publish(FrameHeader{step, kStartNs}, rows.data(), nullptr);
 }
 
 std::shared_ptr<const Snapshot> TestRun::snapshot() {

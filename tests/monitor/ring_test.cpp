@@ -22,7 +22,7 @@ struct Memory {
   std::unique_ptr<RingWord[]> words;
 };
 
-void push_number(RingWriter& writer, std::uint64_t n) { writer.push(&n, 1); }
+void push_number(RingWriter& writer, std::uint64_t n) { writer.push({{&n, 1}}); }
 
 TEST(Ring, ReaderOfAnEmptyRingFindsNothing) {
   Memory memory({1, 4});
@@ -75,7 +75,7 @@ TEST(Ring, JoinsTheTwoPiecesOfARecord) {
   Memory memory({5, 2});
   RingWriter writer = memory.writer();
   const std::uint64_t head[2] = {1, 2}, body[3] = {3, 4, 5};
-  writer.push(head, 2, body, 3);
+  writer.push({{head, 2}, {body, 3}});
   std::vector<std::uint64_t> record(5);
   RingReader reader = memory.reader();
   ASSERT_TRUE(reader.try_read(record.data()));
@@ -150,7 +150,7 @@ TEST(Ring, UnderStressEveryRecordIsReadWholeOrCountedAsOverwritten) {
   std::uint64_t words[kWords];
   for (std::uint64_t n = 0; n < kRecords; ++n) {
     fill(words, n);
-    writer.push(words, kWords);
+    writer.push({{words, kWords}});
   }
   done.store(true);
   for (std::thread& reader : readers) reader.join();
@@ -175,7 +175,7 @@ TEST(Ring, RecordThatChangesWhileItIsCopiedIsDiscarded) {
     std::vector<std::uint64_t> words(kLong);
     for (std::uint64_t n = 0; !done.load(); ++n) {
       std::fill(words.begin(), words.end(), n);
-      writer.push(words.data(), kLong);
+      writer.push({{words.data(), kLong}});
     }
   });
   std::vector<std::uint64_t> words(kLong);
