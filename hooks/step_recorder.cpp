@@ -74,11 +74,30 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
       scalars_(channel.scalar_capacity(), std::numeric_limits<double>::quiet_NaN()),
       rows_(channel.schema().rows.size()),
       histograms_(channel.schema().histograms),
+      gradients_(model_.parameters.size()),
+      parameters_(model_.parameters.size()),
+      buffers_(model_.buffers.size()),
       gradient_nonfinite_(model_.parameters.size()),
       origin_nonfinite_(model_.parameters.size()),
       last_end_(Clock::now()) {
   elsewhere_.reserve(model_.parameters.size() + model_.buffers.size());
   elsewhere_indices_.reserve(elsewhere_.capacity());
+  elsewhere_histograms_.reserve(elsewhere_.capacity());
+  for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
+    const WatchedTensor& watched = model_.parameters[i];
+    gradients_.set_histogram(i, histogram_at(watched.gradient_row));
+    parameters_.set_histogram(i, histogram_at(watched.row));
+    if (!watched.has_update) continue;
+    has_updates_ = true;
+    parameters_.keep_previous(i, watched.tensor.nbytes());
+  }
+  for (std::size_t i = 0; i < model_.buffers.size(); ++i) buffers_.set_histogram(i, histogram_at(model_.buffers[i].row));
+}
+
+MagnitudeHistogram* StepRecorder::histogram_at(int row) noexcept {
+  if (row == WatchedTensor::kNoRow) return nullptr;
+  const std::int32_t index = channel_.schema().rows[static_cast<std::size_t>(row)].histogram;
+  return index == RowSchema::kNone ? nullptr : &histograms_[static_cast<std::size_t>(index)];
 }
 
 template <class Body>
@@ -113,7 +132,7 @@ bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& 
   bool all = true;
   int failures_of_all = 0;
   const bool together = attempt(hook, failures_of_all, [&] {
-    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_);
+    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_, elsewhere_histograms_);
     for (std::size_t e = 0; e < reduced.size(); ++e) {
       tensors[elsewhere_indices_[e]].*failures = 0;
       account(elsewhere_indices_[e], reduced[e]);
@@ -123,12 +142,14 @@ bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& 
   // One of them failed; the others shall not suffer for it.
   for (std::size_t e = 0; !together && e < elsewhere_.size(); ++e) {
     all &= attempt(hook, tensors[elsewhere_indices_[e]].*failures, [&] {
-      account(elsewhere_indices_[e], reduce_elsewhere({elsewhere_[e]}).front());
+      if (elsewhere_histograms_[e] != nullptr) *elsewhere_histograms_[e] = MagnitudeHistogram{};
+      account(elsewhere_indices_[e], reduce_elsewhere({elsewhere_[e]}, {elsewhere_histograms_[e]}).front());
       return true;
     });
   }
   elsewhere_.clear();  // nothing is kept alive beyond the call
   elsewhere_indices_.clear();
+  elsewhere_histograms_.clear();
   return all;
 }
 
@@ -199,44 +220,84 @@ void StepRecorder::account_gradient(std::size_t index, FiniteNorm norm, const Mo
   add_nonfinite(nonfinite_values(record_, NonfiniteIn::gradient), moments);
 }
 
+void StepRecorder::put_elsewhere(std::size_t index, const at::Tensor& tensor, MagnitudeHistogram* histogram) {
+  elsewhere_.push_back(tensor);
+  elsewhere_indices_.push_back(index);
+  elsewhere_histograms_.push_back(histogram);
+  if (histogram != nullptr) *histogram = MagnitudeHistogram{};
+}
+
+// The elements do not lie together, and are gathered as they are read.
+Moments StepRecorder::reduce_strided(const at::Tensor& tensor, MagnitudeHistogram* histogram) {
+  if (histogram != nullptr) *histogram = MagnitudeHistogram{};
+  return reduce_in_place(tensor, histogram);
+}
+
 bool StepRecorder::reduce_gradients(bool sampled) noexcept {
   gradient_norm_ = {};
   gradients_finite_ = true;
   std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
+  const Hook hook = sampled ? Hook::gradients : Hook::guard;
   bool complete = true, looked = true;
+  const auto account = [this, sampled](std::size_t i, const Moments& moments) {
+    TensorRow* const row = sampled ? row_at(model_.parameters[i].gradient_row) : nullptr;
+    if (row != nullptr) {
+      row->moments = moments;
+      row->state = TensorRow::present;
+    }
+    account_gradient(i, finite_norm_of(moments), moments);
+  };
 
   for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
     WatchedTensor& watched = model_.parameters[i];
-    TensorRow* row = sampled ? row_at(watched.gradient_row) : nullptr;
+    TensorRow* const row = sampled ? row_at(watched.gradient_row) : nullptr;
     if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
     if (is_given_up(watched.gradient_failures)) {
+      gradients_.clear(i);
       complete = false;
       continue;
     }
-    looked &= attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
+    const bool could_read = attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
       const at::Tensor& gradient = watched.tensor.grad();
-      if (!gradient.defined() || !dtype_of(gradient.scalar_type())) {
-        if (row != nullptr) row->state = TensorRow::absent;
-      } else if (!is_in_place(gradient)) {
-        elsewhere_.push_back(gradient);
-        elsewhere_indices_.push_back(i);
-        return false;  // nothing is known of it yet
-      } else if (row != nullptr) {
-        *row = {reduce_in_place(gradient), TensorRow::present};
-        account_gradient(i, finite_norm_of(row->moments), row->moments);
-      } else {
-        const FiniteNorm norm = norm_in_place(gradient);
-        account_gradient(i, norm, norm.all_finite ? Moments{} : reduce_in_place(gradient));
+      const bool exists = gradient.defined() && dtype_of(gradient.scalar_type());
+      if (!exists && row != nullptr) row->state = TensorRow::absent;
+      const std::optional<DenseMemory> memory = exists ? dense_memory(gradient) : std::nullopt;
+      if (memory) {
+        gradients_.set(i, *memory);
+        return true;
       }
+      gradients_.clear(i);
+      if (!exists) return true;
+      MagnitudeHistogram* const histogram = sampled ? histogram_at(watched.gradient_row) : nullptr;
+      if (!is_in_place(gradient)) {
+        put_elsewhere(i, gradient, histogram);
+        return false;  // nothing is known of it yet
+      }
+      account(i, reduce_strided(gradient, histogram));
       return true;
     });
+    if (!could_read) gradients_.clear(i);
+    looked &= could_read;
   }
-  looked &= reduce_elsewhere_each(sampled ? Hook::gradients : Hook::guard, model_.parameters, &WatchedTensor::gradient_failures,
-                                  [&](std::size_t i, const Moments& moments) {
-                                    TensorRow* row = sampled ? row_at(model_.parameters[i].gradient_row) : nullptr;
-                                    if (row != nullptr) *row = {moments, TensorRow::present};
-                                    account_gradient(i, finite_norm_of(moments), moments);
-                                  });
+  bool has_moments = sampled;
+  bool ran = run_pass(hook, gradients_, sampled ? TensorPass::Mode::moments : TensorPass::Mode::norms);
+  if (ran && !sampled) {
+    bool all_finite = true;
+    for (std::size_t i = 0; i < model_.parameters.size(); ++i) all_finite &= !gradients_.is_set(i) || gradients_.norm(i).all_finite;
+    // What is not finite has to be counted, too.
+    has_moments = !all_finite;
+    if (has_moments) ran = run_pass(hook, gradients_, TensorPass::Mode::moments);
+  }
+  looked &= ran;
+  for (std::size_t i = 0; ran && i < model_.parameters.size(); ++i) {
+    if (!gradients_.is_set(i)) continue;
+    if (has_moments) {
+      account(i, gradients_.moments(i));
+    } else {
+      gradient_norm_.add(gradients_.norm(i).l2_norm);
+    }
+  }
+  looked &= reduce_elsewhere_each(hook, model_.parameters, &WatchedTensor::gradient_failures, account);
   // The norm of a part would look like that of the whole.
   if (complete && looked) {
     record_.gradient_norm = gradient_norm_.value();
@@ -245,41 +306,78 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
   return looked;
 }
 
-bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors) noexcept {
+bool StepRecorder::run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep) noexcept {
+  int failures = 0;  // one pass failing says nothing of the next: a tensor had grown, and memory was short
+  return attempt(hook, failures, [&] {
+    pass.run(mode, keep);
+    return true;
+  });
+}
+
+bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors, TensorPass& pass, bool keep) noexcept {
   weight_norm_ = {};
   bool complete = true;
-  const auto account = [this](TensorRow* row, const Moments& moments) {
-    if (row != nullptr) *row = {moments, TensorRow::present};
+  const auto account = [this, &tensors](std::size_t i, const Moments& moments) {
+    if (TensorRow* const row = row_at(tensors[i].row); row != nullptr) {
+      row->moments = moments;
+      row->state = TensorRow::present;
+    }
     weight_norm_.add(finite_norm_of(moments).l2_norm);
     add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
   };
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const at::Tensor& tensor = tensors[i].tensor;
-    TensorRow* row = row_at(tensors[i].row);
-    if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
-    complete &= attempt(hook, tensors[i].failures, [&] {
-      if (!dtype_of(tensor.scalar_type())) return true;
-      if (!is_in_place(tensor)) {
-        elsewhere_.push_back(tensor);
-        elsewhere_indices_.push_back(i);
-        return false;
-      }
-      if (row != nullptr) {
-        account(row, reduce_in_place(tensor));
+    if (TensorRow* const row = row_at(tensors[i].row); row != nullptr) {
+      row->state = TensorRow::unreadable;  // until it was read
+      row->update_norm = std::numeric_limits<double>::quiet_NaN();
+    }
+    const bool could_read = attempt(hook, tensors[i].failures, [&] {
+      if (const std::optional<DenseMemory> memory = dense_memory(tensor); memory) {
+        pass.set(i, *memory);
         return true;
       }
-      const FiniteNorm norm = norm_in_place(tensor);
-      if (norm.all_finite) {
-        weight_norm_.add(norm.l2_norm);
-      } else {
-        account(nullptr, reduce_in_place(tensor));
+      pass.clear(i);
+      if (!dtype_of(tensor.scalar_type())) return true;
+      if (!is_in_place(tensor)) {
+        put_elsewhere(i, tensor, histogram_at(tensors[i].row));
+        return false;
       }
+      account(i, reduce_strided(tensor, histogram_at(tensors[i].row)));
       return true;
     });
+    if (!could_read) pass.clear(i);
+    complete &= could_read;
   }
-  complete &= reduce_elsewhere_each(hook, tensors, &WatchedTensor::failures,
-                                    [&](std::size_t i, const Moments& moments) { account(row_at(tensors[i].row), moments); });
+  const bool ran = run_pass(hook, pass, TensorPass::Mode::moments, keep);
+  complete &= ran;
+  for (std::size_t i = 0; ran && i < tensors.size(); ++i) {
+    if (!pass.is_set(i)) continue;
+    account(i, pass.moments(i));
+    if (tensors[i].has_update) row_at(tensors[i].row)->update_norm = pass.update_norm(i);
+  }
+  complete &= reduce_elsewhere_each(hook, tensors, &WatchedTensor::failures, account);
   return complete;
+}
+
+bool StepRecorder::is_scheduled(std::uint64_t step) const noexcept {
+  return step == 1 || static_cast<std::int64_t>(step) % sampling_.every_steps == 0;
+}
+
+// The weights of this step, which the next one, a sampled one, is to be compared with.
+void StepRecorder::keep_weights() noexcept {
+  int failures = 0;
+  attempt(Hook::parameters, failures, [this] {
+    for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
+      if (!model_.parameters[i].has_update) continue;
+      if (const std::optional<DenseMemory> memory = dense_memory(model_.parameters[i].tensor); memory) {
+        parameters_.set(i, *memory);
+      } else {
+        parameters_.clear(i);
+      }
+    }
+    parameters_.keep();
+    return true;
+  });
 }
 
 void StepRecorder::sample(bool gradients_done) noexcept {
@@ -290,14 +388,14 @@ void StepRecorder::sample(bool gradients_done) noexcept {
     nonfinite_values(record_, NonfiniteIn::gradient) = counted;
   }
   if (sampling_.parameters) {
-    if (reduce_weights(Hook::parameters, model_.parameters)) {
+    if (reduce_weights(Hook::parameters, model_.parameters, parameters_, has_updates_ && is_scheduled(record_.step + 1))) {
       record_.parameter_norm = weight_norm_.value();
       record_.flags |= StepRecord::has_parameter_norm;
     } else {
       record_.flags &= ~std::uint64_t{StepRecord::has_parameter_norm};
     }
   }
-  reduce_weights(Hook::buffers, model_.buffers);
+  reduce_weights(Hook::buffers, model_.buffers, buffers_, false);
   ++record_.totals.samples;
   channel_.publish(FrameHeader{record_.step, wall_time_ns()}, rows_.data(), histograms_.data());
 }
@@ -327,7 +425,7 @@ void StepRecorder::note_nonfinite_step(bool guarded) noexcept {
 Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   const Clock::time_point begin = begin_step();
   const auto step = static_cast<std::int64_t>(record_.step);
-  bool sampled = step == 1 || step % sampling_.every_steps == 0;
+  bool sampled = is_scheduled(record_.step);
   bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
 
   attempt(Hook::loss, loss_failures_, [&] {
@@ -347,7 +445,11 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   note_nonfinite_step(guarded);
 
   const bool starts_streak = in_streak_ && !was_in_streak;
-  if (sampled || starts_streak) sample(sampled);
+  if (sampled || starts_streak) {
+    sample(sampled);
+  } else if (has_updates_ && is_scheduled(record_.step + 1)) {
+    keep_weights();
+  }
   count_failures();
 
   Verdict verdict = Verdict::proceed;

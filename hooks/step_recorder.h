@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/hooks/tensor_pass.h"
 #include "vigil/hooks/verdict.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/run_channel.h"
@@ -41,8 +42,15 @@ class StepRecorder {
   void read_learning_rates();
   /// Looks at every gradient; with `sampled` fills its rows too. False when one could not be read, but for those given up.
   bool reduce_gradients(bool sampled) noexcept;
-  /// Fills the rows of parameters or buffers and `weight_norm_`. False when one could not be read.
-  bool reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors) noexcept;
+  /// Fills the rows of parameters or buffers and `weight_norm_`; with `keep` keeps the weights for the next step. False when one could not
+  /// be read.
+  bool reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors, TensorPass& pass, bool keep) noexcept;
+  bool run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep = false) noexcept;
+  static Moments reduce_strided(const at::Tensor& tensor, MagnitudeHistogram* histogram);
+  void put_elsewhere(std::size_t index, const at::Tensor& tensor, MagnitudeHistogram* histogram);
+  void keep_weights() noexcept;
+  /// Whether the tensors of this step are sampled whatever happens in it.
+  bool is_scheduled(std::uint64_t step) const noexcept;
   void account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept;
   void sample(bool gradients_done) noexcept;
   void note_nonfinite_step(bool guarded) noexcept;
@@ -63,6 +71,8 @@ class StepRecorder {
   void count_misuse(Hook hook, std::string_view text) noexcept;
 
   TensorRow* row_at(int index) noexcept { return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)]; }
+
+  MagnitudeHistogram* histogram_at(int row) noexcept;
 
   // Accumulates a Euclidean norm from the norms of its parts; long double, so that squares of float64 norms stay in range.
   struct NormSum {
@@ -87,6 +97,9 @@ class StepRecorder {
   bool stopped_ = false;      // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
 
+  TensorPass gradients_, parameters_, buffers_;  // by the index of their tensors
+  bool has_updates_ = false;                     // that some parameter's update is to be measured
+
   NormSum gradient_norm_, weight_norm_;
   bool gradients_finite_ = true;
   std::vector<std::uint8_t> gradient_nonfinite_;  // of this step, by parameter
@@ -95,8 +108,9 @@ class StepRecorder {
   bool origin_loss_nonfinite_ = false;
 
   // Empty between two passes.
-  std::vector<at::Tensor> elsewhere_;           // tensors that cannot be read in place,
-  std::vector<std::size_t> elsewhere_indices_;  // and whose they are
+  std::vector<at::Tensor> elsewhere_;                      // tensors that cannot be read in place,
+  std::vector<std::size_t> elsewhere_indices_;             // whose they are,
+  std::vector<MagnitudeHistogram*> elsewhere_histograms_;  // and where their magnitudes are counted
 
   std::array<bool, kHookNames.size()> has_failed_{};  // on this step
   int loss_failures_ = 0, optimizer_failures_ = 0;    // in a row

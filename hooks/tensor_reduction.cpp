@@ -96,6 +96,26 @@ at::Tensor device_row(const at::Tensor& tensor) {
                     (x == 0).sum().to(wide), least, largest, mean, values.abs().sum(), deviations.square().sum(), values.square().sum()});
 }
 
+// Counts by bucket: underflow, the buckets, overflow, and last what belongs to none.
+constexpr std::int64_t kDeviceCounts = static_cast<std::int64_t>(MagnitudeHistogram::kBuckets) + 3;
+
+at::Tensor device_magnitudes(const at::Tensor& tensor) {
+  const at::Tensor x = tensor.reshape({-1}).abs().to(tensor.device().is_mps() ? at::kFloat : at::kDouble);
+  const at::Tensor counts = x.isfinite().logical_and(x > 0);
+  // |x| = mantissa 2^exponent with 0.5 <= mantissa < 1; a power of two belongs to the bucket that it ends.
+  const auto [mantissa, exponent] = at::frexp(at::where(counts, x, at::ones({}, x.options())));
+  const at::Tensor bucket = (exponent - 1 - (mantissa == 0.5).to(exponent.scalar_type()) - MagnitudeHistogram::kLowestExponent + 1)
+                                .clamp(0, static_cast<std::int64_t>(MagnitudeHistogram::kBuckets) + 1);
+  return at::bincount(at::where(counts, bucket.to(at::kLong), at::full({}, kDeviceCounts - 1, bucket.options().dtype(at::kLong))), {},
+                      kDeviceCounts);
+}
+
+void add_counts(MagnitudeHistogram& histogram, const std::int64_t* counts) {
+  histogram.underflow += static_cast<std::uint64_t>(counts[0]);
+  for (std::size_t i = 0; i < histogram.buckets.size(); ++i) histogram.buckets[i] += static_cast<std::uint64_t>(counts[i + 1]);
+  histogram.overflow += static_cast<std::uint64_t>(counts[histogram.buckets.size() + 1]);
+}
+
 Moments moments_of_row(const double* row) {
   Moments m;
   m.count = static_cast<std::uint64_t>(row[kCount]);
@@ -145,11 +165,16 @@ bool is_in_place(const at::Tensor& tensor) {
   return tensor.device().is_cpu() && tensor.layout() == at::kStrided && !tensor.is_neg() && dtype_of(tensor.scalar_type());
 }
 
-Moments reduce_in_place(const at::Tensor& tensor) {
+std::optional<DenseMemory> dense_memory(const at::Tensor& tensor) {
+  if (!is_in_place(tensor) || !tensor.is_non_overlapping_and_dense()) return std::nullopt;
+  return DenseMemory{read_pointer(tensor), static_cast<std::size_t>(tensor.numel()), *dtype_of(tensor.scalar_type())};
+}
+
+Moments reduce_in_place(const at::Tensor& tensor, MagnitudeHistogram* histogram) {
   const DType dtype = *dtype_of(tensor.scalar_type());
   Moments total;
   for_each_run(tensor, element_size(dtype),
-               [&](const void* data, std::size_t count) { merge(total, compute_moments(dtype, data, count)); });
+               [&](const void* data, std::size_t count) { merge(total, compute_moments(dtype, data, count, histogram)); });
   return total;
 }
 
@@ -166,43 +191,53 @@ FiniteNorm norm_in_place(const at::Tensor& tensor) {
   return total;
 }
 
-std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors) {
+std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors, const std::vector<MagnitudeHistogram*>& histograms) {
   const c10::NoGradGuard no_grad;
   std::vector<Moments> result(tensors.size());
   std::vector<bool> done(tensors.size());
   for (std::size_t first = 0; first < tensors.size(); ++first) {
     if (done[first] || tensors[first].numel() == 0) continue;
-    std::vector<at::Tensor> rows;
-    std::vector<std::size_t> which;
+    std::vector<at::Tensor> rows, counts;
+    std::vector<std::size_t> which, counted;
     for (std::size_t i = first; i < tensors.size(); ++i) {
       if (done[i] || tensors[i].numel() == 0 || tensors[i].device() != tensors[first].device()) continue;
       rows.push_back(device_row(tensors[i]));
       which.push_back(i);
       done[i] = true;
+      if (histograms.empty() || histograms[i] == nullptr) continue;
+      counts.push_back(device_magnitudes(tensors[i]));
+      counted.push_back(i);
     }
     const at::Tensor table = at::stack(rows).to(at::kCPU).to(at::kDouble).contiguous();
     const double* row = table.data_ptr<double>();
     for (std::size_t i = 0; i < which.size(); ++i) result[which[i]] = moments_of_row(row + i * kColumns);
+    if (counted.empty()) continue;
+    const at::Tensor magnitudes = at::stack(counts).to(at::kCPU).contiguous();
+    const std::int64_t* count = magnitudes.data_ptr<std::int64_t>();
+    for (std::size_t i = 0; i < counted.size(); ++i, count += kDeviceCounts) add_counts(*histograms[counted[i]], count);
   }
   return result;
 }
 
-std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors) {
+std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors, const std::vector<MagnitudeHistogram*>& histograms) {
   const c10::NoGradGuard no_grad;
   std::vector<Moments> result(tensors.size());
   std::vector<at::Tensor> remote;
+  std::vector<MagnitudeHistogram*> remote_histograms;
   std::vector<std::size_t> which;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const at::Tensor values = to_strided(tensors[i]);
+    MagnitudeHistogram* const histogram = histograms.empty() ? nullptr : histograms[i];
     if (is_in_place(values)) {
-      result[i] = reduce_in_place(values);
+      result[i] = reduce_in_place(values, histogram);
     } else {
       remote.push_back(values);
+      remote_histograms.push_back(histogram);
       which.push_back(i);
     }
     merge(result[i], zeros(static_cast<std::uint64_t>(tensors[i].numel() - values.numel())));
   }
-  const std::vector<Moments> reduced = reduce_on_device(remote);
+  const std::vector<Moments> reduced = reduce_on_device(remote, remote_histograms);
   for (std::size_t i = 0; i < which.size(); ++i) merge(result[which[i]], reduced[i]);
   return result;
 }

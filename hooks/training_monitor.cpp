@@ -19,6 +19,7 @@
 #include "vigil/hooks/launch_environment.h"
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
+#include "vigil/monitor/reduction.h"
 #include "vigil/monitor/run_channel.h"
 
 namespace vigil {
@@ -50,6 +51,26 @@ std::string type_name(const torch::nn::Module& module) {
   std::string name = module.name();
   for (auto at = name.find(kUnnamed); at != std::string::npos; at = name.find(kUnnamed)) name.erase(at, kUnnamed.size());
   return name;
+}
+
+std::string_view name_of(Kernel kernel) noexcept {
+  switch (kernel) {
+    case Kernel::automatic: return "auto";
+    case Kernel::portable: return "portable";
+    case Kernel::avx2: return "avx2";
+    case Kernel::avx512: return "avx512";
+    case Kernel::avx512_bf16: return "avx512_bf16";
+  }
+  return "auto";
+}
+
+// `automatic` leaves what is in use: it is that from the start, or the choice of another monitor.
+void choose_kernel(Kernel kernel) {
+  if (kernel == Kernel::automatic || use_kernel(name_of(kernel))) return;
+  std::string available;
+  for (const std::string_view name : available_kernels()) available += (available.empty() ? "" : ", ") + std::string(name);
+  throw std::invalid_argument("watch: sampling.kernel: this machine cannot run " + std::string(name_of(kernel)) + ", only " + available +
+                              "; set auto");
 }
 
 // A port of its own for each rank of a host; 0 stays "any".
@@ -120,9 +141,10 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   // Appending to one file from several processes would mix their lines.
   if (launch.world_size > 1) config.exporters.jsonl.path += ".rank" + std::to_string(launch.rank);
 
+  choose_kernel(config.sampling.kernel);
   WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
-  const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched;
+  const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);
   auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), optimizer, config.sampling, config.guard);
@@ -140,9 +162,13 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   const Schema& schema = channel_->schema();
   vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
                                  std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
-                                 schema.identity.run + "'");
+                                 schema.identity.run + "', statistics by the kernel " + std::string(kernel_in_use()));
   for (const std::string& pattern : unmatched) {
-    vigil::log(LogLevel::warning, "sampling.include or sampling.exclude: '" + pattern + "' matches no tensor of the model");
+    vigil::log(LogLevel::warning, pattern + " matches no tensor of the model");
+  }
+  if (!without_update.empty()) {
+    vigil::log(LogLevel::warning, "sampling.update_ratio_bytes has no room for a copy of " + std::to_string(without_update.size()) +
+                                      " parameters, which get no update ratio, first: " + without_update.front());
   }
   if (!left_out.empty()) {
     vigil::log(LogLevel::warning, "no statistics for " + std::to_string(left_out.size()) +

@@ -20,10 +20,11 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& na
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return matches(pattern, name); });
 }
 
-void list_unmatched(const std::vector<std::string>& patterns, const std::vector<std::string>& names, std::vector<std::string>& unmatched) {
+void list_unmatched(const char* setting, const std::vector<std::string>& patterns, const std::vector<std::string>& names,
+                    std::vector<std::string>& unmatched) {
   for (const std::string& pattern : patterns) {
     const auto is_match = [&](const std::string& name) { return matches(pattern, name); };
-    if (std::none_of(names.begin(), names.end(), is_match)) unmatched.push_back(pattern);
+    if (std::none_of(names.begin(), names.end(), is_match)) unmatched.push_back(std::string(setting) + ": '" + pattern + "'");
   }
 }
 
@@ -54,7 +55,14 @@ std::string shape_of(const at::Tensor& tensor) {
 }
 
 RowSchema row_schema(TensorKind kind, const std::string& name, const at::Tensor& tensor) {
-  return {kind, name, layer_of(name), shape_of(tensor), static_cast<std::uint64_t>(tensor.numel()), *dtype_of(tensor.scalar_type())};
+  RowSchema row;
+  row.kind = kind;
+  row.name = name;
+  row.layer = layer_of(name);
+  row.shape = shape_of(tensor);
+  row.element_count = static_cast<std::uint64_t>(tensor.numel());
+  row.dtype = *dtype_of(tensor.scalar_type());
+  return row;
 }
 
 void add_size(ModelSize& size, const at::Tensor& tensor) {
@@ -62,9 +70,28 @@ void add_size(ModelSize& size, const at::Tensor& tensor) {
   size.bytes += static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
 }
 
-int append_row(Schema& schema, TensorKind kind, const std::string& name, const at::Tensor& tensor) {
-  schema.rows.push_back(row_schema(kind, name, tensor));
+int append_row(Schema& schema, const SamplingConfig& sampling, TensorKind kind, const std::string& name, const at::Tensor& tensor) {
+  RowSchema row = row_schema(kind, name, tensor);
+  if (matches_any(sampling.histogram, name)) row.histogram = static_cast<std::int32_t>(schema.histograms++);
+  schema.rows.push_back(std::move(row));
   return static_cast<int>(schema.rows.size()) - 1;
+}
+
+// Has the updates of the parameters measured that sampling.update_ratio names, in the model's order for as long as there is room for their
+// copies.
+void choose_updates(WatchedModel& model, const SamplingConfig& sampling) {
+  std::uint64_t bytes = 0;
+  for (WatchedTensor& watched : model.parameters) {
+    if (watched.row == WatchedTensor::kNoRow) continue;
+    RowSchema& row = model.schema.rows[static_cast<std::size_t>(watched.row)];
+    if (!matches_any(sampling.update_ratio, row.name) || !dense_memory(watched.tensor)) continue;
+    bytes += row.element_count * element_size(row.dtype);
+    if (bytes > static_cast<std::uint64_t>(sampling.update_ratio_bytes)) {
+      model.without_update.push_back(row.name);
+    } else {
+      row.has_update = watched.has_update = true;
+    }
+  }
 }
 
 void check_parameter(const std::string& name, const at::Tensor& tensor, std::set<std::string>& names) {
@@ -125,9 +152,9 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
     }
     with_statistics.push_back(name);
     if (!is_sampled(sampling, name)) continue;
-    if (sampling.parameters) watched.row = append_row(schema, TensorKind::parameter, name, tensor);
+    if (sampling.parameters) watched.row = append_row(schema, sampling, TensorKind::parameter, name, tensor);
     // A frozen parameter gets a row too: it may be thawed later.
-    if (sampling.gradients) watched.gradient_row = append_row(schema, TensorKind::gradient, name, tensor);
+    if (sampling.gradients) watched.gradient_row = append_row(schema, sampling, TensorKind::gradient, name, tensor);
   }
   if (model.parameters.empty()) {
     throw std::invalid_argument("watch: the model has no parameter; register its modules and parameters before watch()");
@@ -142,10 +169,13 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
     with_statistics.push_back(name);
     WatchedTensor& watched = model.buffers.emplace_back();
     watched.tensor = tensor;
-    if (is_sampled(sampling, name)) watched.row = append_row(schema, TensorKind::buffer, name, tensor);
+    if (is_sampled(sampling, name)) watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
   }
-  list_unmatched(sampling.include, with_statistics, model.unmatched);
-  list_unmatched(sampling.exclude, with_statistics, model.unmatched);
+  list_unmatched("sampling.include", sampling.include, with_statistics, model.unmatched);
+  list_unmatched("sampling.exclude", sampling.exclude, with_statistics, model.unmatched);
+  list_unmatched("sampling.histogram", sampling.histogram, with_statistics, model.unmatched);
+  list_unmatched("sampling.update_ratio", sampling.update_ratio, schema.parameters, model.unmatched);
+  choose_updates(model, sampling);
   schema.layers = layers.size();
   schema.learning_rates = optimizer.param_groups().size();
   return model;

@@ -21,16 +21,18 @@ struct WatchedTensor {
   at::Tensor tensor;          ///< shares the model's storage; its gradient is looked up anew on every step
   int row = kNoRow;           ///< of the parameter or buffer itself
   int gradient_row = kNoRow;  ///< of its gradient
+  bool has_update = false;    ///< its update is to be measured
   int failures = 0;           ///< attempts in a row to read it that failed; counted by the recorder
   int gradient_failures = 0;  ///< the same of its gradient
 };
 
 struct WatchedModel {
-  std::vector<WatchedTensor> parameters;  ///< index-aligned with Schema::parameters
-  std::vector<WatchedTensor> buffers;     ///< floating-point ones, unless sampling.buffers is off
-  Schema schema;                          ///< identity is filled in by the caller
-  std::vector<std::string> left_out;      ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
-  std::vector<std::string> unmatched;     ///< patterns of sampling.include and sampling.exclude that no name matches; likewise
+  std::vector<WatchedTensor> parameters;    ///< index-aligned with Schema::parameters
+  std::vector<WatchedTensor> buffers;       ///< floating-point ones, unless sampling.buffers is off
+  Schema schema;                            ///< identity is filled in by the caller
+  std::vector<std::string> left_out;        ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
+  std::vector<std::string> unmatched;       ///< "setting: 'pattern'" of those that no name matches; likewise
+  std::vector<std::string> without_update;  ///< parameters that sampling.update_ratio_bytes has no room for; likewise
 };
 
 /// Lists each tensor once: a tied one, that is the same tensor or the same view of the same memory, under its first name.

@@ -81,6 +81,8 @@ TEST_P(LoopAllocation, IsZeroAfterTheFirstSample) {
   Config config = quiet_config();
   config.sampling.every_steps = 3;
   config.guard.on_nonfinite = GetParam();
+  config.sampling.histogram = {"*"};
+  config.sampling.update_ratio = {"*"};
   config.ring.step_records = 16;  // laps are part of the loop
   config.ring.frame_bytes = 64 << 10;
   TrainingMonitor monitor(config);

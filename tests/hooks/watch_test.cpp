@@ -105,8 +105,11 @@ TEST(Watch, PatternsThatMatchNothingAreListed) {
   SamplingConfig sampling;
   sampling.include = {"conv9*", "fc.*"};
   sampling.exclude = {"norm.running_*", "*.wieght"};
+  sampling.histogram = {"norm.running_mean", "fc"};
+  sampling.update_ratio = {"fc.bias", "norm.running_mean"};  // a buffer has no update
   const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, sampling);
-  EXPECT_THAT(model.unmatched, ElementsAre("conv9*", "*.wieght"));
+  EXPECT_THAT(model.unmatched, ElementsAre("sampling.include: 'conv9*'", "sampling.exclude: '*.wieght'", "sampling.histogram: 'fc'",
+                                           "sampling.update_ratio: 'norm.running_mean'"));
 }
 
 TEST(Watch, TypesWithoutStatisticsAreListed) {

@@ -1,0 +1,167 @@
+#include "vigil/hooks/tensor_pass.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include <ATen/Parallel.h>
+
+#include "vigil/monitor/reduction.h"
+
+// Without it at::parallel_for, a template, is a plain loop, and says nothing.
+#if AT_PARALLEL_OPENMP && !defined(_OPENMP)
+#error "compile with OpenMP: CMake finds it with find_package(OpenMP)"
+#endif
+
+namespace vigil {
+namespace {
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+// Tensors whose beginning is asked for while one is reduced: small ones lie anywhere, and no prefetcher knows where.
+constexpr std::size_t kPartsAhead = 4;
+constexpr std::size_t kPrefetchBytes = 512;
+
+std::size_t bytes_of(const DenseMemory& memory) noexcept { return memory.count * element_size(memory.dtype); }
+
+void prefetch(const unsigned char* data, std::size_t bytes) noexcept {
+  for (std::size_t line = 0; line < std::min(bytes, kPrefetchBytes); line += 64) __builtin_prefetch(data + line);
+}
+
+// hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
+double joint_norm(double a, double b) noexcept { return is_nan_bits(a) || is_nan_bits(b) ? kNone : std::hypot(a, b); }
+
+}  // namespace
+
+TensorPass::TensorPass(std::size_t slots) : slots_(slots) {}
+
+void TensorPass::keep_previous(std::size_t i, std::size_t bytes) { slots_[i].previous.resize(bytes); }
+
+void TensorPass::set(std::size_t i, const DenseMemory& memory) noexcept {
+  Slot& slot = slots_[i];
+  if (!slot.is_set || slot.memory.count != memory.count || slot.memory.dtype != memory.dtype) {
+    shared_out_ = false;
+    slot.has_previous = false;
+  }
+  slot.is_set = true;
+  slot.memory = memory;
+}
+
+void TensorPass::clear(std::size_t i) noexcept {
+  Slot& slot = slots_[i];
+  if (!slot.is_set) return;
+  shared_out_ = false;
+  slot.is_set = slot.has_previous = false;
+}
+
+void TensorPass::share_out() {
+  parts_.clear();
+  chunks_.clear();
+  std::size_t figures = 0, bytes_in_chunk = kChunkBytes;  // the first part begins a chunk
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    if (!slot.is_set) continue;
+    const std::size_t size = element_size(slot.memory.dtype), most = kChunkBytes / size, count = slot.memory.count;
+    // A tensor of up to two chunks stays whole: a remainder would only be a small chunk more.
+    const std::size_t step = count <= 2 * most ? std::max<std::size_t>(count, 1) : most;
+    slot.parts = std::max<std::size_t>((count + step - 1) / step, 1);
+    slot.first_figures = figures;
+    for (std::size_t p = 0; p < slot.parts; ++p) {
+      if (bytes_in_chunk >= kChunkBytes) {
+        chunks_.push_back(parts_.size());
+        bytes_in_chunk = 0;
+      }
+      const Part part{static_cast<std::uint32_t>(i), slot.parts == 1 ? Part::kWhole : static_cast<std::uint32_t>(figures++), p * step,
+                      std::min(step, count - p * step)};
+      parts_.push_back(part);
+      bytes_in_chunk += part.count * size;
+    }
+  }
+  chunks_.push_back(parts_.size());
+  figures_.resize(figures);
+  shared_out_ = true;
+}
+
+void TensorPass::do_part(const Part& part, Work work) noexcept {
+  Slot& slot = slots_[part.slot];
+  Figures* const figures = part.figures == Part::kWhole ? nullptr : &figures_[part.figures];
+  const DType dtype = slot.memory.dtype;
+  const std::size_t offset = part.begin * element_size(dtype), bytes = part.count * element_size(dtype);
+  const auto* const data = static_cast<const unsigned char*>(slot.memory.data) + offset;
+  unsigned char* const previous = slot.previous.data() + offset;
+  if (work == Work::norms) {
+    (figures == nullptr ? slot.norm : figures->norm) = compute_finite_norm(dtype, data, part.count);
+    return;
+  }
+  if (work != Work::keep) {
+    Moments& moments = figures == nullptr ? slot.moments : figures->moments;
+    double& update_norm = figures == nullptr ? slot.update_norm : figures->update_norm;
+    MagnitudeHistogram* const histogram = slot.histogram == nullptr || figures == nullptr ? slot.histogram : &figures->histogram;
+    if (slot.compares) {
+      const MomentsAndUpdate both = compute_moments_and_update(dtype, data, previous, part.count, slot.keeps);
+      moments = both.moments;
+      update_norm = both.update_norm;
+    }
+    if (histogram != nullptr) *histogram = MagnitudeHistogram{};
+    // After a comparison only for the histogram, from the second-level cache.
+    if (!slot.compares || histogram != nullptr) moments = compute_moments(dtype, data, part.count, histogram);
+    if (slot.compares) return;
+  }
+  if (slot.keeps && bytes > 0) std::memcpy(previous, data, bytes);
+}
+
+void TensorPass::merge_parts(Slot& slot, Work work) noexcept {
+  const Figures* const parts = figures_.data() + slot.first_figures;
+  if (work == Work::norms) {
+    slot.norm = parts[0].norm;
+    for (std::size_t p = 1; p < slot.parts; ++p) {
+      slot.norm.l2_norm = joint_norm(slot.norm.l2_norm, parts[p].norm.l2_norm);
+      slot.norm.all_finite = slot.norm.all_finite && parts[p].norm.all_finite;
+    }
+    return;
+  }
+  slot.moments = parts[0].moments;
+  slot.update_norm = parts[0].update_norm;
+  if (slot.histogram != nullptr) *slot.histogram = parts[0].histogram;
+  for (std::size_t p = 1; p < slot.parts; ++p) {
+    merge(slot.moments, parts[p].moments);
+    slot.update_norm = std::hypot(slot.update_norm, parts[p].update_norm);
+    if (slot.histogram != nullptr) merge(*slot.histogram, parts[p].histogram);
+  }
+}
+
+void TensorPass::do_all(Work work) {
+  if (!shared_out_) share_out();
+  for (Slot& slot : slots_) {
+    slot.compares = slot.has_previous && (work == Work::moments || work == Work::moments_and_keep);
+    slot.keeps = (work == Work::keep || work == Work::moments_and_keep) && !slot.previous.empty() && slot.is_set &&
+                 slot.previous.size() == bytes_of(slot.memory);
+  }
+  // relaxed: parallel_for joins its threads.
+  ranges_.store(0, std::memory_order_relaxed);
+  at::parallel_for(0, static_cast<std::int64_t>(chunks_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
+    ranges_.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t last = chunks_[static_cast<std::size_t>(end)];
+    for (std::size_t p = chunks_[static_cast<std::size_t>(begin)]; p < last; ++p) {
+      if (p + kPartsAhead < last) {
+        const Part& next = parts_[p + kPartsAhead];
+        const DenseMemory& memory = slots_[next.slot].memory;
+        const std::size_t size = element_size(memory.dtype);
+        prefetch(static_cast<const unsigned char*>(memory.data) + next.begin * size, next.count * size);
+      }
+      do_part(parts_[p], work);
+    }
+  });
+  for (Slot& slot : slots_) {
+    if (slot.is_set && slot.parts > 1 && work != Work::keep) merge_parts(slot, work);
+    if (work == Work::norms) continue;  // the copies are as they were
+    if (!slot.compares) slot.update_norm = kNone;
+    slot.has_previous = slot.keeps;
+  }
+}
+
+void TensorPass::run(Mode mode, bool keep) { do_all(mode == Mode::norms ? Work::norms : keep ? Work::moments_and_keep : Work::moments); }
+
+void TensorPass::keep() { do_all(Work::keep); }
+
+}  // namespace vigil

@@ -1,0 +1,103 @@
+// One pass over the memory of many tensors, on the threads that libtorch computes with.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "vigil/hooks/tensor_reduction.h"
+#include "vigil/monitor/magnitude_histogram.h"
+#include "vigil/monitor/moments.h"
+
+namespace vigil {
+
+/// Reduces a list of tensors: the large ones in parts, the small ones grouped, so that every chunk of work has about the same bytes, and
+/// `at::parallel_for` shares the chunks out. What a tensor's figures are depends on its memory and size only, not on the number of threads:
+/// parts are the same for any number, and merged in their order.
+///
+/// A slot stays set from pass to pass; setting it to memory of the same size and type as before costs a comparison, and the chunks are
+/// made anew only when one of these has changed. Allocates when a slot grows, which gradients and weights do not after the first pass.
+class TensorPass {
+ public:
+  enum class Mode {
+    norms,    ///< norm() of every slot: the guard's reduction
+    moments,  ///< moments() of every slot, and its histogram where it has one
+  };
+  /// Bytes of a chunk; a tensor longer than two of them is split. Enough that a thread's start does not count, few enough for an even
+  /// share.
+  static constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
+
+  explicit TensorPass(std::size_t slots);
+
+  /// Has passes with moments count the magnitudes of slot `i` into `*histogram`, which outlives this, from 0 each time. At set-up.
+  void set_histogram(std::size_t i, MagnitudeHistogram* histogram) { slots_[i].histogram = histogram; }
+  /// Keeps a copy of slot `i`, of `bytes` bytes, from now on: see update_norm(). At set-up. @throws std::bad_alloc
+  void keep_previous(std::size_t i, std::size_t bytes);
+
+  /// The memory that slot `i` is to be reduced from; it must stay as it is until run() returns.
+  void set(std::size_t i, const DenseMemory& memory) noexcept;
+  /// Leaves slot `i` out until it is set again.
+  void clear(std::size_t i) noexcept;
+  bool is_set(std::size_t i) const noexcept { return slots_[i].is_set; }
+  const DenseMemory& memory(std::size_t i) const noexcept { return slots_[i].memory; }
+
+  /// Reduces what is set. With `keep`, a pass with moments also copies the slots that keep_previous() named, for the pass after it.
+  /// @throws std::bad_alloc when a slot has grown
+  void run(Mode mode, bool keep = false);
+  /// Copies these slots without reducing anything. The copies of those that are not set are forgotten.
+  void keep();
+
+  /// Of the latest pass with norms, for slots that were set.
+  FiniteNorm norm(std::size_t i) const noexcept { return slots_[i].norm; }
+  /// Of the latest pass with moments, likewise.
+  const Moments& moments(std::size_t i) const noexcept { return slots_[i].moments; }
+  /// The norm of what changed in slot `i` between the copy and the latest pass with moments; NaN when that pass found none. A copy serves
+  /// one such pass.
+  double update_norm(std::size_t i) const noexcept { return slots_[i].update_norm; }
+
+  /// Ranges of chunks that the latest pass was shared out in: 1 when it ran on the calling thread alone.
+  int ranges() const noexcept { return ranges_.load(std::memory_order_relaxed); }  // a lone count, read by the thread that ran the pass
+
+ private:
+  struct Slot {
+    DenseMemory memory;
+    bool is_set = false;
+    bool has_previous = false;             // that `previous` holds a copy of this size
+    bool compares = false, keeps = false;  // in the pass under way
+    std::size_t first_figures = 0, parts = 0;
+    MagnitudeHistogram* histogram = nullptr;
+    std::vector<unsigned char> previous;
+    FiniteNorm norm;
+    Moments moments;
+    double update_norm = 0;
+  };
+  struct Figures {
+    FiniteNorm norm;
+    Moments moments;
+    double update_norm = 0;
+    MagnitudeHistogram histogram;
+  };
+  // A piece of a slot.
+  struct Part {
+    static constexpr std::uint32_t kWhole = ~std::uint32_t{0};
+    std::uint32_t slot = 0;
+    std::uint32_t figures = kWhole;    // where its figures wait to be merged; kWhole: they are the slot's
+    std::size_t begin = 0, count = 0;  // elements
+  };
+  enum class Work { norms, moments, moments_and_keep, keep };
+
+  void share_out();
+  void do_all(Work work);
+  void do_part(const Part& part, Work work) noexcept;
+  void merge_parts(Slot& slot, Work work) noexcept;
+
+  std::vector<Slot> slots_;
+  std::vector<Part> parts_;
+  std::vector<Figures> figures_;     // of the parts of split slots, in their order
+  std::vector<std::size_t> chunks_;  // the first part of each, and one behind the last
+  bool shared_out_ = false;          // parts_ and chunks_ fit slots_
+  std::atomic<int> ranges_{0};
+};
+
+}  // namespace vigil
