@@ -2,19 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <utility>
-
-#include <c10/util/Exception.h>
 
 #include "vigil/hooks/tensor_reduction.h"
 #include "vigil/hooks/torch_version.h"
 
 namespace vigil {
 namespace {
-
-constexpr int kFailuresUntilGivenUp = 10;
 
 std::uint64_t nanoseconds(std::chrono::steady_clock::duration duration) noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
@@ -50,23 +45,10 @@ double scalar_of(const at::Tensor& loss) {
 
 }  // namespace
 
-void StepRecorder::NormSum::add(double norm) noexcept {
-  if (is_finite_bits(norm)) {
-    squares += static_cast<long double>(norm) * static_cast<long double>(norm);
-  } else {
-    (is_nan_bits(norm) ? nan : inf) = true;
-  }
-}
-
-double StepRecorder::NormSum::value() const noexcept {
-  if (nan) return std::numeric_limits<double>::quiet_NaN();
-  if (inf) return std::numeric_limits<double>::infinity();
-  return static_cast<double>(std::sqrt(squares));
-}
-
 StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch::optim::Optimizer& optimizer,
                            const SamplingConfig& sampling, const GuardConfig& guard)
     : channel_(channel),
+      boundary_(channel),
       model_(std::move(model)),
       optimizer_(optimizer),
       sampling_(sampling),
@@ -100,38 +82,13 @@ MagnitudeHistogram* StepRecorder::histogram_at(int row) noexcept {
   return index == RowSchema::kNone ? nullptr : &histograms_[static_cast<std::size_t>(index)];
 }
 
-template <class Body>
-bool StepRecorder::attempt(Hook hook, int& failures_in_a_row, Body body) noexcept {
-  if (is_given_up(failures_in_a_row)) return false;
-  try {
-    if (body()) failures_in_a_row = 0;
-    return true;
-  } catch (const c10::Error& error) {
-    channel_.note(hook).write_first(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    channel_.note(hook).write_first(error.what());
-  } catch (...) {
-    channel_.note(hook).write_first("an exception that is not a std::exception");
-  }
-  has_failed_[static_cast<std::size_t>(hook)] = true;
-  if (++failures_in_a_row == kFailuresUntilGivenUp) channel_.note(hook).give_up();
-  return false;
-}
-
-bool StepRecorder::is_given_up(int failures_in_a_row) noexcept { return failures_in_a_row >= kFailuresUntilGivenUp; }
-
-void StepRecorder::count_failures() noexcept {
-  for (std::size_t i = 0; i < has_failed_.size(); ++i) record_.totals.hook_errors[i] += has_failed_[i];
-  has_failed_ = {};
-}
-
 template <class Account>
 bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures,
                                          Account account) noexcept {
   if (elsewhere_.empty()) return true;
   bool all = true;
   int failures_of_all = 0;
-  const bool together = attempt(hook, failures_of_all, [&] {
+  const bool together = boundary_.attempt(hook, failures_of_all, [&] {
     const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_, elsewhere_histograms_);
     for (std::size_t e = 0; e < reduced.size(); ++e) {
       tensors[elsewhere_indices_[e]].*failures = 0;
@@ -141,7 +98,7 @@ bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& 
   });
   // One of them failed; the others shall not suffer for it.
   for (std::size_t e = 0; !together && e < elsewhere_.size(); ++e) {
-    all &= attempt(hook, tensors[elsewhere_indices_[e]].*failures, [&] {
+    all &= boundary_.attempt(hook, tensors[elsewhere_indices_[e]].*failures, [&] {
       if (elsewhere_histograms_[e] != nullptr) *elsewhere_histograms_[e] = MagnitudeHistogram{};
       account(elsewhere_indices_[e], reduce_elsewhere({elsewhere_[e]}, {elsewhere_histograms_[e]}).front());
       return true;
@@ -252,12 +209,12 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
     WatchedTensor& watched = model_.parameters[i];
     TensorRow* const row = sampled ? row_at(watched.gradient_row) : nullptr;
     if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
-    if (is_given_up(watched.gradient_failures)) {
+    if (HookBoundary::is_given_up(watched.gradient_failures)) {
       gradients_.clear(i);
       complete = false;
       continue;
     }
-    const bool could_read = attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
+    const bool could_read = boundary_.attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
       const at::Tensor& gradient = watched.tensor.grad();
       const bool exists = gradient.defined() && dtype_of(gradient.scalar_type());
       if (!exists && row != nullptr) row->state = TensorRow::absent;
@@ -308,7 +265,7 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
 
 bool StepRecorder::run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep) noexcept {
   int failures = 0;  // one pass failing says nothing of the next: a tensor had grown, and memory was short
-  return attempt(hook, failures, [&] {
+  return boundary_.attempt(hook, failures, [&] {
     pass.run(mode, keep);
     return true;
   });
@@ -331,7 +288,7 @@ bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors
       row->state = TensorRow::unreadable;  // until it was read
       row->update_norm = std::numeric_limits<double>::quiet_NaN();
     }
-    const bool could_read = attempt(hook, tensors[i].failures, [&] {
+    const bool could_read = boundary_.attempt(hook, tensors[i].failures, [&] {
       if (const std::optional<DenseMemory> memory = dense_memory(tensor); memory) {
         pass.set(i, *memory);
         return true;
@@ -366,7 +323,7 @@ bool StepRecorder::is_scheduled(std::uint64_t step) const noexcept {
 // The weights of this step, which the next one, a sampled one, is to be compared with.
 void StepRecorder::keep_weights() noexcept {
   int failures = 0;
-  attempt(Hook::parameters, failures, [this] {
+  boundary_.attempt(Hook::parameters, failures, [this] {
     for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
       if (!model_.parameters[i].has_update) continue;
       if (const std::optional<DenseMemory> memory = dense_memory(model_.parameters[i].tensor); memory) {
@@ -428,11 +385,11 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   bool sampled = is_scheduled(record_.step);
   bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
 
-  attempt(Hook::loss, loss_failures_, [&] {
+  boundary_.attempt(Hook::loss, loss_failures_, [&] {
     read_loss(loss);
     return true;
   });
-  attempt(Hook::optimizer, optimizer_failures_, [&] {
+  boundary_.attempt(Hook::optimizer, optimizer_failures_, [&] {
     read_learning_rates();
     return true;
   });
@@ -450,7 +407,7 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   } else if (has_updates_ && is_scheduled(record_.step + 1)) {
     keep_weights();
   }
-  count_failures();
+  boundary_.count_into(record_.totals);
 
   Verdict verdict = Verdict::proceed;
   if (record_.has(StepRecord::nonfinite) && guard_.on_nonfinite != OnNonfinite::warn) {

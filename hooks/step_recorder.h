@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/hooks/hook_boundary.h"
+#include "vigil/hooks/norm_sum.h"
 #include "vigil/hooks/tensor_pass.h"
 #include "vigil/hooks/verdict.h"
 #include "vigil/hooks/watched_model.h"
@@ -56,17 +58,9 @@ class StepRecorder {
   void note_nonfinite_step(bool guarded) noexcept;
   void publish_step() noexcept;
 
-  /// The boundary that nothing passes: runs `body`, which tells whether it came to an end of its matter, and keeps what it throws as a
-  /// failure of `hook`, whose first text the export thread logs. What fails ten times in a row is given up. False when it threw or is
-  /// given up.
-  template <class Body>
-  bool attempt(Hook hook, int& failures_in_a_row, Body body) noexcept;
-  static bool is_given_up(int failures_in_a_row) noexcept;
   /// Reduces `elsewhere_`, all at once or, when that fails, one by one; `account` takes index and moments. False when one failed.
   template <class Account>
   bool reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures, Account account) noexcept;
-  /// Counts the step for the hooks that failed in it, on however many tensors they did.
-  void count_failures() noexcept;
   /// Counts a call that cannot be meant so. Costs nothing, so nothing is ever given up for it.
   void count_misuse(Hook hook, std::string_view text) noexcept;
 
@@ -74,15 +68,8 @@ class StepRecorder {
 
   MagnitudeHistogram* histogram_at(int row) noexcept;
 
-  // Accumulates a Euclidean norm from the norms of its parts; long double, so that squares of float64 norms stay in range.
-  struct NormSum {
-    long double squares = 0;
-    bool nan = false, inf = false;
-    void add(double norm) noexcept;
-    double value() const noexcept;
-  };
-
   RunChannel& channel_;
+  HookBoundary boundary_;
   WatchedModel model_;
   const torch::optim::Optimizer& optimizer_;
   const SamplingConfig sampling_;
@@ -112,8 +99,7 @@ class StepRecorder {
   std::vector<std::size_t> elsewhere_indices_;             // whose they are,
   std::vector<MagnitudeHistogram*> elsewhere_histograms_;  // and where their magnitudes are counted
 
-  std::array<bool, kHookNames.size()> has_failed_{};  // on this step
-  int loss_failures_ = 0, optimizer_failures_ = 0;    // in a row
+  int loss_failures_ = 0, optimizer_failures_ = 0;  // in a row
   Clock::time_point last_end_, verdict_time_, loop_begin_;
   std::uint64_t overhead_before_loop_ns_ = 0;
 };
