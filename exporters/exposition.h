@@ -18,11 +18,11 @@ namespace vigil {
 /// from the snapshot's rows into the text without a family, a label or an allocation of their own: about 60 ns each. `snapshot.schema` is
 /// not null; `plan` is the plan of that schema. Any thread.
 ///
-/// Allocates what it returns, at most a tenth more than the text, and 48 bytes for each tensor.
+/// Allocates what it returns, with little room to spare, and 48 bytes for each tensor.
 std::string render_exposition(const Snapshot& snapshot, const SeriesPlan& plan, TextFormat format, const std::vector<Family>& more = {});
 
 /// The same text gzip'd (RFC 1952), a tenth to a fifth of its size. It is compressed piece by piece while it is written, so the whole text
-/// is never in memory.
+/// is never in memory; takes twice what it returns.
 /// @throws std::bad_alloc
 std::string render_gzip_exposition(const Snapshot& snapshot, const SeriesPlan& plan, TextFormat format,
                                    const std::vector<Family>& more = {});

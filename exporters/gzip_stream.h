@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vigil {
 
@@ -27,7 +28,7 @@ class GzipStream {
   void deflate_all(int flush);
 
   z_stream stream_{};
-  std::string out_;  // compressed bytes, then room for more
+  std::vector<std::string> pieces_;  // compressed bytes, then room for more; put together once, for a text that grows takes thrice its size
 };
 
 }  // namespace vigil
