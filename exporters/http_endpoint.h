@@ -11,12 +11,14 @@
 #include "vigil/config/config.h"
 #include "vigil/exporters/http_server.h"
 #include "vigil/exporters/series_plan.h"
+#include "vigil/exporters/shared_rendering.h"
 #include "vigil/monitor/snapshot.h"
 
 namespace vigil {
 
 /// Answers GET and HEAD of
-///   /metrics    the latest snapshot, as 0.0.4 or OpenMetrics text by Accept, gzip'd by Accept-Encoding
+///   /metrics    the latest snapshot, as 0.0.4 or OpenMetrics text by Accept, gzip'd by Accept-Encoding; one rendering for all who ask
+///               for the same while it is made or sent
 ///   /-/healthy  200 as long as the process lives
 ///   /-/ready    200 once there is a snapshot, 503 before
 ///   /           the landing page
@@ -36,6 +38,9 @@ class HttpEndpoint {
   /// Requests that failed for a reason of ours (out of memory), since the start. Any thread.
   std::uint64_t failures() const noexcept { return server_.failures(); }
 
+  /// How often a snapshot was rendered since the start: fewer than scrapes, where these came at the same time. Any thread.
+  std::uint64_t renderings() const noexcept { return renderings_.renderings(); }
+
   /// Returns when a scrape has taken the figures of the ended run, or after `limit`. Any thread.
   void wait_for_last_scrape(std::chrono::milliseconds limit) const noexcept;
 
@@ -51,6 +56,7 @@ class HttpEndpoint {
 
   const SnapshotSource source_;
   SeriesPlanCache plans_;
+  SharedRenderings renderings_;
   std::atomic<bool> last_scraped_{false};
   HttpServer server_;  // last: its threads use the others
 };

@@ -139,15 +139,21 @@ std::string endpoint_of(int listener, const HttpServerSettings& settings, bool i
   return (is_ipv6 ? "[" + settings.address + "]" : settings.address) + ":" + std::to_string(ntohs(port));
 }
 
-// Hands the body over to the library without copying it.
+HttpResponse plain(unsigned status, const char* text) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::make_shared<const std::string>(text);
+  return response;
+}
+
+// Lends the body to the library without copying it; others may be sending it too.
 MHD_Response* make_response(HttpResponse&& response) {
-  auto* body = new std::string(std::move(response.body));
+  using Body = std::shared_ptr<const std::string>;
+  auto body = std::make_unique<Body>(response.body ? std::move(response.body) : std::make_shared<const std::string>());
   MHD_Response* made = MHD_create_response_from_buffer_with_free_callback_cls(
-      body->size(), body->data(), [](void* owned) { delete static_cast<std::string*>(owned); }, body);
-  if (made == nullptr) {
-    delete body;
-    throw std::bad_alloc();
-  }
+      (*body)->size(), const_cast<char*>((*body)->data()), [](void* lent) { delete static_cast<Body*>(lent); }, body.get());
+  if (made == nullptr) throw std::bad_alloc();
+  static_cast<void>(body.release());  // the library's callback deletes it
   MHD_add_response_header(made, MHD_HTTP_HEADER_CONTENT_TYPE, response.type.c_str());
   MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
   MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
@@ -197,7 +203,9 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
   try {
     const std::string_view verb(method);
     if (verb != "GET" && verb != "HEAD") {
-      return queue(connection, {405, "text/plain; charset=utf-8", "Only GET and HEAD are answered here.\n", {{"Allow", "GET, HEAD"}}});
+      HttpResponse refusal = plain(405, "Only GET and HEAD are answered here.\n");
+      refusal.headers = {{"Allow", "GET, HEAD"}};
+      return queue(connection, std::move(refusal));
     }
     const auto seen = reinterpret_cast<std::uintptr_t>(*progress);
     if (seen == 0 || *upload_size > 0) {
@@ -211,7 +219,7 @@ MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection,
   } catch (...) {
     state.failures.fetch_add(1, std::memory_order_relaxed);
     try {
-      return queue(connection, {500, "text/plain; charset=utf-8", "vigil could not answer this request.\n", {}});
+      return queue(connection, plain(500, "vigil could not answer this request.\n"));
     } catch (...) {
       return MHD_NO;  // closes the connection
     }

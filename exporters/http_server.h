@@ -32,7 +32,7 @@ class HttpRequest {
 struct HttpResponse {
   unsigned status = 200;
   std::string type = "text/plain; charset=utf-8";
-  std::string body;                                          ///< not sent in answer to HEAD, but its length is
+  std::shared_ptr<const std::string> body;  ///< null: empty. Not sent in answer to HEAD, but its length is. Held until sent
   std::vector<std::pair<std::string, std::string>> headers;  ///< besides Content-Type, Content-Length, Date and the security headers
 };
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,9 @@
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
+#include "vigil/exporters/update_ratio.h"
 #include "vigil/monitor/dtype.h"
+#include "vigil/monitor/metric_table.h"
 #include "vigil/monitor/statistics.h"
 
 namespace vigil {
@@ -90,6 +93,17 @@ class FilesInUse {
     return made;
   }
 };
+
+void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, const Moments& moments) {
+  for (const double q : kMagnitudeQuantiles) {
+    const int percent = static_cast<int>(std::lround(100 * q));
+    append_member(line, (percent < 10 ? "magnitude_p0" : "magnitude_p") + std::to_string(percent),
+                  magnitude_quantile(histogram, moments, q));
+  }
+  line += ",\"magnitude_buckets\":[" + std::to_string(histogram.underflow);
+  for (const std::uint64_t count : histogram.buckets) line += ',' + std::to_string(count);
+  line += ',' + std::to_string(histogram.overflow) + ']';
+}
 
 constexpr const char* kWhatToDo = "; set exporters.jsonl.path to a file that this program may write";
 
@@ -257,7 +271,7 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
 }
 
 void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows,
-                             const std::vector<MagnitudeHistogram>& /*histograms*/) {
+                             const std::vector<MagnitudeHistogram>& histograms) {
   std::string line = begin_line("frame");
   append_member(line, "step", header.step);
   append_member(line, "time", to_seconds(header.wall_time_ns));
@@ -269,6 +283,13 @@ void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<Tensor
     if (rows[i].state == TensorRow::present) {
       append_member(line, "elements", rows[i].moments.count);
       for (const Statistic& statistic : kStatistics) append_member(line, statistic.name, statistic.value(rows[i].moments));
+      const RowSchema& schema = channel_.schema().rows[i];
+      if (const auto ratio = update_ratio(schema, rows[i])) {
+        append_member(line, "update_norm", rows[i].update_norm);
+        append_member(line, metric_row(TensorMetric::update_ratio).name, *ratio);
+      }
+      const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
+      if (histogram < histograms.size()) append_magnitudes(line, histograms[histogram], rows[i].moments);
     } else {
       append_member(line, "state", std::string_view(rows[i].state == TensorRow::absent ? "absent" : "unreadable"));
     }

@@ -21,7 +21,9 @@ namespace vigil {
 ///   "run"    who runs; the first line that a run writes into each file
 ///   "step"   one per step record: loss, norms, learning rates, user scalars, durations, totals
 ///   "scalars" what was logged after the last step, with the other user scalars
-///   "frame"  one per sampled step: the statistics of every tensor (kStatistics)
+///   "frame"  one per sampled step: the statistics of every tensor (kStatistics); "update_norm" and "update_ratio" where measured;
+///            "magnitude_p01", "…_p50", "…_p99" and "magnitude_buckets" of those with a histogram: counts in MagnitudeHistogram's order,
+///            from underflow to overflow, without the zeros
 ///   "lost"   how many lines were given up because they could not be written for too long
 /// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
 /// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.

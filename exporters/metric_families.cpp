@@ -2,11 +2,11 @@
 
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <utility>
 
 #include "vigil/exporters/seconds.h"
-#include "vigil/monitor/statistics.h"
+#include "vigil/exporters/tensor_series.h"
+#include "vigil/exporters/update_ratio.h"
 
 namespace vigil {
 namespace {
@@ -21,7 +21,7 @@ constexpr std::string_view kCompiler = "gcc " __VERSION__;
 class Builder {
  public:
   explicit Builder(const Snapshot& snapshot) : snapshot_(snapshot), identity_(snapshot.schema->identity) {
-    families_.reserve(kMetrics.size() + kTensorKindNames.size() * kStatistics.size());
+    families_.reserve(kMetrics.size());
   }
 
   void begin(Metric metric) {
@@ -103,6 +103,7 @@ void Builder::add_training() {
   }
   if (snapshot_.gradient_norm) only(Metric::gradient_norm, *snapshot_.gradient_norm);
   if (snapshot_.has_step && step.has(StepRecord::has_parameter_norm)) only(Metric::parameter_norm, step.parameter_norm);
+  if (const auto ratio = update_ratio(snapshot_)) only(Metric::update_ratio, *ratio);
   begin(Metric::step_duration);
   for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
     add({{"phase", std::string(kPhaseNames[phase])}}, snapshot_.durations[phase]);
@@ -166,83 +167,35 @@ void Builder::add_self(std::uint64_t series, std::uint64_t dropped_series) {
   }
 }
 
-// Name and help of `vigil_<kind>_<statistic>` for all kinds and statistics, made once.
-struct TensorFamilyText {
-  std::string name, help;
-};
-using TensorFamilyTexts = std::array<std::array<TensorFamilyText, kStatistics.size()>, kTensorKindNames.size()>;
-
-const TensorFamilyTexts& tensor_family_texts() {
-  // Never destroyed: a scrape may come while the program's statics are.
-  static const auto* const texts = [] {
-    auto* owned = new TensorFamilyTexts;
-    TensorFamilyTexts& made = *owned;
-    for (std::size_t kind = 0; kind < kTensorKindNames.size(); ++kind) {
-      std::string title(kTensorKindNames[kind]);
-      title[0] = static_cast<char>(title[0] - 'a' + 'A');
-      for (std::size_t i = 0; i < kStatistics.size(); ++i) {
-        made[kind][i].name = "vigil_" + std::string(kTensorKindNames[kind]) + "_" + std::string(kStatistics[i].name);
-        made[kind][i].help = title + ": " + std::string(kStatistics[i].help) + ".";
-      }
-    }
-    return owned;
-  }();
-  return *texts;
-}
-
-// What the latest frame says of an entry: its tensors' moments as one; nothing when none of them was there and readable.
-std::optional<Moments> moments_of(const SeriesPlan::Entry& entry, const std::vector<TensorRow>& rows) {
-  std::optional<Moments> all;
-  for (const std::size_t i : entry.rows) {
-    if (i >= rows.size() || rows[i].state != TensorRow::present) continue;
-    if (all) {
-      merge(*all, rows[i].moments);
-    } else {
-      all = rows[i].moments;
-    }
-  }
-  return all;
-}
-
-std::vector<Family> make_tensor_families(const Snapshot& snapshot, const SeriesPlan& plan, std::uint64_t& series) {
-  std::vector<Family> families;
-  if (!snapshot.has_frame) return families;
-  std::array<std::vector<std::pair<const SeriesPlan::Entry*, Moments>>, kTensorKindNames.size()> seen;
-  for (const SeriesPlan::Entry& entry : plan.entries()) {
-    if (const auto moments = moments_of(entry, snapshot.rows)) {
-      seen[static_cast<std::size_t>(entry.kind)].emplace_back(&entry, *moments);
-    }
-  }
-  const TensorFamilyTexts& texts = tensor_family_texts();
-  for (std::size_t kind = 0; kind < seen.size(); ++kind) {
-    if (seen[kind].empty()) continue;
-    for (std::size_t i = 0; i < kStatistics.size(); ++i) {
-      Family family{texts[kind][i].name, MetricType::gauge, {}, texts[kind][i].help, {}, {}};
-      family.samples.reserve(seen[kind].size());
-      for (const auto& [entry, moments] : seen[kind]) {
-        family.samples.push_back({entry->labels, kStatistics[i].value(moments)});
-      }
-      series += family.samples.size();
-      families.push_back(std::move(family));
-    }
-  }
-  return families;
+Labels with(const Labels& labels, const Label& more) {
+  std::vector<Label> all = labels->labels();
+  all.push_back(more);
+  return make_labels(std::move(all));
 }
 
 }  // namespace
 
-std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan) {
-  std::uint64_t series = 0;
-  std::vector<Family> tensor_families = make_tensor_families(snapshot, plan, series);
+std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t series, std::uint64_t dropped_series) {
   Builder builder(snapshot);
   builder.add_run();
   builder.add_training();
   builder.add_numerics();
   builder.add_model();
-  builder.add_self(series, plan.dropped_series());
-  std::vector<Family>& families = builder.families();
-  for (Family& family : tensor_families) families.push_back(std::move(family));
-  return std::move(families);
+  builder.add_self(series, dropped_series);
+  return std::move(builder.families());
+}
+
+std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan) {
+  const SeenTensors tensors(snapshot, plan);
+  std::vector<Family> families = make_run_families(snapshot, tensors.series(), plan.dropped_series());
+  for (const TensorFamily& of : tensor_families()) {
+    Family family{of.name, of.type, {}, of.help, {}, {}};
+    for_each_series(of, tensors, [&family](const SeenTensor& tensor, const SeriesLabel* label, double value) {
+      family.samples.push_back({label == nullptr ? tensor.entry->labels : with(tensor.entry->labels, label->label), value});
+    });
+    if (!family.samples.empty()) families.push_back(std::move(family));
+  }
+  return families;
 }
 
 std::string_view vigil_version() noexcept { return VIGIL_VERSION; }

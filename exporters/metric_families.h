@@ -21,7 +21,7 @@ struct HistogramValue {
   double sum = 0;
 };
 
-/// One series of a gauge or a counter.
+/// One series of a gauge, a counter or an untyped metric.
 struct Sample {
   Labels labels;  ///< never null
   double value = 0;
@@ -41,12 +41,16 @@ struct Family {
   std::vector<HistogramSample> histograms;  ///< empty for the others
 };
 
-/// All metrics of a run that have a value, in the order of the contract (kMetrics), then per-tensor families by kind and
-/// statistic. Counters that alerts rely on are there, with 0, before the first step. A tensor that was absent or unreadable in
-/// the latest frame has no series; a finished or failed run keeps all of its series.
+/// All metrics of a run that have a value, in the order of the contract (kMetrics), then per-tensor families by kind, statistics
+/// before kTensorMetrics. Counters that alerts rely on are there, with 0, before the first step. A tensor that was absent or unreadable
+/// in the latest frame has no series; a finished or failed run keeps all of its series.
 ///
-/// `snapshot.schema` is not null; `plan` is the plan of that schema. Any thread.
+/// Takes an allocation or more per series; write_exposition writes the same without them. `snapshot.schema` is not null; `plan` is the
+/// plan of that schema. Any thread.
 std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan);
+
+/// The part of them that kMetrics lists, for an exposition with that many per-tensor series, and kept out of it.
+std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t series, std::uint64_t dropped_series);
 
 /// Version of vigil, as in `vigil_build_info`.
 std::string_view vigil_version() noexcept;

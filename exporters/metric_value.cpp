@@ -12,7 +12,7 @@ std::optional<double> find_served(const Snapshot& snapshot, const PrometheusConf
                                   std::string_view parameter) {
   std::optional<double> sum;
   for (const Family& family : make_families(snapshot, SeriesPlan(*snapshot.schema, config))) {
-    if (family.name != metric) continue;
+    if (family.name != metric || family.type == MetricType::untyped) continue;
     for (const Sample& sample : family.samples) {
       std::string_view of;
       for (const Label& label : sample.labels->labels()) {

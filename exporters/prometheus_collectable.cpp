@@ -14,6 +14,7 @@ prometheus::MetricType to_prometheus(MetricType type) noexcept {
     case MetricType::gauge: return prometheus::MetricType::Gauge;
     case MetricType::counter: return prometheus::MetricType::Counter;
     case MetricType::histogram: return prometheus::MetricType::Histogram;
+    case MetricType::untyped: return prometheus::MetricType::Untyped;
   }
   return prometheus::MetricType::Untyped;
 }
@@ -28,6 +29,12 @@ prometheus::ClientMetric with_labels(const Labels& labels) {
     metric.label.push_back(std::move(copy));
   }
   return metric;
+}
+
+// Where a metric of one value has it.
+double& value_of(prometheus::ClientMetric& metric, MetricType type) noexcept {
+  if (type == MetricType::counter) return metric.counter.value;
+  return type == MetricType::untyped ? metric.untyped.value : metric.gauge.value;
 }
 
 prometheus::ClientMetric::Bucket make_bucket(double upper_bound, std::uint64_t cumulative) {
@@ -45,7 +52,7 @@ prometheus::MetricFamily to_prometheus(const Family& family) {
   out.metric.reserve(family.samples.size() + family.histograms.size());
   for (const Sample& sample : family.samples) {
     prometheus::ClientMetric metric = with_labels(sample.labels);
-    (family.type == MetricType::counter ? metric.counter.value : metric.gauge.value) = sample.value;
+    value_of(metric, family.type) = sample.value;
     out.metric.push_back(std::move(metric));
   }
   for (const HistogramSample& sample : family.histograms) {

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "vigil/monitor/metric_table.h"
 #include "vigil/monitor/statistics.h"
 
 namespace vigil {
@@ -20,6 +21,15 @@ LayerKey layer_key(const RowSchema& row) { return {row.kind, row.layer}; }
 Labels tensor_labels(const RunIdentity& identity, std::string parameter, std::string layer) {
   return make_labels(
       {{"run", identity.run}, {"rank", std::to_string(identity.rank)}, {"parameter", std::move(parameter)}, {"layer", std::move(layer)}});
+}
+
+SeriesPlan::Entry make_entry(TensorKind kind, Labels labels, std::vector<std::size_t> rows = {}) {
+  SeriesPlan::Entry entry;
+  entry.kind = kind;
+  entry.is_folded = rows.empty();
+  entry.rows = std::move(rows);
+  entry.labels = std::move(labels);
+  return entry;
 }
 
 // Rows by what they are worth: the order in which they are kept.
@@ -55,7 +65,8 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   if (config.per_parameter == PerParameter::none) return;
   if (config.per_parameter == PerParameter::rank0 && identity.rank != 0) return;
 
-  const std::size_t bound = static_cast<std::size_t>(std::max<std::int64_t>(config.max_series, 0)) / kStatistics.size();
+  const std::size_t max_series = static_cast<std::size_t>(std::max<std::int64_t>(config.max_series, 0));
+  const std::size_t bound = max_series / kStatistics.size();
   const std::size_t rows = schema.rows.size();
   std::vector<bool> stays(rows, rows <= bound);
   std::size_t kept = rows;
@@ -72,12 +83,12 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   for (std::size_t i = 0; i < rows; ++i) {
     const RowSchema& row = schema.rows[i];
     if (stays[i]) {
-      entries_.push_back({row.kind, {i}, tensor_labels(identity, row.name, row.layer)});
+      entries_.push_back(make_entry(row.kind, tensor_labels(identity, row.name, row.layer), {i}));
       continue;
     }
     const auto [position, is_new] = index_of.try_emplace(layer_key(row), folded.size());
     if (is_new) {
-      folded.push_back({row.kind, {}, tensor_labels(identity, row.layer.empty() ? "*" : row.layer + ".*", row.layer)});
+      folded.push_back(make_entry(row.kind, tensor_labels(identity, row.layer.empty() ? "*" : row.layer + ".*", row.layer)));
       folded_elements.push_back(0);
     }
     folded[position->second].rows.push_back(i);
@@ -94,6 +105,47 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   for (const std::size_t i : largest) entries_.push_back(std::move(folded[i]));
 
   std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.kind < b.kind; });
+  add_tensor_metrics(schema, max_series - entries_.size() * kStatistics.size());
+  write_texts();
+}
+
+void SeriesPlan::add_tensor_metrics(const Schema& schema, std::size_t room) {
+  constexpr std::size_t kUpdateSeries = metric_row(TensorMetric::update_ratio).series;
+  constexpr std::size_t kMagnitudeSeries = metric_row(TensorMetric::magnitude_bucket).series + metric_row(TensorMetric::magnitude).series;
+  std::vector<Entry*> by_itself(schema.rows.size(), nullptr);
+  for (Entry& entry : entries_) {
+    if (!entry.is_folded) by_itself[entry.rows.front()] = &entry;
+  }
+  const auto fits = [this, &room](const Entry* entry, std::size_t series) {
+    if (entry == nullptr || series > room) {
+      dropped_series_ += series;
+      return false;
+    }
+    room -= series;
+    return true;
+  };
+  const std::vector<std::size_t> order = by_size(schema);
+  for (const std::size_t i : order) {
+    const bool wanted = schema.rows[i].has_update && schema.rows[i].kind == TensorKind::parameter;
+    if (wanted && fits(by_itself[i], kUpdateSeries)) by_itself[i]->has_update = true;
+  }
+  for (const std::size_t i : order) {
+    const bool wanted = schema.rows[i].histogram != RowSchema::kNone;
+    if (wanted && fits(by_itself[i], kMagnitudeSeries)) by_itself[i]->histogram = schema.rows[i].histogram;
+  }
+}
+
+void SeriesPlan::write_texts() {
+  std::size_t bytes = 0;
+  for (const Entry& entry : entries_) bytes += entry.labels->text().size() + 3;
+  texts_.reserve(bytes);
+  for (Entry& entry : entries_) {
+    entry.text_begin = texts_.size();
+    texts_ += '{';
+    texts_ += entry.labels->text();
+    texts_ += "} ";
+    entry.text_bytes = texts_.size() - entry.text_begin;
+  }
 }
 
 std::shared_ptr<const SeriesPlan> SeriesPlanCache::plan_for(const std::shared_ptr<const Schema>& schema) {

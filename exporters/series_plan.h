@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "vigil/config/config.h"
@@ -17,27 +19,41 @@ namespace vigil {
 /// never comes and goes with the values; the same schema always gives the same plan.
 class SeriesPlan {
  public:
-  /// One tensor, or the folded rest of a layer: as many series as there are statistics.
+  /// One tensor, or the folded rest of a layer: as many series as there are statistics, and for some tensors those of kTensorMetrics.
   struct Entry {
     TensorKind kind = TensorKind::parameter;
-    std::vector<std::size_t> rows;  ///< indices of Schema::rows; more than one where tensors are folded
-    Labels labels;                  ///< run, rank, parameter, layer
+    bool is_folded = false;                      ///< the rest of a layer, be it of one tensor
+    std::vector<std::size_t> rows;               ///< indices of Schema::rows; one of a tensor that stands by itself
+    Labels labels;                               ///< run, rank, parameter, layer
+    bool has_update = false;                     ///< has the update ratio
+    std::int32_t histogram = RowSchema::kNone;   ///< has the magnitudes of this one of a frame's histograms
+    std::size_t text_begin = 0, text_bytes = 0;  ///< where SeriesPlan::text_of is found
   };
 
   /// Over the bound, tensors are kept in descending order of element count (equal ones by name, then by kind, so that a weight
   /// and its gradient stay together) as long as there is room for one entry per layer and kind for all the others, which are
   /// folded into those. If there is not even room for one entry per layer and kind, the largest of these are kept and the rest
-  /// is left out.
+  /// is left out. What room is left goes to tensors that stay by themselves, in the same order: first to update ratios, then to
+  /// magnitudes.
   SeriesPlan(const Schema& schema, const PrometheusConfig& config);
 
   /// By kind; tensors in the schema's order, then folded layers in the order of their first tensor.
   const std::vector<Entry>& entries() const noexcept { return entries_; }
-  /// Per-tensor series that the bound keeps out of the exposition: those of folded and of left-out tensors. 0 when this rank
-  /// exports none anyhow.
+  /// `{labels} ` of an entry of this plan, as it stands between name and value in every one of its series. Lies in one piece of memory
+  /// with those of its neighbours, since an exposition goes through all of them once per metric.
+  std::string_view text_of(const Entry& entry) const noexcept {
+    return std::string_view(texts_).substr(entry.text_begin, entry.text_bytes);
+  }
+  /// Per-tensor series that the bound keeps out of the exposition: those of folded and of left-out tensors, and what there was no
+  /// room for beside the statistics. 0 when this rank exports none anyhow.
   std::uint64_t dropped_series() const noexcept { return dropped_series_; }
 
  private:
+  void add_tensor_metrics(const Schema& schema, std::size_t room);
+  void write_texts();
+
   std::vector<Entry> entries_;
+  std::string texts_;
   std::uint64_t dropped_series_ = 0;
 };
 

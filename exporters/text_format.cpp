@@ -3,7 +3,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
+#include "vigil/exporters/text_writer.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil {
@@ -18,32 +20,19 @@ void append_digits(std::string& out, double value, Format... format) {
   out.append(text, end);
 }
 
+char* write_text(char* out, std::string_view text) noexcept {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
 void append_number(std::string& out, double value) {
-  if (is_nan_bits(value)) {
-    out += "NaN";
-  } else if (!is_finite_bits(value)) {
-    out += value > 0 ? "+Inf" : "-Inf";
-  } else {
-    append_digits(out, value);
-  }
+  char text[kNumberBytes];
+  out.append(text, write_number(text, value));
 }
 
 void append_number(std::string& out, std::uint64_t value) {
   char text[24];
   out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
-}
-
-// A bound is a label, so its spelling is part of the series' identity: plain decimals as Go prints them, and in OpenMetrics
-// always with a point ("1.0"), as its section on canonical numbers wants.
-void append_bound(std::string& out, double bound, TextFormat format) {
-  const double magnitude = std::fabs(bound);
-  if (magnitude < 1e-4 || magnitude >= 1e6) {
-    append_digits(out, bound, std::chars_format::scientific);
-    return;
-  }
-  const std::size_t start = out.size();
-  append_digits(out, bound, std::chars_format::fixed);
-  if (format == TextFormat::openmetrics && out.find('.', start) == std::string::npos) out += ".0";
 }
 
 // In 0.0.4 a quote stands for itself in help; in OpenMetrics it is escaped.
@@ -61,11 +50,12 @@ void append_help(std::string& out, std::string_view help, TextFormat format) {
   }
 }
 
-std::string_view type_name(MetricType type) noexcept {
+std::string_view type_name(MetricType type, TextFormat format) noexcept {
   switch (type) {
     case MetricType::gauge: return "gauge";
     case MetricType::counter: return "counter";
     case MetricType::histogram: return "histogram";
+    case MetricType::untyped: return format == TextFormat::openmetrics ? "unknown" : "untyped";
   }
   return "unknown";
 }
@@ -74,9 +64,8 @@ bool ends_in_total(std::string_view name) noexcept {
   return name.size() > kTotal.size() && name.substr(name.size() - kTotal.size()) == kTotal;
 }
 
-std::string_view family_name(const Family& family, TextFormat format) noexcept {
-  std::string_view name = family.name;
-  if (format == TextFormat::openmetrics && family.type == MetricType::counter && ends_in_total(name)) {
+std::string_view family_name(std::string_view name, MetricType type, TextFormat format) noexcept {
+  if (format == TextFormat::openmetrics && type == MetricType::counter && ends_in_total(name)) {
     name.remove_suffix(kTotal.size());
   }
   return name;
@@ -124,28 +113,6 @@ void append_histogram(std::string& out, std::string_view name, const HistogramSa
   out += '\n';
 }
 
-void append_metadata(std::string& out, const Family& family, TextFormat format) {
-  const std::string_view name = family_name(family, format);
-  const auto line = [&out, name](std::string_view keyword) {
-    out += "# ";
-    out += keyword;
-    out += ' ';
-    out += name;
-    out += ' ';
-  };
-  line("HELP");
-  append_help(out, family.help, format);
-  out += '\n';
-  line("TYPE");
-  out += type_name(family.type);
-  out += '\n';
-  if (format == TextFormat::openmetrics && !family.unit.empty()) {
-    line("UNIT");
-    out += family.unit;
-    out += '\n';
-  }
-}
-
 // Close to the size of the text, so that it is allocated once.
 std::size_t estimated_size(const std::vector<Family>& families) {
   std::size_t size = 16;
@@ -161,12 +128,55 @@ std::size_t estimated_size(const std::vector<Family>& families) {
 
 }  // namespace
 
-std::string render_text(const std::vector<Family>& families, TextFormat format) {
-  std::string out;
-  out.reserve(estimated_size(families));
+char* write_number(char* out, double value) noexcept {
+  // Counts are frequent, and so are zeros. A decimal of at most five digits is never longer than its scientific form, and that is what
+  // to_chars(double) goes by.
+  const auto whole = static_cast<std::int64_t>(value >= 0 && value < 100000 ? value : -1);
+  if (static_cast<double>(whole) == value && !std::signbit(value)) return std::to_chars(out, out + kNumberBytes, whole).ptr;
+  if (is_nan_bits(value)) return write_text(out, "NaN");
+  if (!is_finite_bits(value)) return write_text(out, value > 0 ? "+Inf" : "-Inf");
+  return std::to_chars(out, out + kNumberBytes, value).ptr;
+}
+
+void append_bound(std::string& out, double bound, TextFormat format) {
+  const double magnitude = std::fabs(bound);
+  if (magnitude >= 1e6 || (magnitude < 1e-4 && magnitude > 0)) {
+    append_digits(out, bound, std::chars_format::scientific);
+    return;
+  }
+  const std::size_t start = out.size();
+  append_digits(out, bound, std::chars_format::fixed);
+  if (format == TextFormat::openmetrics && out.find('.', start) == std::string::npos) out += ".0";
+}
+
+void append_metadata(std::string& out, std::string_view name, MetricType type, std::string_view unit, std::string_view help,
+                     TextFormat format) {
+  name = family_name(name, type, format);
+  const auto line = [&out, name](std::string_view keyword) {
+    out += "# ";
+    out += keyword;
+    out += ' ';
+    out += name;
+    out += ' ';
+  };
+  line("HELP");
+  append_help(out, help, format);
+  out += '\n';
+  line("TYPE");
+  out += type_name(type, format);
+  out += '\n';
+  if (format == TextFormat::openmetrics && !unit.empty()) {
+    line("UNIT");
+    out += unit;
+    out += '\n';
+  }
+}
+
+void append_families(std::string& out, const std::vector<Family>& families, TextFormat format) {
+  out.reserve(out.size() + estimated_size(families));
   for (const Family& family : families) {
     if (family.samples.empty() && family.histograms.empty()) continue;
-    append_metadata(out, family, format);
+    append_metadata(out, family.name, family.type, family.unit, family.help, format);
     for (const Sample& sample : family.samples) {
       append_series(out, family.name, {}, sample.labels);
       out += ' ';
@@ -175,7 +185,12 @@ std::string render_text(const std::vector<Family>& families, TextFormat format) 
     }
     for (const HistogramSample& sample : family.histograms) append_histogram(out, family.name, sample, format);
   }
-  if (format == TextFormat::openmetrics) out += "# EOF\n";
+}
+
+std::string render_text(const std::vector<Family>& families, TextFormat format) {
+  std::string out;
+  append_families(out, families, format);
+  out += end_of_text(format);
   return out;
 }
 

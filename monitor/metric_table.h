@@ -1,14 +1,17 @@
 // The contract: every metric that vigil exports, with type, unit, labels and help. Exposition, docs/metrics.md and tests follow
-// this table; per-tensor metrics are the statistics table (statistics.h) times the kinds of tensors.
+// these tables; per-tensor metrics are the statistics table (statistics.h) and kTensorMetrics times the kinds of tensors.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <string_view>
 
+#include "vigil/monitor/magnitude_histogram.h"
+
 namespace vigil {
 
-enum class MetricType : unsigned char { gauge, counter, histogram };
+/// `untyped` (`unknown` in OpenMetrics) is a gauge with a label that linters reserve for histograms (`le`) or summaries (`quantile`).
+enum class MetricType : unsigned char { gauge, counter, histogram, untyped };
 
 /// One row of the contract. `name` is the whole name as Prometheus stores it (with `_total` for counters); `unit` is the
 /// OpenMetrics unit that the name ends in, or empty; `labels` are the names beyond `run` and `rank`, comma-separated.
@@ -33,6 +36,7 @@ enum class Metric : std::size_t {
   learning_rate,
   gradient_norm,
   parameter_norm,
+  update_ratio,
   step_duration,
   user_scalar,
   nonfinite_values,
@@ -67,6 +71,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
     {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
     {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, also those that sampling.include leaves out; NaN or Inf when a parameter is; absent while one cannot be read."},
+    {"vigil_update_ratio", MetricType::gauge, "ratio", "", "Euclidean norm of what the step of the latest sample changed in all parameters whose update is measured, over the norm of these; NaN when one of them is not finite; absent without one."},
     {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
     {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
     {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
@@ -88,5 +93,38 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
 // clang-format on
 
 constexpr const MetricRow& metric_row(Metric metric) noexcept { return kMetrics[static_cast<std::size_t>(metric)]; }
+
+/// Quantiles of |x| that are exported of a tensor with a magnitude histogram.
+inline constexpr std::array<double, 3> kMagnitudeQuantiles{0.01, 0.5, 0.99};
+
+/// A per-tensor metric that only tensors with more than their Moments have: `vigil_<kind>_<name>`.
+struct TensorMetricRow {
+  std::string_view name;
+  bool of_parameters_only;
+  MetricType type;
+  std::string_view label;  ///< beyond run, rank, parameter and layer; or empty
+  std::size_t series;      ///< of one tensor
+  std::string_view help;   ///< completes "<Tensor kind>: …", without a full stop
+  std::string_view formula;
+};
+
+enum class TensorMetric : std::size_t { update_ratio, magnitude_bucket, magnitude, count };
+
+// clang-format off
+inline constexpr std::array<TensorMetricRow, static_cast<std::size_t>(TensorMetric::count)> kTensorMetrics{{
+    {"update_ratio", true, MetricType::gauge, "", 1,
+     "Euclidean norm of what the step of the latest sample changed, over that of the parameter; 0 when both are 0, NaN when an element is not finite, absent when the change was not measured",
+     "sqrt(sum((x - x')^2)) / sqrt(sum(x^2))"},
+    // Zeros, the bounds of all buckets, and +Inf.
+    {"magnitude_bucket", false, MetricType::untyped, "le", MagnitudeHistogram::kBuckets + 3,
+     "finite elements in the latest sample whose magnitude is at most le, a power of two; 0 counts the zeros, +Inf all",
+     "count(|x| <= le)"},
+    {"magnitude", false, MetricType::untyped, "quantile", kMagnitudeQuantiles.size(),
+     "quantile of the magnitudes of the finite elements, at most a factor of 2 off between 2^-28 and 2^4; NaN without a finite element",
+     "|x| of rank ceil(quantile * n)"},
+}};
+// clang-format on
+
+constexpr const TensorMetricRow& metric_row(TensorMetric metric) noexcept { return kTensorMetrics[static_cast<std::size_t>(metric)]; }
 
 }  // namespace vigil

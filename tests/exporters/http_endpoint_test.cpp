@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <stdexcept>
 #include <string>
@@ -330,6 +331,61 @@ TEST(EndpointUnderLoad, EightScrapersSeeWholeSnapshotsWhileTheRunGoesOn) {
     latest = next;
   }
   for (std::thread& scraper : scrapers) scraper.join();
+  EXPECT_EQ(http.failures(), 0u);
+}
+
+// A client that does not read holds its body: longer than the system's buffers, it is being sent for as long as the test wants.
+TEST(EndpointSharing, ScrapesThatComeTogetherGetOneRendering) {
+  TestRun run(make_large_schema(3000));
+  run.publish_frame(1);
+  const std::shared_ptr<const Snapshot> snapshot = run.snapshot();
+  PrometheusConfig config = any_port();
+  config.threads = 4;
+  config.max_series = 1'000'000;
+  HttpEndpoint http(config, [&] { return snapshot; });
+  std::string body;
+  {
+    RawConnection holder(http.endpoint());
+    holder.send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (http.renderings() == 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    std::vector<std::thread> scrapers;
+    std::vector<std::string> bodies(8);
+    for (std::string& one : bodies) {
+      scrapers.emplace_back([&] { one = request(http.endpoint(), "/metrics").body; });
+    }
+    for (std::thread& scraper : scrapers) scraper.join();
+    const std::string held = holder.read_all();
+    ASSERT_GT(held.size(), std::size_t{8} << 20) << "or the system's buffers take it all";
+    body = held.substr(held.find("\r\n\r\n") + 4);
+    for (const std::string& one : bodies) EXPECT_TRUE(one == body);
+    EXPECT_EQ(http.renderings(), 1u);
+    EXPECT_EQ(gunzip(request(http.endpoint(), "/metrics", {"Accept-Encoding: gzip"}).body).size() > 0, true);
+    EXPECT_EQ(http.renderings(), 2u) << "another form";
+  }
+  // The server lets go of a body a moment after its last byte.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (http.renderings() == 2 && std::chrono::steady_clock::now() < deadline) request(http.endpoint(), "/metrics");
+  EXPECT_EQ(http.renderings(), 3u) << "nothing is kept";
+}
+
+TEST(EndpointSharing, ScrapesThatComeTogetherByChanceAllGetTheSame) {
+  const std::shared_ptr<const Snapshot> snapshot = make_running_snapshot();
+  PrometheusConfig config = any_port();
+  config.threads = 4;
+  HttpEndpoint http(config, [&] { return snapshot; });
+  std::vector<std::thread> scrapers;
+  for (int i = 0; i < 8; ++i) {
+    scrapers.emplace_back([&] {
+      for (int scrape = 0; scrape < 10; ++scrape) {
+        const HttpAnswer answer = request(http.endpoint(), "/metrics", {"Accept-Encoding: gzip"});
+        EXPECT_EQ(parse_prometheus_text(gunzip(answer.body)).values.count("process_open_fds"), 1u);
+      }
+    });
+  }
+  for (std::thread& scraper : scrapers) scraper.join();
+  EXPECT_LE(http.renderings(), 80u);
+  EXPECT_GE(http.renderings(), 1u);
   EXPECT_EQ(http.failures(), 0u);
 }
 

@@ -181,6 +181,40 @@ TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
   EXPECT_EQ(tensor["nan_values"], 1);
 }
 
+TEST_F(Jsonl, AFrameHasUpdatesAndMagnitudesWhereTheyAreMeasured) {
+  std::vector<TensorRow> rows(run.channel()->schema().rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
+  rows[0].update_norm = 0.25;
+  rows[2].update_norm = 0.5;  // has a NaN among its elements
+  rows[4].update_norm = 0.5;  // a gradient
+  std::vector<MagnitudeHistogram> histograms{make_histogram(0), make_histogram(3)};
+  histograms[1].overflow = 7;
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_frame(FrameHeader{9, kStartNs}, rows, histograms);
+  rows[0].state = TensorRow::absent;
+  exporter.on_frame(FrameHeader{10, kStartNs}, rows, histograms);
+  exporter.on_poll();
+  const json tensors = lines_of(path).at(1)["tensors"];
+  EXPECT_EQ(tensors[0]["update_norm"], 0.25);
+  EXPECT_EQ(tensors[0]["update_ratio"], 0.25 / l2_norm(rows[0].moments));
+  EXPECT_EQ(tensors[2]["update_norm"], 0.5);
+  EXPECT_EQ(tensors[2]["update_ratio"], "NaN");
+  for (const std::size_t i : {1, 3, 4, 5, 6}) {
+    EXPECT_FALSE(tensors[i].contains("update_norm")) << i;
+    EXPECT_FALSE(tensors[i].contains("update_ratio")) << i;
+  }
+  EXPECT_EQ(tensors[0]["magnitude_p01"], magnitude_quantile(histograms[0], rows[0].moments, 0.01));
+  EXPECT_EQ(tensors[0]["magnitude_p50"], magnitude_quantile(histograms[0], rows[0].moments, 0.5));
+  EXPECT_EQ(tensors[0]["magnitude_p99"], magnitude_quantile(histograms[0], rows[0].moments, 0.99));
+  std::vector<std::uint64_t> counts{histograms[1].underflow};
+  counts.insert(counts.end(), histograms[1].buckets.begin(), histograms[1].buckets.end());
+  counts.push_back(7);
+  EXPECT_EQ(tensors[3]["magnitude_buckets"], json(counts));
+  for (const std::size_t i : {1, 2, 4, 5, 6}) EXPECT_FALSE(tensors[i].contains("magnitude_buckets")) << i;
+  const json absent = lines_of(path).at(2)["tensors"][0];
+  EXPECT_FALSE(absent.contains("magnitude_p50") || absent.contains("update_norm"));
+}
+
 TEST_F(Jsonl, NamesThatAreNoUtf8StillMakeJson) {
   Schema schema = make_schema();
   schema.identity.run = "a\xff";

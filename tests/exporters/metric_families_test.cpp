@@ -26,6 +26,9 @@ TEST(MetricFamilies, FollowTheOrderOfTheContract) {
   std::vector<std::string> tensor_names;
   for (const char* kind : {"parameter", "gradient", "buffer"}) {
     for (const Statistic& statistic : kStatistics) tensor_names.push_back("vigil_" + std::string(kind) + "_" + std::string(statistic.name));
+    if (kind == std::string("parameter")) tensor_names.push_back("vigil_parameter_update_ratio");
+    if (kind == std::string("buffer")) continue;  // has no histogram in this run
+    for (const char* name : {"magnitude_bucket", "magnitude"}) tensor_names.push_back("vigil_" + std::string(kind) + "_" + name);
   }
   expected.insert(expected.end(), tensor_names.begin(), tensor_names.end());
   std::vector<std::string_view> names;
@@ -77,7 +80,8 @@ TEST(MetricFamilies, CountersOfAlertsAreThereWithZeroBeforeTheFirstStep) {
 TEST(MetricFamilies, WithoutAStepThereIsNeitherLossNorOriginNorTensor) {
   const std::vector<Family> families = families_of(*make_first_snapshot());
   for (const char* name : {"vigil_loss", "vigil_learning_rate", "vigil_gradient_norm", "vigil_parameter_norm", "vigil_user_scalar",
-                           "vigil_nonfinite_origin_info", "vigil_parameter_mean", "vigil_gradient_l2_norm"}) {
+                           "vigil_nonfinite_origin_info", "vigil_parameter_mean", "vigil_gradient_l2_norm", "vigil_update_ratio",
+                           "vigil_parameter_update_ratio", "vigil_parameter_magnitude"}) {
     EXPECT_EQ(find_family(families, name), nullptr) << name;
   }
   EXPECT_EQ(value_of(families, "vigil_steps_total", kRun), 0);
@@ -155,7 +159,7 @@ TEST(MetricFamilies, TensorsCarryTheirStatistics) {
     EXPECT_EQ(find_family(families, name)->help, "Gradient: " + std::string(statistic.help) + ".");
   }
   EXPECT_EQ(value_of(families, "vigil_parameter_mean", with("parameter=\"scale\"")), make_moments(2).mean) << "a root parameter";
-  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(7 * kStatistics.size()));
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(7 * kStatistics.size() + 3 + 2 * 38));
 }
 
 TEST(MetricFamilies, AbsentAndUnreadableTensorsHaveNoSeries) {
@@ -168,7 +172,7 @@ TEST(MetricFamilies, AbsentAndUnreadableTensorsHaveNoSeries) {
   const std::vector<Family> families = families_of(*snapshot);
   ASSERT_NE(find_family(families, "vigil_gradient_mean"), nullptr);
   EXPECT_EQ(find_family(families, "vigil_gradient_mean")->samples.size(), 1u);
-  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(5 * kStatistics.size()));
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(5 * kStatistics.size() + 3 + 38));
   EXPECT_EQ(value_of(families, "vigil_series_dropped_total", kRun), 0) << "absence is not the bound's doing";
 }
 
@@ -202,6 +206,107 @@ TEST(MetricFamilies, AFoldedLayerLeavesOutWhatIsAbsent) {
   const std::vector<Family> families = families_of(*snapshot, config);
   EXPECT_EQ(value_of(families, "vigil_gradient_mean", R"(run="large",rank="0",parameter="layer0.*",layer="layer0")"), make_moments(7).mean);
   EXPECT_EQ(find_family(families, "vigil_gradient_mean")->samples.size(), 2u) << "layer1 has no tensor left";
+}
+
+const std::string kWeight = R"(parameter="conv.weight",layer="conv")";
+
+TEST(MetricFamilies, MagnitudesAreCumulativeFromTheZerosToAllFiniteElements) {
+  TestRun run;
+  run.publish_frame(1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  MagnitudeHistogram& histogram = snapshot->histograms[1];  // of the gradient conv.weight
+  histogram = {};
+  histogram.underflow = 2;
+  for (std::size_t i = 0; i < histogram.buckets.size(); ++i) histogram.buckets[i] = i + 1;
+  histogram.overflow = 4;
+  Moments& moments = snapshot->rows[3].moments;
+  moments.zero_count = 3;
+  moments.nan_count = 5;
+  moments.inf_count = 6;
+  moments.count = 3 + 2 + 32 * 33 / 2 + 4 + 5 + 6;
+  const std::vector<Family> families = families_of(*snapshot);
+  const auto at_most = [&](const std::string& le) {
+    return value_of(families, "vigil_gradient_magnitude_bucket", with(kWeight + ",le=\"" + le + "\""));
+  };
+  EXPECT_EQ(at_most("0"), 3);
+  EXPECT_EQ(at_most("3.725290298461914e-09"), 3 + 2);      // 2^-28
+  EXPECT_EQ(at_most("7.450580596923828e-09"), 3 + 2 + 1);  // 2^-27
+  EXPECT_EQ(at_most("1"), 3 + 2 + 28 * 29 / 2);            // 28 buckets below it
+  EXPECT_EQ(at_most("16"), 3 + 2 + 32 * 33 / 2);           // 2^4
+  EXPECT_EQ(at_most("+Inf"), static_cast<double>(finite_count(moments)));
+  const Family* family = find_family(families, "vigil_gradient_magnitude_bucket");
+  EXPECT_EQ(family->samples.size(), 35u);
+  EXPECT_EQ(family->type, MetricType::untyped);
+  EXPECT_EQ(find_family(families, "vigil_buffer_magnitude_bucket"), nullptr) << "no histogram, no series";
+}
+
+TEST(MetricFamilies, QuantilesOfMagnitudesAreThoseOfTheHistogram) {
+  TestRun run;
+  run.publish_frame(1);
+  const std::vector<Family> families = families_of(*run.snapshot());
+  EXPECT_EQ(find_family(families, "vigil_parameter_magnitude")->samples.size(), 3u);
+  for (const auto& [text, q] : {std::pair("0.01", 0.01), std::pair("0.5", 0.5), std::pair("0.99", 0.99)}) {
+    EXPECT_EQ(value_of(families, "vigil_parameter_magnitude", with(kWeight + ",quantile=\"" + text + "\"")),
+              magnitude_quantile(make_histogram(0), make_moments(0), q));
+  }
+}
+
+TEST(MetricFamilies, TheUpdateRatioIsTheUpdateOverTheParameter) {
+  TestRun run;
+  run.publish_frame(1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  Moments &weight = snapshot->rows[0].moments, &bias = snapshot->rows[1].moments, &scale = snapshot->rows[2].moments;
+  weight.sum_squares = 9;
+  bias.sum_squares = 16;
+  snapshot->rows[0].update_norm = 0.3;
+  snapshot->rows[1].update_norm = 0.4;
+  scale = Moments{};
+  scale.count = scale.zero_count = 1;
+  snapshot->rows[2].update_norm = 0;
+  const auto ratio = [&](const std::string& labels) {
+    return value_of(families_of(*snapshot), "vigil_parameter_update_ratio", with(labels));
+  };
+  EXPECT_EQ(ratio(kWeight), 0.3 / 3);
+  EXPECT_EQ(ratio(R"(parameter="conv.bias",layer="conv")"), 0.1);
+  EXPECT_EQ(ratio(R"(parameter="scale")"), 0) << "nothing moved, and nothing was there";
+  EXPECT_DOUBLE_EQ(value_of(families_of(*snapshot), "vigil_update_ratio", kRun), 0.5 / 5);
+  snapshot->rows[2].update_norm = 1;
+  EXPECT_EQ(ratio(R"(parameter="scale")"), kInf);
+}
+
+TEST(MetricFamilies, WithoutAMeasuredUpdateThereIsNoUpdateRatio) {
+  TestRun run;
+  run.publish_frame(1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->rows[2].state = TensorRow::absent;
+  snapshot->rows[0].update_norm = kNan;
+  EXPECT_EQ(find_family(families_of(*snapshot), "vigil_parameter_update_ratio")->samples.size(), 1u) << "conv.bias has one";
+  EXPECT_DOUBLE_EQ(value_of(families_of(*snapshot), "vigil_update_ratio", kRun), 0.125 / l2_norm(snapshot->rows[1].moments));
+  snapshot->rows[1].state = TensorRow::unreadable;
+  EXPECT_EQ(find_family(families_of(*snapshot), "vigil_parameter_update_ratio"), nullptr);
+  EXPECT_EQ(find_family(families_of(*snapshot), "vigil_update_ratio"), nullptr);
+}
+
+TEST(MetricFamilies, AParameterThatIsNotFiniteMakesUpdateRatiosNan) {
+  for (std::uint64_t Moments::*count : {&Moments::nan_count, &Moments::inf_count}) {
+    for (const double norm : {0.5, kNan}) {
+      TestRun run;
+      run.publish_frame(1);
+      auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+      snapshot->rows[2].moments.nan_count = 0;
+      EXPECT_TRUE(std::isfinite(value_of(families_of(*snapshot), "vigil_update_ratio", kRun)));
+      snapshot->rows[0].moments.*count = 1;
+      snapshot->rows[0].update_norm = norm;
+      EXPECT_TRUE(std::isnan(value_of(families_of(*snapshot), "vigil_parameter_update_ratio", with(kWeight))));
+      EXPECT_TRUE(std::isnan(value_of(families_of(*snapshot), "vigil_update_ratio", kRun)));
+    }
+  }
+}
+
+TEST(MetricFamilies, TheUpdateRatioOfTheRunNeedsNoSeriesOfTensors) {
+  PrometheusConfig config;
+  config.per_parameter = PerParameter::none;
+  EXPECT_NE(find_family(families_of(*make_running_snapshot(), config), "vigil_update_ratio"), nullptr);
 }
 
 TEST(MetricFamilies, NoSeriesIsThereTwice) {

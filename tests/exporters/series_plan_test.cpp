@@ -132,6 +132,95 @@ TEST(SeriesPlan, NoneMeansNoneOnRank0Too) {
   EXPECT_TRUE(SeriesPlan(make_large_schema(3), config).entries().empty());
 }
 
+constexpr std::int64_t kMagnitudeSeries = 38;
+
+// A schema where every parameter's update is measured and every tensor has a histogram.
+Schema with_everything(std::size_t layers) {
+  Schema schema = make_large_schema(layers);
+  for (RowSchema& row : schema.rows) {
+    row.has_update = row.kind == TensorKind::parameter;
+    row.histogram = static_cast<std::int32_t>(schema.histograms++);
+  }
+  return schema;
+}
+
+std::multiset<std::string> names_with(const SeriesPlan& plan, bool (*has)(const SeriesPlan::Entry&)) {
+  std::multiset<std::string> out;
+  for (const SeriesPlan::Entry& entry : plan.entries()) {
+    if (has(entry)) out.insert(std::string(kTensorKindNames[static_cast<std::size_t>(entry.kind)]) + " " + label(entry, "parameter"));
+  }
+  return out;
+}
+bool has_update(const SeriesPlan::Entry& entry) { return entry.has_update; }
+bool has_magnitudes(const SeriesPlan::Entry& entry) { return entry.histogram != RowSchema::kNone; }
+
+SeriesPlan plan_with_room(const Schema& schema, std::int64_t room) {
+  PrometheusConfig config;
+  config.max_series = static_cast<std::int64_t>(schema.rows.size()) * kPerTensor + room;
+  return SeriesPlan(schema, config);
+}
+
+TEST(SeriesPlan, WithRoomForAllEveryTensorHasAllThatTheFrameHas) {
+  const Schema schema = with_everything(2);
+  const SeriesPlan plan = plan_with_room(schema, 4 + 8 * kMagnitudeSeries);
+  EXPECT_EQ(names_with(plan, has_update).size(), 4u);
+  EXPECT_EQ(names_with(plan, has_magnitudes).size(), 8u);
+  EXPECT_EQ(plan.dropped_series(), 0u);
+  for (std::size_t i = 0; i < schema.rows.size(); ++i) EXPECT_EQ(plan.entries()[i].histogram, schema.rows[i].histogram);
+}
+
+TEST(SeriesPlan, WhatRoomIsLeftGoesToUpdateRatiosThenToMagnitudesLargestFirst) {
+  const Schema schema = with_everything(2);
+  const SeriesPlan none = plan_with_room(schema, 0);
+  EXPECT_TRUE(names_with(none, has_update).empty());
+  EXPECT_TRUE(names_with(none, has_magnitudes).empty());
+  EXPECT_EQ(none.dropped_series(), static_cast<std::uint64_t>(4 + 8 * kMagnitudeSeries));
+
+  const SeriesPlan two = plan_with_room(schema, 2);
+  EXPECT_EQ(names_with(two, has_update), (std::multiset<std::string>{"parameter layer0.weight", "parameter layer1.weight"}));
+  EXPECT_EQ(two.dropped_series(), static_cast<std::uint64_t>(2 + 8 * kMagnitudeSeries));
+
+  const SeriesPlan more = plan_with_room(schema, 4 + 3 * kMagnitudeSeries + 37);
+  EXPECT_EQ(names_with(more, has_update).size(), 4u);
+  EXPECT_EQ(names_with(more, has_magnitudes),
+            (std::multiset<std::string>{"gradient layer0.weight", "parameter layer0.weight", "parameter layer1.weight"}));
+  EXPECT_EQ(more.dropped_series(), static_cast<std::uint64_t>(5 * kMagnitudeSeries));
+}
+
+TEST(SeriesPlan, FoldedTensorsHaveTheirStatisticsOnly) {
+  const Schema schema = with_everything(3);
+  PrometheusConfig config;
+  config.max_series = 9 * kPerTensor + 2;  // 3 tensors, 6 folded layers, and a little
+  const SeriesPlan plan(schema, config);
+  EXPECT_EQ(names_with(plan, has_update), (std::multiset<std::string>{"parameter layer0.weight", "parameter layer1.weight"}));
+  EXPECT_TRUE(names_with(plan, has_magnitudes).empty());
+  EXPECT_EQ(plan.dropped_series(), static_cast<std::uint64_t>(9 * kPerTensor + 4 + 12 * kMagnitudeSeries));
+}
+
+TEST(SeriesPlan, MagnitudesExceedNoBoundEither) {
+  const Schema schema = with_everything(3);
+  constexpr std::int64_t kAll = 12 * kPerTensor + 6 + 12 * kMagnitudeSeries;
+  for (std::int64_t bound = 0; bound <= kAll + 10; ++bound) {
+    PrometheusConfig config;
+    config.max_series = bound;
+    const SeriesPlan plan(schema, config);
+    std::int64_t series = 0;
+    for (const SeriesPlan::Entry& entry : plan.entries()) {
+      series += kPerTensor + (has_update(entry) ? 1 : 0) + (has_magnitudes(entry) ? kMagnitudeSeries : 0);
+      EXPECT_FALSE(entry.is_folded && (has_update(entry) || has_magnitudes(entry)));
+    }
+    EXPECT_LE(series, bound);
+  }
+}
+
+TEST(SeriesPlan, AnEntrysTextIsItsLabelsAsASeriesHasThem) {
+  const SeriesPlan plan(make_large_schema(3), bounded(9));
+  for (const SeriesPlan::Entry& entry : plan.entries()) {
+    EXPECT_EQ(plan.text_of(entry), "{" + entry.labels->text() + "} ");
+    EXPECT_EQ(entry.is_folded, label(entry, "parameter").back() == '*');
+  }
+}
+
 TEST(SeriesPlan, TheCacheMakesAPlanOncePerSchema) {
   SeriesPlanCache cache{PrometheusConfig{}};
   const auto schema = std::make_shared<const Schema>(make_large_schema(2));

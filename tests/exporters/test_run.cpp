@@ -27,6 +27,11 @@ Schema make_schema() {
       {TensorKind::gradient, "scale", "", "[1]", 1, DType::float32},
       {TensorKind::buffer, "norm.running_mean", "norm", "[4]", 4, DType::float32},
   };
+  // A weight and its gradient with a histogram; every parameter's update is measured, once or more.
+  schema.rows[0].histogram = 0;
+  schema.rows[3].histogram = 1;
+  schema.histograms = 2;
+  for (std::size_t i = 0; i < 3; ++i) schema.rows[i].has_update = true;
   schema.parameters = {"conv.weight", "conv.bias", "scale"};
   schema.learning_rates = 1;
   schema.trainable = {41, 164};
@@ -66,6 +71,16 @@ Moments make_moments(std::size_t row) {
   return moments;
 }
 
+MagnitudeHistogram make_histogram(std::size_t row) {
+  const Moments moments = make_moments(row);
+  MagnitudeHistogram histogram;
+  histogram.underflow = 1;
+  histogram.buckets[20] = 2;
+  histogram.buckets[26] = 1;
+  histogram.buckets[27] = finite_count(moments) - moments.zero_count - 4;
+  return histogram;
+}
+
 TestRun::TestRun(Schema schema, ChannelBounds bounds)
     : channel_(std::make_shared<RunChannel>(std::move(schema), bounds)), scalars_(channel_->scalar_capacity(), 0.0) {
   record_.flags = StepRecord::has_loss | StepRecord::has_gradient_norm | StepRecord::has_parameter_norm | StepRecord::has_optimizer_time |
@@ -101,8 +116,14 @@ void TestRun::publish_nonfinite_step(std::uint64_t step, std::int64_t origin) {
 void TestRun::publish_frame(std::uint64_t step) {
   ++record_.totals.samples;
   std::vector<TensorRow> rows(channel_->schema().rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
-  channel_->publish(FrameHeader{step, kStartNs}, rows.data(), nullptr);
+  std::vector<MagnitudeHistogram> histograms(channel_->schema().histograms);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const RowSchema& schema = channel_->schema().rows[i];
+    rows[i] = {make_moments(i), TensorRow::present};
+    if (schema.has_update) rows[i].update_norm = 0.0625 * static_cast<double>(i + 1);
+    if (schema.histogram != RowSchema::kNone) histograms[static_cast<std::size_t>(schema.histogram)] = make_histogram(i);
+  }
+  channel_->publish(FrameHeader{step, kStartNs}, rows.data(), histograms.data());
 }
 
 std::shared_ptr<const Snapshot> TestRun::snapshot() {
@@ -133,6 +154,7 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   run.publish_frame(3);
   run.publish_step(3, 0.1);
   auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->rows[1].update_norm = kNan;  // not measured in this frame
   snapshot->rows[4].state = TensorRow::absent;
   Moments& nothing_finite = snapshot->rows[6].moments;
   nothing_finite = Moments{};

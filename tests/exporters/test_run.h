@@ -28,6 +28,9 @@ Schema make_large_schema(std::size_t layers);
 /// the compiler's, and golden files are the same for all of them.
 Moments make_moments(std::size_t row);
 
+/// A histogram that agrees with make_moments(row), for rows with at least four finite elements that are not zero.
+MagnitudeHistogram make_histogram(std::size_t row);
+
 /// Publishes step `step` of a run, and a frame for it if `sampled`.
 class TestRun {
  public:

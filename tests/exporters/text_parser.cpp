@@ -2,6 +2,7 @@
 
 #include <cctype>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 
@@ -213,7 +214,9 @@ std::string series_key(const std::string& name, LabelMap labels) {
   std::string key = name;
   // One spelling of a bound for both formats.
   if (const auto le = labels.find("le"); le != labels.end() && le->second != "+Inf") {
-    le->second = std::to_string(std::strtod(le->second.c_str(), nullptr));
+    char text[40];
+    std::snprintf(text, sizeof text, "%.17g", std::strtod(le->second.c_str(), nullptr));
+    le->second = text;
   }
   for (const auto& [label, value] : labels) {
     key += key.size() == name.size() ? '{' : ',';

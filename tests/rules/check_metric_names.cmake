@@ -1,6 +1,6 @@
 # Fails when a rules file names a vigil_* metric that the contract does not have, or a recorded series that no rule records.
 #   cmake -DSOURCE_DIR=<repository> -DRULES=<file> -P check_metric_names.cmake
-# The contract: the rows of monitor/metric_table.h, and the statistics table times the kinds of tensors.
+# The contract: the rows of monitor/metric_table.h, and the statistics table and kTensorMetrics times the kinds of tensors.
 cmake_minimum_required(VERSION 3.25)
 
 function(read_part out file from to)
@@ -36,6 +36,18 @@ foreach(kind IN LISTS kinds)
   foreach(statistic IN LISTS statistics)
     string(REGEX REPLACE "[{\"]" "" name "vigil_${kind}_${statistic}")
     list(APPEND contract ${name})
+  endforeach()
+endforeach()
+# Those of parameters only say so in their second column.
+read_part(table monitor/metric_table.h "kTensorMetrics{{" "}};")
+string(REGEX MATCHALL "{\"[a-z0-9_]+\", (true|false)" rows "${table}")
+foreach(kind IN LISTS kinds)
+  foreach(row IN LISTS rows)
+    string(REGEX REPLACE "^{\"([a-z0-9_]+)\".*" "\\1" name "${row}")
+    string(REPLACE "\"" "" kind "${kind}")
+    if(kind STREQUAL "parameter" OR row MATCHES "false$")
+      list(APPEND contract vigil_${kind}_${name})
+    endif()
   endforeach()
 endforeach()
 list(LENGTH contract size)

@@ -27,6 +27,7 @@ std::string type_name(MetricType type) {
     case MetricType::gauge: return "gauge";
     case MetricType::counter: return "counter";
     case MetricType::histogram: return "histogram";
+    case MetricType::untyped: return "untyped";
   }
   return "?";
 }
@@ -65,6 +66,26 @@ std::string make_document() {
           << cell(statistic.formula) << "` |\n";
     }
   }
+  out << "\nOnly of tensors that `sampling.update_ratio` or `sampling.histogram` matches, and only as far as `max_series` has room beside "
+         "the "
+         "series above:\n"
+         "update ratios first, then magnitudes, the largest tensors first. The untyped ones are gauges: they describe the latest sample "
+         "and "
+         "do not\n"
+         "add up, so use them without `rate`.\n\n"
+         "| metric | type | more labels | series | what | formula |\n|---|---|---|---|---|---|\n";
+  for (const std::string_view kind : kTensorKindNames) {
+    for (const TensorMetricRow& metric : kTensorMetrics) {
+      if (metric.of_parameters_only && kind != "parameter") continue;
+      out << "| `vigil_" << kind << "_" << metric.name << "` | " << type_name(metric.type) << " | "
+          << (metric.label.empty() ? "" : "`" + std::string(metric.label) + "`") << " | " << metric.series << " | " << kind << ": "
+          << metric.help << " | `" << cell(metric.formula) << "` |\n";
+    }
+  }
+  out << "\n`le` of magnitudes: 0, the powers of two from 2^" << MagnitudeHistogram::kLowestExponent << " to 2^"
+      << MagnitudeHistogram::kLowestExponent + static_cast<int>(MagnitudeHistogram::kBuckets) << ", +Inf. `quantile`:";
+  for (const double q : kMagnitudeQuantiles) out << " " << q;
+  out << ".\n";
   out << "\n## Buckets of `vigil_step_duration_seconds`\n\n`le` in seconds:";
   for (const double bound : kDurationBounds) out << " " << bound;
   out << ", +Inf. Phases:";

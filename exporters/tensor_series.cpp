@@ -1,0 +1,112 @@
+#include "vigil/exporters/tensor_series.h"
+
+#include <utility>
+
+#include "vigil/exporters/text_writer.h"
+#include "vigil/exporters/update_ratio.h"
+
+namespace vigil {
+namespace {
+
+SeriesLabel make_series_label(std::string_view name, std::string value) {
+  SeriesLabel made;
+  made.text = "," + std::string(name) + "=\"" + value + "\"} ";
+  made.label = {std::string(name), std::move(value)};
+  return made;
+}
+
+std::string bound_text(double bound) {
+  std::string text;
+  append_bound(text, bound, TextFormat::prometheus);
+  return text;
+}
+
+}  // namespace
+
+SeenTensors::SeenTensors(const Snapshot& snapshot, const SeriesPlan& plan) {
+  if (!snapshot.has_frame) return;
+  const std::vector<TensorRow>& rows = snapshot.rows;
+  const auto is_seen = [&rows](std::size_t row) { return row < rows.size() && rows[row].state == TensorRow::present; };
+  seen_.reserve(plan.entries().size());
+  for (const SeriesPlan::Entry& entry : plan.entries()) {
+    SeenTensor seen{&entry, nullptr, nullptr, std::nullopt};
+    if (!entry.is_folded && is_seen(entry.rows.front())) {
+      const TensorRow& row = rows[entry.rows.front()];
+      seen.moments = &row.moments;
+      if (entry.has_update) seen.update_ratio = update_ratio(snapshot.schema->rows[entry.rows.front()], row);
+      const auto histogram = static_cast<std::size_t>(entry.histogram);  // kNone is beyond every list
+      if (histogram < snapshot.histograms.size()) seen.histogram = &snapshot.histograms[histogram];
+    } else if (entry.is_folded) {
+      for (const std::size_t row : entry.rows) {
+        if (!is_seen(row)) continue;
+        if (seen.moments == nullptr) {
+          seen.moments = &folded_.emplace_back(rows[row].moments);
+        } else {
+          merge(folded_.back(), rows[row].moments);
+        }
+      }
+    }
+    if (seen.moments == nullptr) continue;
+    series_ += kStatistics.size();
+    if (seen.update_ratio) series_ += metric_row(TensorMetric::update_ratio).series;
+    if (seen.histogram != nullptr)
+      series_ += metric_row(TensorMetric::magnitude_bucket).series + metric_row(TensorMetric::magnitude).series;
+    seen_.push_back(seen);
+    ++begin_[static_cast<std::size_t>(entry.kind) + 1];
+  }
+  // Counts by kind become where each kind begins; the plan is sorted by kind.
+  for (std::size_t kind = 1; kind < begin_.size(); ++kind) begin_[kind] += begin_[kind - 1];
+}
+
+// In what follows: never destroyed, since a scrape may come while the program's statics are.
+
+const std::vector<TensorFamily>& tensor_families() {
+  static const auto& families = *[] {
+    auto* made = new std::vector<TensorFamily>;
+    for (std::size_t kind = 0; kind < kTensorKindNames.size(); ++kind) {
+      std::string title(kTensorKindNames[kind]);
+      title[0] = static_cast<char>(title[0] - 'a' + 'A');
+      const auto add = [&](std::string_view name, std::string_view help, MetricType type) -> TensorFamily& {
+        TensorFamily& family = made->emplace_back();
+        family.name = "vigil_" + std::string(kTensorKindNames[kind]) + "_" + std::string(name);
+        family.help = title + ": " + std::string(help) + ".";
+        family.type = type;
+        family.kind = static_cast<TensorKind>(kind);
+        return family;
+      };
+      for (const Statistic& statistic : kStatistics) add(statistic.name, statistic.help, MetricType::gauge).statistic = &statistic;
+      for (std::size_t i = 0; i < kTensorMetrics.size(); ++i) {
+        const TensorMetricRow& row = kTensorMetrics[i];
+        if (row.of_parameters_only && static_cast<TensorKind>(kind) != TensorKind::parameter) continue;
+        add(row.name, row.help, row.type).metric = static_cast<TensorMetric>(i);
+      }
+    }
+    return made;
+  }();
+  return families;
+}
+
+const std::vector<SeriesLabel>& magnitude_bound_labels() {
+  static const auto& labels = *[] {
+    auto* made = new std::vector<SeriesLabel>;
+    const std::string_view name = metric_row(TensorMetric::magnitude_bucket).label;
+    made->push_back(make_series_label(name, bound_text(0)));
+    for (std::size_t i = 0; i <= MagnitudeHistogram::kBuckets; ++i)
+      made->push_back(make_series_label(name, bound_text(magnitude_bound(i))));
+    made->push_back(make_series_label(name, "+Inf"));
+    return made;
+  }();
+  return labels;
+}
+
+const std::vector<SeriesLabel>& magnitude_quantile_labels() {
+  static const auto& labels = *[] {
+    auto* made = new std::vector<SeriesLabel>;
+    const std::string_view name = metric_row(TensorMetric::magnitude).label;
+    for (const double q : kMagnitudeQuantiles) made->push_back(make_series_label(name, bound_text(q)));
+    return made;
+  }();
+  return labels;
+}
+
+}  // namespace vigil
