@@ -25,6 +25,7 @@
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
 #include "files.h"
+#include "fork.h"
 #include "http/http_client.h"
 
 namespace vigil {
@@ -242,7 +243,7 @@ TEST_F(Exporting, OfTwoOriginsWithinAnIntervalTheFirstIsLogged) {
 TEST_F(Exporting, AnAbandonedCopyInAForkedChildIsInertAndTheParentGoesOn) {
   run.publish_step(1);
   ExportThread exporting(run.channel(), make_config(10));
-  const pid_t child = fork();
+  const pid_t child = fork_quietly();
   if (child == 0) {
     exporting.abandon();
     const bool inert = exporting.snapshot()->step.step == 1 && exporting.refresh()->step.step == 1;
@@ -265,7 +266,7 @@ TEST_F(Exporting, AChildThatOutlivesTheParentsEndpointDoesNotHoldItsPort) {
   auto exporting = std::make_unique<ExportThread>(run.channel(), make_config());
   Config same_port = make_config();
   same_port.exporters.prometheus.port = std::stoi(exporting->endpoint().substr(10));
-  const pid_t child = fork();
+  const pid_t child = fork_quietly();
   char byte = 0;
   if (child == 0) _exit(read(gate[0], &byte, 1) == 1 ? 0 : 1);  // asks nothing of its copy
   exporting.reset();

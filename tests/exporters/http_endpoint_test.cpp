@@ -15,6 +15,7 @@
 
 #include "exporters/test_run.h"
 #include "exporters/text_parser.h"
+#include "fork.h"
 #include "http/http_client.h"
 
 namespace vigil {
@@ -281,7 +282,7 @@ TEST(EndpointAndSignals, TheProgramKeepsItsOwnSigpipe) {
 }
 
 TEST_F(Endpoint, AnAbandonedCopyInAForkedChildLeavesTheParentServing) {
-  const pid_t child = fork();
+  const pid_t child = fork_quietly();
   if (child == 0) {
     HttpEndpoint own(any_port(), [] { return make_first_snapshot(); });
     http.abandon();

@@ -22,6 +22,7 @@
 
 #include "exporters/test_run.h"
 #include "files.h"
+#include "fork.h"
 #include "vigil/monitor/reduction.h"
 #include "vigil/monitor/statistics.h"
 
@@ -295,7 +296,7 @@ TEST_F(Jsonl, AFileThatCannotBeOpenedIsAnErrorThatSaysWhatToDo) {
 TEST_F(Jsonl, TwoProcessesDoNotShareAFile) {
   int gate[2];
   ASSERT_EQ(pipe2(gate, O_CLOEXEC), 0);
-  const pid_t child = fork();
+  const pid_t child = fork_quietly();
   if (child == 0) {
     char byte = 0;
     if (::read(gate[0], &byte, 1) != 1) _exit(3);
