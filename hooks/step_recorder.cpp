@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "vigil/hooks/tensor_reduction.h"
-#include "vigil/hooks/torch_version.h"
 
 namespace vigil {
 namespace {
@@ -26,21 +25,6 @@ NonfiniteCounts& nonfinite_values(StepRecord& record, NonfiniteIn where) noexcep
 void add_nonfinite(NonfiniteCounts& counts, const Moments& moments) noexcept {
   counts.nan += moments.nan_count;
   counts.inf += moments.inf_count;
-}
-
-double scalar_of(const at::Tensor& loss) {
-  // Read in place where possible: item() goes through the dispatcher, and on other devices it waits.
-  if (loss.device().is_cpu() && loss.layout() == at::kStrided && !loss.is_neg()) {
-    const void* data = read_pointer(loss);
-    switch (loss.scalar_type()) {
-      case at::kFloat: return *static_cast<const float*>(data);
-      case at::kDouble: return *static_cast<const double*>(data);
-      case at::kBFloat16: return float_from_bfloat16(static_cast<const at::BFloat16*>(data)->x);
-      case at::kHalf: return float_from_float16(static_cast<const at::Half*>(data)->x);
-      default: break;
-    }
-  }
-  return loss.item<double>();
 }
 
 }  // namespace
@@ -146,7 +130,7 @@ void StepRecorder::read_loss(const at::Tensor& loss) {
     count_misuse(Hook::loss, "the loss is not of a floating-point type; pass the tensor that backward() was called on");
     return;
   }
-  record_.loss = scalar_of(loss);
+  record_.loss = read_scalar(loss);
   record_.flags |= StepRecord::has_loss;
   if (is_finite_bits(record_.loss)) return;
   NonfiniteCounts& counts = nonfinite_values(record_, NonfiniteIn::loss);

@@ -170,6 +170,21 @@ std::optional<DenseMemory> dense_memory(const at::Tensor& tensor) {
   return DenseMemory{read_pointer(tensor), static_cast<std::size_t>(tensor.numel()), *dtype_of(tensor.scalar_type())};
 }
 
+double read_scalar(const at::Tensor& tensor) {
+  // Read in place where possible: item() goes through the dispatcher, and on other devices it waits.
+  if (tensor.device().is_cpu() && tensor.layout() == at::kStrided && !tensor.is_neg()) {
+    const void* data = read_pointer(tensor);
+    switch (tensor.scalar_type()) {
+      case at::kFloat: return *static_cast<const float*>(data);
+      case at::kDouble: return *static_cast<const double*>(data);
+      case at::kBFloat16: return float_from_bfloat16(static_cast<const at::BFloat16*>(data)->x);
+      case at::kHalf: return float_from_float16(static_cast<const at::Half*>(data)->x);
+      default: break;
+    }
+  }
+  return tensor.item<double>();
+}
+
 Moments reduce_in_place(const at::Tensor& tensor, MagnitudeHistogram* histogram) {
   const DType dtype = *dtype_of(tensor.scalar_type());
   Moments total;

@@ -30,6 +30,9 @@ struct DenseMemory {
 /// The memory of an in-place tensor whose elements lie together, in whatever order; empty for any other. Costs some nanoseconds.
 std::optional<DenseMemory> dense_memory(const at::Tensor& tensor);
 
+/// The value of a tensor with one element of a floating-point type, on any device (from another one it waits).
+double read_scalar(const at::Tensor& tensor);
+
 /// Moments of an in-place tensor. Strides are followed (also stride 0 and transposed tensors), each logical element once, also
 /// into `histogram` unless it is null.
 Moments reduce_in_place(const at::Tensor& tensor, MagnitudeHistogram* histogram = nullptr);
