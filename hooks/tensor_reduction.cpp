@@ -10,6 +10,7 @@
 #include <c10/core/GradMode.h>
 
 #include "vigil/hooks/torch_version.h"
+#include "vigil/monitor/reduction.h"
 
 namespace vigil {
 namespace {

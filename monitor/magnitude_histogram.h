@@ -31,8 +31,8 @@ void merge(MagnitudeHistogram& into, const MagnitudeHistogram& other) noexcept;
 
 /// The q-quantile (0 <= q <= 1) of |x| over the finite elements that `moments` and `histogram` describe, zeros among them: interpolated
 /// by the logarithm within the bucket that holds the true one (the element of rank ceil(q n), from 1), so at most a factor of 2 off either
-/// way; exactly 0 where the true one is, exactly the largest |x| for q = 1, and never above it. In the underflow bucket the answer is its upper bound, in the
-/// overflow bucket the largest |x|: there the factor is not bounded. NaN without a finite element.
+/// way; exactly 0 where the true one is, exactly the largest |x| for q = 1, and never above it. In the underflow bucket the answer is its
+/// upper bound, in the overflow bucket the largest |x|: there the factor is not bounded. NaN without a finite element.
 double magnitude_quantile(const MagnitudeHistogram& histogram, const Moments& moments, double q) noexcept;
 
 }  // namespace vigil

@@ -1,10 +1,7 @@
 // What one pass over a tensor's memory yields, how two of them become one, and what is derived from them.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-
-#include "vigil/monitor/dtype.h"
 
 namespace vigil {
 
@@ -25,14 +22,6 @@ struct Moments {
   std::int64_t scale_exponent = 0;
 };
 static_assert(sizeof(Moments) == 88, "Moments lies in rings: its size is part of their layout");
-
-/// Reduces `count` elements at `data` (any alignment, not written to) to their Moments.
-///
-/// This portable kernel is the specification that faster ones must match: blocks of 4096 elements, each with sums in double
-/// and squared deviations from the block's own mean, merged by Chan, Golub and LeVeque, "Updating formulae and a pairwise
-/// algorithm for computing sample variances" (1979). Relative error of std, L1 and L2 is below 1e-12; counts, min and max are
-/// exact. One read of the memory; never allocates, never throws; `data` may be null when `count` is 0.
-Moments compute_moments(DType dtype, const void* data, std::size_t count) noexcept;
 
 /// Adds the elements that `other` describes to `into`. Counts, min and max are exact; sums are rounded once in double.
 void merge(Moments& into, const Moments& other) noexcept;
@@ -55,9 +44,5 @@ struct FiniteNorm {
 
 /// The guard's view of a reduction that was made for other reasons.
 FiniteNorm finite_norm_of(const Moments& m) noexcept;
-
-/// The guard's reduction: half the work of `compute_moments` and one read of the memory.
-/// Same terms: any alignment, never allocates, never throws.
-FiniteNorm compute_finite_norm(DType dtype, const void* data, std::size_t count) noexcept;
 
 }  // namespace vigil

@@ -22,6 +22,7 @@
 
 #include "exporters/test_run.h"
 #include "files.h"
+#include "vigil/monitor/reduction.h"
 #include "vigil/monitor/statistics.h"
 
 namespace vigil {

@@ -8,27 +8,13 @@
 
 #include <gtest/gtest.h>
 
+#include "monitor/reference_figures.h"
+#include "vigil/monitor/reduction.h"
+
 namespace vigil {
 namespace {
 
-// The definition, element by element.
-MagnitudeHistogram histogram_of(const std::vector<double>& values) {
-  MagnitudeHistogram histogram;
-  for (const double x : values) {
-    const double magnitude = std::fabs(x);
-    if (!std::isfinite(x) || x == 0) continue;
-    if (magnitude <= magnitude_bound(0)) {
-      ++histogram.underflow;
-    } else if (magnitude > magnitude_bound(MagnitudeHistogram::kBuckets)) {
-      ++histogram.overflow;
-    } else {
-      std::size_t i = 0;
-      while (magnitude > magnitude_bound(i + 1)) ++i;
-      ++histogram.buckets[i];
-    }
-  }
-  return histogram;
-}
+using reference::histogram_of;
 
 Moments moments_of(const std::vector<double>& values) { return compute_moments(DType::float64, values.data(), values.size()); }
 

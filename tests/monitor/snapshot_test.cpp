@@ -1,5 +1,6 @@
 // The channel and its follower: what was published is what a snapshot holds, whatever was lost on the way.
 #include "vigil/monitor/snapshot.h"
+#include "vigil/monitor/reduction.h"
 
 #include <cmath>
 #include <string>

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "vigil/monitor/metric_table.h"
+#include "vigil/monitor/reduction.h"
 
 namespace vigil {
 namespace {

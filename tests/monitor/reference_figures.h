@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "vigil/monitor/magnitude_histogram.h"
+
 namespace vigil::reference {
 
 struct Figures {
@@ -46,6 +48,36 @@ inline Figures figures_of(const std::vector<double>& values) {
   }
   f.std = std::sqrt(deviations / static_cast<long double>(f.finite));
   return f;
+}
+
+/// Bucket by bucket, compared with powers of two.
+inline MagnitudeHistogram histogram_of(const std::vector<double>& values) {
+  MagnitudeHistogram histogram;
+  for (const double x : values) {
+    const double magnitude = std::fabs(x);
+    if (!std::isfinite(x) || x == 0) continue;
+    if (magnitude <= std::ldexp(1.0, -28)) {
+      ++histogram.underflow;
+    } else if (magnitude > 16) {
+      ++histogram.overflow;
+    } else {
+      std::size_t i = 0;
+      while (magnitude > std::ldexp(1.0, -27 + static_cast<int>(i))) ++i;
+      ++histogram.buckets[i];
+    }
+  }
+  return histogram;
+}
+
+/// Over the elements that are finite in both.
+inline long double update_norm_of(const std::vector<double>& now, const std::vector<double>& before) {
+  long double squares = 0;
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    if (!std::isfinite(now[i]) || !std::isfinite(before[i])) continue;
+    const long double difference = static_cast<long double>(now[i]) - before[i];
+    squares += difference * difference;
+  }
+  return std::sqrt(squares);
 }
 
 }  // namespace vigil::reference

@@ -1,0 +1,46 @@
+// What a kernel is: one implementation of the reductions of moments.h for all element types.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "vigil/monitor/dtype.h"
+#include "vigil/monitor/magnitude_histogram.h"
+#include "vigil/monitor/moments.h"
+
+namespace vigil {
+
+/// For the small functions of a kernel: one that is not inlined costs more than it does.
+#define VIGIL_FORCE_INLINE [[gnu::always_inline]] inline
+
+/// Elements that are reduced together before they are merged into the whole: 32 KiB of float64 at most, so that a second look at a block
+/// comes from the first-level cache.
+inline constexpr std::size_t kBlock = 4096;
+
+/// The reductions for one element type. `data` has any alignment; none allocates or throws. All expect the default floating-point
+/// environment.
+struct KernelFunctions {
+  Moments (*moments)(const unsigned char* data, std::size_t count) noexcept;
+  /// The same, and adds to `histogram`.
+  Moments (*moments_and_histogram)(const unsigned char* data, std::size_t count, MagnitudeHistogram& histogram) noexcept;
+  /// Moments, and the sum of (x - previous)² over pairs of finite elements, added to `squares`; then, with `keep`, previous := data.
+  /// Squares of float64 may leave the range of double.
+  Moments (*moments_and_update)(const unsigned char* data, unsigned char* previous, std::size_t count, bool keep, double& squares) noexcept;
+  /// Sum of x²: infinite or NaN when an element is. Squares of float64 may leave the range of double.
+  double (*squares)(const unsigned char* data, std::size_t count) noexcept;
+};
+
+struct Kernel {
+  std::string_view name;
+  bool (*is_supported)() noexcept;           ///< by this processor and its operating system
+  std::array<KernelFunctions, 4> functions;  ///< by DType
+};
+
+/// Null where the kernel is not compiled in.
+const Kernel* portable_kernel() noexcept;
+const Kernel* avx2_kernel() noexcept;
+const Kernel* avx512_kernel() noexcept;
+const Kernel* avx512_bf16_kernel() noexcept;
+
+}  // namespace vigil
