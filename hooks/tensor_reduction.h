@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "vigil/monitor/dtype.h"
 #include "vigil/monitor/moments.h"
 
 namespace vigil {
