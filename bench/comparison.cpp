@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <sstream>
 
 #include <benchmark/benchmark.h>
 
@@ -20,8 +21,11 @@ using Samples = std::map<std::string, std::map<int, Sample>>;
 // Keeps what would be printed.
 class Collector : public benchmark::BenchmarkReporter {
  public:
+  Collector() { SetErrorStream(&unread_); }
+
   bool ReportContext(const Context&) override { return true; }
   void ReportRuns(const std::vector<Run>& runs) override {
+    found_ = true;
     for (const Run& run : runs) {
       if (run.run_type != Run::RT_Iteration || run.iterations == 0) continue;  // 0: it gave up with an error
       sample_.seconds = run.real_accumulated_time / static_cast<double>(run.iterations);
@@ -30,11 +34,14 @@ class Collector : public benchmark::BenchmarkReporter {
     }
   }
 
+  bool found() const { return found_; }
   int count() const { return count_; }
   const Sample& sample() const { return sample_; }
 
  private:
+  std::ostringstream unread_;  // "Failed to match any benchmarks": optional ones may be missing
   Sample sample_;
+  bool found_ = false;
   int count_ = 0;
 };
 
@@ -62,7 +69,7 @@ void run_round(const Comparison& comparison, std::vector<std::string> members, i
     benchmark::RunSpecifiedBenchmarks(&collector, filter_for(name));
     if (collector.count() == 1) {
       samples[name][round] = collector.sample();
-    } else if (!comparison.optional) {
+    } else if (collector.found() || !comparison.optional) {
       std::fprintf(stderr, "\nbench: %d benchmarks ran to an end under the name %s\n", collector.count(), name.c_str());
       std::exit(1);
     }

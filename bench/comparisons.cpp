@@ -29,8 +29,6 @@ std::string why_not(std::string_view kernel) {
 
 std::string why_not(int threads) { return threads <= core_count() ? "" : "one core only"; }
 
-std::string first_of(std::string a, std::string b) { return a.empty() ? b : a; }
-
 // The kernel that has to reach the goals of this CPU, whether this build has it or not.
 std::string_view best_kernel(bool bfloat16) {
   if (bfloat16 && cpu_has("avx512_bf16")) return "avx512_bf16";
@@ -56,26 +54,36 @@ Comparison against_read(const std::string& type, const std::string& place, const
   const std::string group = type + "/" + place;
   const bool in_cache = place == "cache";
   for (const int threads : thread_counts) {
-    const auto add = [&](const std::string& what, std::string_view kernel, const std::string& suffix, Goal goal, std::string reason) {
+    if (type == "float32" && !in_cache) {
+      Row row;
+      row.what = "a read of four pages at a time";
+      row.threads = threads;
+      row.benchmark = benchmark_name(group, threads, "read_by_pages");
+      row.relative_to = benchmark_name(group, threads, "read");
+      row.not_applicable = why_not(threads);
+      comparison.rows.push_back(row);
+    }
+    const auto add = [&](const std::string& what, std::string_view kernel, const std::string& suffix, Goal goal) {
       Row row;
       row.what = what;
       row.threads = threads;
       row.benchmark = benchmark_name(group, threads, std::string(kernel) + suffix);
       row.relative_to = benchmark_name(group, threads, "read");
       row.goal = goal;
-      row.not_applicable = first_of(first_of(why_not(kernel), why_not(threads)), std::move(reason));
+      row.not_applicable = why_not(kernel);
+      if (row.not_applicable.empty()) row.not_applicable = why_not(threads);
       comparison.rows.push_back(row);
     };
     for (const std::string_view kernel : kKernels) {
       if (kernel == "avx512_bf16" && type != "bfloat16") continue;
       const std::string name(kernel);
-      add("statistics, " + name, kernel, "", statistics_goal(type, kernel, in_cache), "");
+      add("statistics, " + name, kernel, "", statistics_goal(type, kernel, in_cache));
       if (type != "float32") continue;
       if (kernel == "portable" && in_cache) continue;
       const bool is_best = kernel == best_kernel(false), is_wide = kernel != "portable";
       add("statistics and histogram, " + name, kernel, "_histogram",
-          in_cache || !is_wide ? Goal{} : at_least(kernel == "avx2" ? 0.35 : 0.70), has_histogram() ? "" : "not in this build");
-      add("guard (finite, norm), " + name, kernel, "_guard", is_best && is_wide && !in_cache ? at_least(0.93) : Goal{}, "");
+          in_cache || !is_wide ? Goal{} : at_least(kernel == "avx2" ? 0.35 : 0.70));
+      add("guard (finite, norm), " + name, kernel, "_guard", is_best && is_wide && !in_cache ? at_least(0.93) : Goal{});
     }
   }
   return comparison;

@@ -15,6 +15,7 @@
 
 #include "bench/equal_ranges.h"
 #include "bench/random_tensors.h"
+#include "bench/statistics_under_test.h"
 
 namespace vigil::bench {
 namespace {
@@ -92,6 +93,7 @@ std::vector<std::string> describe_machine(const std::string& commit) {
               size_text(sysconf(_SC_LEVEL2_CACHE_SIZE)) + ", L3 " + size_text(sysconf(_SC_LEVEL3_CACHE_SIZE)) +
               "; buffers in DRAM: " + size_text(static_cast<long>(dram_bytes())),
           "compiler: " + compiler,
+          "kernel that vigil chooses: " + std::string(automatic_kernel()),
           std::string("libtorch: ") + TORCH_VERSION,
           "BLAS: " + blas(),
           "commit: " + (commit.empty() ? "unknown" : commit),

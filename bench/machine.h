@@ -12,7 +12,7 @@ bool cpu_has(std::string_view kernel);
 
 int core_count();
 
-/// CPU, cores, caches, compiler, libtorch, BLAS, `commit` and date; a line each.
+/// CPU, cores, caches, compiler, kernel in use, libtorch, BLAS, `commit` and date; a line each.
 std::vector<std::string> describe_machine(const std::string& commit);
 
 /// What should be otherwise for the figures to mean what they say; a line each.

@@ -79,9 +79,11 @@ struct Both {
   MagnitudeHistogram histogram;
 };
 
-std::uint64_t read(const Buffer& buffer, std::vector<std::uint64_t>& sums) {
+using XorWords = std::uint64_t (*)(const void*, std::size_t) noexcept;
+
+std::uint64_t read(XorWords xor_all, const Buffer& buffer, std::vector<std::uint64_t>& sums) {
   const std::size_t size = element_size(buffer.dtype);
-  over_ranges(buffer, sums, [&](const void* data, std::size_t count) { return xor_words(data, count * size); });
+  over_ranges(buffer, sums, [&](const void* data, std::size_t count) { return xor_all(data, count * size); });
   std::uint64_t sum = 0;
   for (const std::uint64_t part : sums) sum ^= part;
   return sum;
@@ -109,6 +111,12 @@ void add(const ElementType& type, const Place& place, int threads, const std::st
   })->MinTime(min_seconds(quick));
 }
 
+void add_read(const ElementType& type, const Place& place, int threads, bool quick, const std::string& subject, XorWords xor_all) {
+  auto pass = [xor_all, sums = std::vector<std::uint64_t>()](const Buffer& buffer) mutable { return read(xor_all, buffer, sums); };
+  add(type, place, threads, subject, quick, {}, pass,
+      [pass](const std::string& name, const Buffer& buffer) mutable { check_read(name, buffer, pass(buffer)); });
+}
+
 void add_kernel(const ElementType& type, const Place& place, int threads, bool quick, std::string_view kernel) {
   auto statistics = [results = std::vector<Moments>()](const Buffer& buffer) mutable {
     over_ranges(buffer, results, [&](const void* data, std::size_t count) { return compute(buffer.dtype, data, count, nullptr); });
@@ -133,7 +141,6 @@ void add_kernel(const ElementType& type, const Place& place, int threads, bool q
   add(type, place, threads, subject + "_guard", quick, kernel, guard,
       [guard](const std::string& name, Buffer& buffer) mutable { expect_right(name, buffer.reference(), guard(buffer)); });
 
-  if (!has_histogram()) return;
   auto with_histogram = [results = std::vector<Both>()](const Buffer& buffer) mutable {
     over_ranges(buffer, results, [&](const void* data, std::size_t count) {
       Both both;
@@ -161,13 +168,8 @@ void register_statistics(bool quick) {
   for (const Place& place : {Place{"dram", dram_bytes()}, Place{"cache", kCacheBytes}}) {
     for (const ElementType& type : kTypes) {
       for (const int threads : {1, 2}) {
-        add(
-            type, place, threads, "read", quick, {},
-            [sums = std::vector<std::uint64_t>()](const Buffer& buffer) mutable { return read(buffer, sums); },
-            [](const std::string& name, const Buffer& buffer) {
-              std::vector<std::uint64_t> sums;
-              check_read(name, buffer, read(buffer, sums));
-            });
+        add_read(type, place, threads, quick, "read", xor_words);
+        add_read(type, place, threads, quick, "read_by_pages", xor_words_by_pages);
         for (const std::string_view kernel : kKernels) {
           // The kernel of that name differs from avx512 for this type only.
           if (kernel == "avx512_bf16" && type.dtype != DType::bfloat16) continue;

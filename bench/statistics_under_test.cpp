@@ -3,16 +3,22 @@
 #include <utility>
 
 #include "vigil/hooks/tensor_reduction.h"
+#include "vigil/monitor/reduction.h"
 
 namespace vigil::bench {
 
-bool force_kernel(std::string_view name) { return name == "portable"; }
+bool force_kernel(std::string_view name) { return use_kernel(name); }
 
-void use_automatic_kernel() {}
+void use_automatic_kernel() { use_kernel("auto"); }
 
-bool has_histogram() { return false; }
+std::string_view automatic_kernel() {
+  use_automatic_kernel();
+  return kernel_in_use();
+}
 
-Moments compute(DType dtype, const void* data, std::size_t count, MagnitudeHistogram*) { return compute_moments(dtype, data, count); }
+Moments compute(DType dtype, const void* data, std::size_t count, MagnitudeHistogram* histogram) {
+  return compute_moments(dtype, data, count, histogram);
+}
 
 FiniteNorm compute_norm(DType dtype, const void* data, std::size_t count) { return compute_finite_norm(dtype, data, count); }
 

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "vigil/monitor/dtype.h"
 #include "vigil/monitor/magnitude_histogram.h"
 #include "vigil/monitor/moments.h"
 
@@ -23,8 +24,8 @@ bool force_kernel(std::string_view name);
 /// From now on the reductions use what vigil would choose.
 void use_automatic_kernel();
 
-/// Whether `compute` can fill a histogram.
-bool has_histogram();
+/// The name of what vigil would choose, which is in use from now on.
+std::string_view automatic_kernel();
 
 /// One kernel's call on the calling thread. `histogram` may be null.
 Moments compute(DType dtype, const void* data, std::size_t count, MagnitudeHistogram* histogram);
