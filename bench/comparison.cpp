@@ -48,13 +48,13 @@ class Collector : public benchmark::BenchmarkReporter {
 // The benchmark of this name, which the library lists with its options behind it: "name/min_time:0.060/real_time".
 std::string filter_for(const std::string& name) { return "^" + name + "(/(min_time|iterations|repeats):[^/]*|/real_time)*$"; }
 
-std::vector<std::string> members_of(const Comparison& comparison) {
+std::vector<std::string> members_of(const Comparison& comparison, int threads) {
   std::vector<std::string> members;
   const auto add = [&members](const std::string& name) {
     if (!name.empty() && std::find(members.begin(), members.end(), name) == members.end()) members.push_back(name);
   };
   for (const Row& row : comparison.rows) {
-    if (!row.not_applicable.empty()) continue;
+    if (!row.not_applicable.empty() || row.threads != threads) continue;
     add(row.relative_to);
     add(row.benchmark);
   }
@@ -120,12 +120,16 @@ Spread spread_of(std::vector<double> values) {
   return {quantile(0.5), quantile(0.25), quantile(0.75)};
 }
 
-std::vector<Figure> run(const Comparison& comparison, const std::function<void(int)>& progress) {
-  const std::vector<std::string> members = members_of(comparison);
+std::vector<Figure> run(const Comparison& comparison, const std::function<void(int, int)>& progress) {
+  std::set<int> thread_counts;
+  for (const Row& row : comparison.rows) thread_counts.insert(row.threads);
   Samples samples;
-  for (int round = 0; round < comparison.rounds && !members.empty(); ++round) {
-    progress(round);
-    run_round(comparison, members, round, samples);
+  for (const int threads : thread_counts) {
+    const std::vector<std::string> members = members_of(comparison, threads);
+    for (int round = 0; round < comparison.rounds && !members.empty(); ++round) {
+      progress(threads, round);
+      run_round(comparison, members, round, samples);
+    }
   }
   std::vector<Figure> figures;
   for (const Row& row : comparison.rows) figures.push_back(figure_of(row, samples));

@@ -52,7 +52,8 @@ struct Figure {
 };
 
 /// Runs the benchmarks of `comparison` round by round, every second round backwards, so that what drifts falls on both sides of a ratio.
-/// `progress(round)` is called before each. Ends the program when a benchmark does not exist and the comparison is not optional.
-std::vector<Figure> run(const Comparison& comparison, const std::function<void(int)>& progress);
+/// Rows of one thread go before those of two: a change of the number makes new threads. `progress(threads, round)` is called before each
+/// round. Ends the program when a benchmark fails, or does not exist and the comparison is not optional.
+std::vector<Figure> run(const Comparison& comparison, const std::function<void(int, int)>& progress);
 
 }  // namespace vigil::bench

@@ -70,6 +70,7 @@ Comparison against_read(const std::string& type, const std::string& place, const
       row.benchmark = benchmark_name(group, threads, std::string(kernel) + suffix);
       row.relative_to = benchmark_name(group, threads, "read");
       row.goal = goal;
+      if (kernel == "portable") comparison.slow.insert(row.benchmark);
       row.not_applicable = why_not(kernel);
       if (row.not_applicable.empty()) row.not_applicable = why_not(threads);
       comparison.rows.push_back(row);
@@ -148,7 +149,7 @@ Comparison whole_step(const std::string& model, const std::string& title, int ro
     };
     add("guard and statistics every step", "every_step", every_step);
     add("guard every step, statistics every 10th", "every_10th", every_10th);
-    add("a second model without vigil: the noise", "off_again", {});
+    add("without vigil again: the noise", "off_again", {});
   }
   return comparison;
 }
@@ -186,7 +187,7 @@ std::vector<Comparison> make_comparisons(bool quick) {
   all.push_back(against_peers("gpt2_small", "GPT-2 small, 148 tensors, 498 MB"));
   all.push_back(against_peers("10000_small", "10,000 tensors of 256"));
   all.push_back(small_tensors());
-  all.push_back(whole_step("mlp", "Whole step of an MLP in L3: multiple of a step without vigil", 25, {}, at_most(1.03)));
+  all.push_back(whole_step("mlp", "Whole step of an MLP in L3: multiple of a step without vigil", 51, {}, at_most(1.03)));
   all.push_back(whole_step("cnn", "Whole step of a CNN: multiple of a step without vigil", 11, {}, {}));
   all.push_back(whole_step("transformer", "Whole step of a 10 M transformer: multiple of a step without vigil", 7, at_most(1.02), {}));
   all.push_back(exposition());

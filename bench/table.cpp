@@ -82,11 +82,11 @@ class ProgressLine {
  public:
   explicit ProgressLine(std::size_t total) : total_(total) {}
 
-  void show(std::size_t index, const Comparison& comparison, int round) const {
+  void show(std::size_t index, const Comparison& comparison, int threads, int round) const {
     if (!terminal_ && round > 0) return;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - begin_).count();
-    std::fprintf(stderr, "%sbench: %zu of %zu, %s, round %d of %d (%lld s)%s", terminal_ ? "\r\033[K" : "", index + 1, total_,
-                 comparison.title.c_str(), round + 1, comparison.rounds, static_cast<long long>(seconds), terminal_ ? "" : "\n");
+    std::fprintf(stderr, "%sbench: %zu of %zu, %s, threads: %d, round %d of %d (%lld s)%s", terminal_ ? "\r\033[K" : "", index + 1, total_,
+                 comparison.title.c_str(), threads, round + 1, comparison.rounds, static_cast<long long>(seconds), terminal_ ? "" : "\n");
   }
   void clear() const {
     if (terminal_) std::fprintf(stderr, "\r\033[K");
@@ -112,7 +112,7 @@ std::vector<std::string> print_table(const TableOptions& options) {
   std::vector<std::string> missed;
   for (std::size_t i = 0; i < comparisons.size(); ++i) {
     const Comparison& comparison = comparisons[i];
-    const std::vector<Figure> figures = run(comparison, [&](int round) { progress.show(i, comparison, round); });
+    const std::vector<Figure> figures = run(comparison, [&](int threads, int round) { progress.show(i, comparison, threads, round); });
     progress.clear();
     print_comparison(comparison, figures);
     for (const Figure& figure : figures) {

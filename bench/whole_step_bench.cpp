@@ -99,95 +99,98 @@ struct TransformerImpl : torch::nn::Module {
   torch::Tensor mask = torch::full({kContext, kContext}, -1e9).triu(1);
 };
 
-struct Variant {
+struct VariantKind {
   const char* name;
   std::int64_t sampled_every;  // 0: without vigil
 };
-constexpr Variant kVariants[] = {{"off", 0}, {"every_step", 1}, {"every_10th", 10}, {"off_again", 0}};
+constexpr VariantKind kVariants[] = {{"off", 0}, {"every_step", 1}, {"every_10th", 10}, {"off_again", 0}};
 
-// A model that is trained, with or without a monitor. All variants begin with the same weights and see the same data.
-struct Trainee {
+// A step of the training, with or without a monitor.
+struct Variant {
+  std::unique_ptr<TrainingMonitor> monitor;
+  std::uint64_t steps = 0;
+};
+
+// One model is trained, by all variants in turn: models of their own would lie elsewhere in memory, which alone is worth some percent.
+struct Training {
   std::shared_ptr<torch::nn::Module> model;
   std::function<torch::Tensor(const Batch&)> loss;
   std::vector<Batch> batches;
   std::unique_ptr<torch::optim::Optimizer> optimizer;
-  std::unique_ptr<TrainingMonitor> monitor;
-  std::uint64_t steps = 0;
+  std::vector<Variant> variants;  // as kVariants
+  std::size_t steps = 0;          // of all
 
-  void step() {
+  void step(Variant& variant) {
     optimizer->zero_grad();
     const torch::Tensor value = loss(batches[steps % batches.size()]);
     value.backward();
-    if (monitor == nullptr) {
+    if (variant.monitor == nullptr) {
       optimizer->step();
     } else {
-      monitor->step(*optimizer, value);
+      variant.monitor->step(*optimizer, value);
     }
+    ++variant.steps;
     ++steps;
   }
 };
 
-struct Trainees {
-  std::vector<Trainee> variants;  // as kVariants
-};
-
 template <class Model>
-std::shared_ptr<Trainees> make_trainees(
+std::shared_ptr<Training> make_training(
     const std::function<std::unique_ptr<torch::optim::Optimizer>(std::vector<torch::Tensor>)>& optimizer) {
-  auto trainees = std::make_shared<Trainees>();
-  for (const Variant& variant : kVariants) {
-    torch::manual_seed(1);
-    Trainee trainee;
-    auto model = std::make_shared<Model>();
-    trainee.model = model;
-    trainee.loss = [model](const Batch& batch) { return model->loss(batch); };
-    for (std::size_t i = 0; i < kBatches; ++i) trainee.batches.push_back(Model::random_batch());
-    trainee.optimizer = optimizer(model->parameters());
-    if (variant.sampled_every > 0) {
+  auto training = std::make_shared<Training>();
+  auto model = std::make_shared<Model>();
+  training->model = model;
+  training->loss = [model](const Batch& batch) { return model->loss(batch); };
+  for (std::size_t i = 0; i < kBatches; ++i) training->batches.push_back(Model::random_batch());
+  training->optimizer = optimizer(model->parameters());
+  for (const VariantKind& kind : kVariants) {
+    Variant variant;
+    if (kind.sampled_every > 0) {
       Config config;  // otherwise the defaults, as users have them: the endpoint is served
-      config.sampling.every_steps = variant.sampled_every;
+      config.sampling.every_steps = kind.sampled_every;
       config.exporters.prometheus.port = 0;
       config.log.level = LogLevel::warning;
-      trainee.monitor = std::make_unique<TrainingMonitor>(config);
-      trainee.monitor->watch(*model, *trainee.optimizer);
+      variant.monitor = std::make_unique<TrainingMonitor>(config);
+      variant.monitor->watch(*model, *training->optimizer);
     }
-    trainees->variants.push_back(std::move(trainee));
+    training->variants.push_back(std::move(variant));
   }
-  for (Trainee& trainee : trainees->variants) {
-    for (int i = 0; i < 3; ++i) trainee.step();
+  for (Variant& variant : training->variants) {
+    for (int i = 0; i < 3; ++i) training->step(variant);
   }
-  return trainees;
+  return training;
 }
 
 struct Model {
   const char* name;
   int block;  // steps in a row of one variant; a multiple of 10
-  std::function<std::shared_ptr<Trainees>()> make;
+  std::function<std::shared_ptr<Training>()> make;
 };
 
 // The monitor saw each step and sampled those that it should.
-void check(const std::string& name, const Trainee& trainee, const Variant& variant) {
-  if (trainee.monitor == nullptr) return;
-  if (!trainee.monitor->active()) fail(name, "the monitor is off; is VIGIL_DISABLE set?");
-  const auto snapshot = trainee.monitor->snapshot();
-  const auto every = static_cast<std::uint64_t>(variant.sampled_every);
-  const std::uint64_t sampled = trainee.steps / every + (every > 1 ? 1 : 0);  // step 1 is always one
-  if (snapshot->step.step != trainee.steps) fail(name, "the monitor saw another number of steps");
+void check(const std::string& name, const Variant& variant, const VariantKind& kind) {
+  if (variant.monitor == nullptr) return;
+  if (!variant.monitor->active()) fail(name, "the monitor is off; is VIGIL_DISABLE set?");
+  const auto snapshot = variant.monitor->snapshot();
+  const auto every = static_cast<std::uint64_t>(kind.sampled_every);
+  const std::uint64_t sampled = variant.steps / every + (every > 1 ? 1 : 0);  // step 1 is always one
+  if (snapshot->step.step != variant.steps) fail(name, "the monitor saw another number of steps");
   if (snapshot->step.totals.samples != sampled)
     fail(name, "the monitor took " + std::to_string(snapshot->step.totals.samples) + " samples");
   if (!snapshot->gradient_norm || !(*snapshot->gradient_norm > 0)) fail(name, "there is no gradient norm");
 }
 
 void add(const Model& model, int threads, std::size_t index) {
-  const Variant& variant = kVariants[index];
+  const VariantKind& kind = kVariants[index];
   const std::string group = std::string("whole_step/") + model.name;
-  const std::string name = benchmark_name(group, threads, variant.name);
+  const std::string name = benchmark_name(group, threads, kind.name);
   register_benchmark(name, threads, [=](benchmark::State& state) {
     use_automatic_kernel();
-    Trainee& trainee = FixtureShelf::instance().get<Trainees>(group, model.make).variants[index];
-    trainee.step();  // brings it back into the caches
-    for (auto _ : state) trainee.step();
-    if (FixtureShelf::instance().is_unchecked(name)) check(name, trainee, variant);
+    auto& training = FixtureShelf::instance().get<Training>(group, model.make);
+    Variant& variant = training.variants[index];
+    training.step(variant);  // brings what is this variant's own back into the caches
+    for (auto _ : state) training.step(variant);
+    if (FixtureShelf::instance().is_unchecked(name)) check(name, variant, kind);
   })->Iterations(model.block);
 }
 
@@ -200,9 +203,9 @@ void register_whole_steps() {
   const auto sgd = [](std::vector<torch::Tensor> parameters) -> std::unique_ptr<torch::optim::Optimizer> {
     return std::make_unique<torch::optim::SGD>(std::move(parameters), torch::optim::SGDOptions(0.01).momentum(0.9));
   };
-  const Model models[] = {{"mlp", 100, [=] { return make_trainees<MlpImpl>(sgd); }},
-                          {"cnn", 20, [=] { return make_trainees<CnnImpl>(sgd); }},
-                          {"transformer", 10, [=] { return make_trainees<TransformerImpl>(adam); }}};
+  const Model models[] = {{"mlp", 20, [=] { return make_training<MlpImpl>(sgd); }},
+                          {"cnn", 20, [=] { return make_training<CnnImpl>(sgd); }},
+                          {"transformer", 10, [=] { return make_training<TransformerImpl>(adam); }}};
   for (const Model& model : models) {
     for (const int threads : {1, 2}) {
       for (std::size_t variant = 0; variant < std::size(kVariants); ++variant) add(model, threads, variant);
