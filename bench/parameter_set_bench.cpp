@@ -105,7 +105,8 @@ void check_vigil(const std::string& name, ParameterSet& set) {
 void check_by_hand(const std::string& name, const ParameterSet& set, bool with_histogram) {
   for (std::size_t i = 0; i < set.references.size(); ++i) {
     const UserStatistics s = write_by_hand(set.copies[0].gradients[i], with_histogram);
-    expect_near(name, "norm", set.references[i].l2, s.norm);
+    // libtorch 1.13 adds up in float: off by 2.4e-3 over the 38.6 million elements of GPT-2's embedding.
+    expect_near(name, "norm", set.references[i].l2, s.norm, 1e-2);
     expect_near(name, "min", set.references[i].min, s.min, 0);
     expect_near(name, "max", set.references[i].max, s.max, 0);
     if (s.nans + s.infs != 0) fail(name, "finite elements are called non-finite");
