@@ -11,6 +11,9 @@
 namespace vigil::bench {
 namespace {
 
+// A round that is not measured: fresh memory has its page tables filled, results are checked.
+constexpr int kWarmUp = -1;
+
 struct Sample {
   double seconds = 0;
   std::map<std::string, double> counters;
@@ -62,13 +65,14 @@ std::vector<std::string> members_of(const Comparison& comparison, int threads) {
 }
 
 void run_round(const Comparison& comparison, std::vector<std::string> members, int round, Samples& samples) {
-  if (round % 2 == 1) std::reverse(members.begin(), members.end());
+  if (round % 2 != 0) std::reverse(members.begin(), members.end());
   for (const std::string& name : members) {
-    if (round >= comparison.slow_rounds && comparison.slow.count(name) > 0) continue;
+    const bool is_slow = comparison.slow.count(name) > 0;
+    if (is_slow && (round == kWarmUp || round >= comparison.slow_rounds)) continue;
     Collector collector;
     benchmark::RunSpecifiedBenchmarks(&collector, filter_for(name));
     if (collector.count() == 1) {
-      samples[name][round] = collector.sample();
+      if (round != kWarmUp) samples[name][round] = collector.sample();
     } else if (collector.found() || !comparison.optional) {
       std::fprintf(stderr, "\nbench: %d benchmarks ran to an end under the name %s\n", collector.count(), name.c_str());
       std::exit(1);
@@ -126,8 +130,8 @@ std::vector<Figure> run(const Comparison& comparison, const std::function<void(i
   Samples samples;
   for (const int threads : thread_counts) {
     const std::vector<std::string> members = members_of(comparison, threads);
-    for (int round = 0; round < comparison.rounds && !members.empty(); ++round) {
-      progress(threads, round);
+    for (int round = kWarmUp; round < comparison.rounds && !members.empty(); ++round) {
+      progress(threads, std::max(round, 0));
       run_round(comparison, members, round, samples);
     }
   }

@@ -196,7 +196,7 @@ std::vector<Comparison> make_comparisons(bool quick) {
   if (quick) {
     for (Comparison& comparison : all) {
       comparison.rounds = (comparison.rounds + 2) / 3;
-      comparison.slow_rounds = 1;
+      comparison.slow_rounds = std::min(comparison.slow_rounds, 2);
     }
   }
   return all;

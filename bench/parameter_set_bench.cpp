@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 
 #include "bench/equal_ranges.h"
 #include "bench/fixture.h"
+#include "bench/kept_heap.h"
 #include "bench/peers.h"
 #include "bench/pure_read.h"
 #include "bench/random_tensors.h"
@@ -43,6 +45,7 @@ struct ParameterSet {
   ParameterSet(const Shapes& shapes, std::size_t copy_count) {
     copies.reserve(copy_count);
     for (std::size_t i = 0; i < copy_count; ++i) copies.emplace_back(shapes);
+    kept_heap.emplace();  // the gradients come from where they do in training
     for (const at::Tensor& tensor : copies[0].gradients) {
       elements += tensor.numel();
       references.push_back(reference_of(tensor));
@@ -50,6 +53,7 @@ struct ParameterSet {
     }
   }
 
+  std::optional<KeptHeap> kept_heap;  // before the copies, so that it ends after them
   std::vector<Copy> copies;
   std::vector<Reference> references;  // of the first copy
   double squares = 0;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "bench/fixture.h"
 #include "bench/machine.h"
@@ -82,8 +83,10 @@ class ProgressLine {
  public:
   explicit ProgressLine(std::size_t total) : total_(total) {}
 
-  void show(std::size_t index, const Comparison& comparison, int threads, int round) const {
-    if (!terminal_ && round > 0) return;
+  void show(std::size_t index, const Comparison& comparison, int threads, int round) {
+    const auto place = std::make_pair(index, threads);
+    if (!terminal_ && place == shown_) return;
+    shown_ = place;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - begin_).count();
     std::fprintf(stderr, "%sbench: %zu of %zu, %s, threads: %d, round %d of %d (%lld s)%s", terminal_ ? "\r\033[K" : "", index + 1, total_,
                  comparison.title.c_str(), threads, round + 1, comparison.rounds, static_cast<long long>(seconds), terminal_ ? "" : "\n");
@@ -94,6 +97,7 @@ class ProgressLine {
 
  private:
   std::size_t total_;
+  std::pair<std::size_t, int> shown_{};  // threads are never 0
   bool terminal_ = isatty(STDERR_FILENO) != 0;
   Clock::time_point begin_ = Clock::now();
 };
@@ -108,7 +112,7 @@ std::vector<std::string> print_table(const TableOptions& options) {
   const auto begin = Clock::now();
   const std::vector<std::string> cautions = warnings();
   for (const std::string& line : cautions) std::fprintf(stderr, "bench: warning: %s\n", line.c_str());
-  const ProgressLine progress(comparisons.size());
+  ProgressLine progress(comparisons.size());
   std::vector<std::string> missed;
   for (std::size_t i = 0; i < comparisons.size(); ++i) {
     const Comparison& comparison = comparisons[i];
