@@ -247,5 +247,3 @@ BENCHMARK(prometheus_cpp_collectable)->Name("exposition/prometheus_cpp_collectab
 
 }  // namespace
 }  // namespace vigil
-
-BENCHMARK_MAIN();

