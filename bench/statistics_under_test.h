@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -43,7 +44,7 @@ class HooksPass {
 
  private:
   std::vector<at::Tensor> tensors_;
-  TensorPass pass_;
+  std::unique_ptr<TensorPass> pass_;  // it cannot be moved
   std::vector<Moments> results_;
 };
 
