@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures vigil against others in the same run and prints a table of ratios (docs/performance.md says what each row means).
-# About ten minutes on two cores, after a first build of about five. Nothing else should run meanwhile.
+# Nothing else should run meanwhile: on busy cores it takes longer, and rows of two threads mean nothing.
 #
 #   scripts/bench.sh                  the table, on stdout
 #   scripts/bench.sh --check          also exits with 1 when goals are missed, and names each
