@@ -18,14 +18,14 @@ namespace vigil {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-// Tensors whose beginning is asked for while one is reduced: small ones lie anywhere, and no prefetcher knows where.
+// Parts whose beginning is asked for while one is reduced: small tensors lie anywhere, and no prefetcher knows where.
 constexpr std::size_t kPartsAhead = 4;
-constexpr std::size_t kPrefetchBytes = 512;
+constexpr std::size_t kBeginning = 512, kPage = 4096;
 
 std::size_t bytes_of(const DenseMemory& memory) noexcept { return memory.count * element_size(memory.dtype); }
 
 void prefetch(const unsigned char* data, std::size_t bytes) noexcept {
-  for (std::size_t line = 0; line < std::min(bytes, kPrefetchBytes); line += 64) __builtin_prefetch(data + line);
+  for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(data + line);
 }
 
 // hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
@@ -57,17 +57,22 @@ void TensorPass::clear(std::size_t i) noexcept {
 void TensorPass::share_out() {
   parts_.clear();
   chunks_.clear();
-  std::size_t figures = 0, bytes_in_chunk = kChunkBytes;  // the first part begins a chunk
+  std::size_t bytes_in_all = 0;
+  for (const Slot& slot : slots_) bytes_in_all += slot.is_set ? bytes_of(slot.memory) : 0;
+  // In whole blocks of every type.
+  constexpr std::size_t kStep = std::size_t{32} << 10;
+  const std::size_t chunk_bytes = std::clamp(bytes_in_all / 64 / kStep * kStep, kLeastChunkBytes, kMostChunkBytes);
+  std::size_t figures = 0, bytes_in_chunk = chunk_bytes;  // the first part begins a chunk
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!slot.is_set) continue;
-    const std::size_t size = element_size(slot.memory.dtype), most = kChunkBytes / size, count = slot.memory.count;
+    const std::size_t size = element_size(slot.memory.dtype), most = chunk_bytes / size, count = slot.memory.count;
     // A tensor of up to two chunks stays whole: a remainder would only be a small chunk more.
     const std::size_t step = count <= 2 * most ? std::max<std::size_t>(count, 1) : most;
     slot.parts = std::max<std::size_t>((count + step - 1) / step, 1);
     slot.first_figures = figures;
     for (std::size_t p = 0; p < slot.parts; ++p) {
-      if (bytes_in_chunk >= kChunkBytes) {
+      if (bytes_in_chunk >= chunk_bytes) {
         chunks_.push_back(parts_.size());
         bytes_in_chunk = 0;
       }
@@ -142,13 +147,15 @@ void TensorPass::do_all(Work work) {
   at::parallel_for(0, static_cast<std::int64_t>(chunks_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
     ranges_.fetch_add(1, std::memory_order_relaxed);
     const std::size_t last = chunks_[static_cast<std::size_t>(end)];
+    const auto prefetch_part = [this](const Part& part, std::size_t most) {
+      const DenseMemory& memory = slots_[part.slot].memory;
+      const std::size_t size = element_size(memory.dtype);
+      prefetch(static_cast<const unsigned char*>(memory.data) + part.begin * size, std::min(part.count * size, most));
+    };
     for (std::size_t p = chunks_[static_cast<std::size_t>(begin)]; p < last; ++p) {
-      if (p + kPartsAhead < last) {
-        const Part& next = parts_[p + kPartsAhead];
-        const DenseMemory& memory = slots_[next.slot].memory;
-        const std::size_t size = element_size(memory.dtype);
-        prefetch(static_cast<const unsigned char*>(memory.data) + next.begin * size, next.count * size);
-      }
+      if (p + kPartsAhead < last) prefetch_part(parts_[p + kPartsAhead], kBeginning);
+      // All lines of the first page at once; from the second on the kernels do it.
+      prefetch_part(parts_[p], kPage);
       do_part(parts_[p], work);
     }
   });

@@ -24,9 +24,9 @@ class TensorPass {
     norms,    ///< norm() of every slot: the guard's reduction
     moments,  ///< moments() of every slot, and its histogram where it has one
   };
-  /// Bytes of a chunk; a tensor longer than two of them is split. Enough that a thread's start does not count, few enough for an even
-  /// share.
-  static constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
+  /// Bytes of a chunk: a 64th of all, within these bounds. Enough that a thread's start and a part's beginning do not count, few enough for
+  /// an even share. A tensor longer than two chunks is split.
+  static constexpr std::size_t kLeastChunkBytes = std::size_t{256} << 10, kMostChunkBytes = std::size_t{4} << 20;
 
   explicit TensorPass(std::size_t slots);
 

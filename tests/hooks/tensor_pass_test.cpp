@@ -28,7 +28,7 @@ class Threads {
 // Sizes on both sides of a chunk and of two, many small ones, and nothing.
 std::vector<torch::Tensor> tensors_of_all_sizes(torch::ScalarType type = torch::kFloat) {
   torch::manual_seed(1);
-  const auto chunk = static_cast<std::int64_t>(TensorPass::kChunkBytes) / 4;
+  const auto chunk = static_cast<std::int64_t>(TensorPass::kLeastChunkBytes) / 4;
   std::vector<torch::Tensor> tensors;
   for (const std::int64_t size : {std::int64_t{1}, std::int64_t{0}, std::int64_t{300}, chunk - 1, chunk, chunk + 1, 2 * chunk,
                                   2 * chunk + 1, 5 * chunk + 17, std::int64_t{7}}) {
