@@ -56,8 +56,8 @@ struct SamplingConfig {
   /// Patterns like those of `include`: sampled parameters whose update ratio ‖w − w'‖ / ‖w‖ over one optimizer step is measured. None by
   /// default: it needs a copy of each of these parameters, and one more pass over them.
   std::vector<std::string> update_ratio = {};
-  /// Upper bound on the memory for these copies, in bytes; parameters are left out, the last of the model first, until the rest fits. Range
-  /// 64 KiB to 1 TiB.
+  /// Upper bound on the memory for these copies, in bytes: in the model's order, a parameter whose copy does not fit any more is left out.
+  /// Range 64 KiB to 1 TiB.
   std::int64_t update_ratio_bytes = std::int64_t{1} << 30;
   /// For tests and comparisons; `watch()` refuses one that the machine cannot run.
   Kernel kernel = Kernel::automatic;

@@ -58,6 +58,14 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
     parameters_.keep_previous(i, watched.tensor.nbytes());
   }
   for (std::size_t i = 0; i < model_.buffers.size(); ++i) buffers_.set_histogram(i, histogram_at(model_.buffers[i].row));
+  // A gradient has the size of its parameter, whenever it comes.
+  for (const auto& [pass, tensors] :
+       {std::pair(&gradients_, &model_.parameters), std::pair(&parameters_, &model_.parameters), std::pair(&buffers_, &model_.buffers)}) {
+    for (std::size_t i = 0; i < tensors->size(); ++i) {
+      if (const std::optional<DenseMemory> memory = dense_memory((*tensors)[i].tensor); memory) pass->set(i, *memory);
+    }
+    pass->prepare();
+  }
 }
 
 MagnitudeHistogram* StepRecorder::histogram_at(int row) noexcept {
@@ -248,7 +256,7 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
 }
 
 bool StepRecorder::run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep) noexcept {
-  int failures = 0;  // one pass failing says nothing of the next: a tensor had grown, and memory was short
+  int failures = 0;  // one pass failing says nothing of the next
   return boundary_.attempt(hook, failures, [&] {
     pass.run(mode, keep);
     return true;

@@ -18,7 +18,8 @@
 
 namespace vigil {
 
-/// All members run on the training thread. Nothing throws, locks, waits or prints; memory is allocated at construction only, but for
+/// All members run on the training thread. Nothing throws, locks, prints, or waits but for libtorch's own threads in a
+/// pass over the tensors; memory is allocated at construction only, but for
 /// tensors that ATen has to reduce (sparse gradients, other devices).
 class StepRecorder {
  public:

@@ -57,22 +57,24 @@ void TensorPass::clear(std::size_t i) noexcept {
 void TensorPass::share_out() {
   parts_.clear();
   chunks_.clear();
-  std::size_t bytes_in_all = 0;
-  for (const Slot& slot : slots_) bytes_in_all += slot.is_set ? bytes_of(slot.memory) : 0;
-  // In whole blocks of every type.
-  constexpr std::size_t kStep = std::size_t{32} << 10;
-  const std::size_t chunk_bytes = std::clamp(bytes_in_all / 64 / kStep * kStep, kLeastChunkBytes, kMostChunkBytes);
-  std::size_t figures = 0, bytes_in_chunk = chunk_bytes;  // the first part begins a chunk
+  if (chunk_bytes_ == 0) {
+    std::size_t bytes_in_all = 0;
+    for (const Slot& slot : slots_) bytes_in_all += slot.is_set ? bytes_of(slot.memory) : 0;
+    // In whole blocks of every type.
+    constexpr std::size_t kStep = std::size_t{32} << 10;
+    chunk_bytes_ = std::clamp(bytes_in_all / 64 / kStep * kStep, kLeastChunkBytes, kMostChunkBytes);
+  }
+  std::size_t figures = 0, bytes_in_chunk = chunk_bytes_;  // the first part begins a chunk
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!slot.is_set) continue;
-    const std::size_t size = element_size(slot.memory.dtype), most = chunk_bytes / size, count = slot.memory.count;
+    const std::size_t size = element_size(slot.memory.dtype), most = chunk_bytes_ / size, count = slot.memory.count;
     // A tensor of up to two chunks stays whole: a remainder would only be a small chunk more.
     const std::size_t step = count <= 2 * most ? std::max<std::size_t>(count, 1) : most;
     slot.parts = std::max<std::size_t>((count + step - 1) / step, 1);
     slot.first_figures = figures;
     for (std::size_t p = 0; p < slot.parts; ++p) {
-      if (bytes_in_chunk >= chunk_bytes) {
+      if (bytes_in_chunk >= chunk_bytes_) {
         chunks_.push_back(parts_.size());
         bytes_in_chunk = 0;
       }
@@ -93,7 +95,7 @@ void TensorPass::do_part(const Part& part, Work work) noexcept {
   const DType dtype = slot.memory.dtype;
   const std::size_t offset = part.begin * element_size(dtype), bytes = part.count * element_size(dtype);
   const auto* const data = static_cast<const unsigned char*>(slot.memory.data) + offset;
-  unsigned char* const previous = slot.previous.data() + offset;
+  unsigned char* const previous = slot.previous.empty() ? nullptr : slot.previous.data() + offset;
   if (work == Work::norms) {
     (figures == nullptr ? slot.norm : figures->norm) = compute_finite_norm(dtype, data, part.count);
     return;
@@ -136,12 +138,14 @@ void TensorPass::merge_parts(Slot& slot, Work work) noexcept {
 }
 
 void TensorPass::do_all(Work work) {
-  if (!shared_out_) share_out();
   for (Slot& slot : slots_) {
     slot.compares = slot.has_previous && (work == Work::moments || work == Work::moments_and_keep);
     slot.keeps = (work == Work::keep || work == Work::moments_and_keep) && !slot.previous.empty() && slot.is_set &&
                  slot.previous.size() == bytes_of(slot.memory);
   }
+  // A copy serves one pass, also one that comes to nothing.
+  for (Slot& slot : slots_) slot.has_previous = slot.has_previous && work == Work::norms;
+  if (!shared_out_) share_out();
   // relaxed: parallel_for joins its threads.
   ranges_.store(0, std::memory_order_relaxed);
   at::parallel_for(0, static_cast<std::int64_t>(chunks_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
@@ -162,9 +166,14 @@ void TensorPass::do_all(Work work) {
   for (Slot& slot : slots_) {
     if (slot.is_set && slot.parts > 1 && work != Work::keep) merge_parts(slot, work);
     if (work == Work::norms) continue;  // the copies are as they were
-    if (!slot.compares) slot.update_norm = kNone;
+    if (!slot.compares && work != Work::keep) slot.update_norm = kNone;
     slot.has_previous = slot.keeps;
   }
+}
+
+void TensorPass::prepare() {
+  share_out();
+  for (std::size_t i = 0; i < slots_.size(); ++i) clear(i);
 }
 
 void TensorPass::run(Mode mode, bool keep) { do_all(mode == Mode::norms ? Work::norms : keep ? Work::moments_and_keep : Work::moments); }

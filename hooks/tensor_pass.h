@@ -13,19 +13,19 @@
 namespace vigil {
 
 /// Reduces a list of tensors: the large ones in parts, the small ones grouped, so that every chunk of work has about the same bytes, and
-/// `at::parallel_for` shares the chunks out. What a tensor's figures are depends on its memory and size only, not on the number of threads:
-/// parts are the same for any number, and merged in their order.
+/// `at::parallel_for` shares the chunks out and waits for them. A tensor's figures depend on its memory and on the bytes of a chunk, which
+/// are settled once, but not on the number of threads: parts are the same for any number, and merged in their order.
 ///
 /// A slot stays set from pass to pass; setting it to memory of the same size and type as before costs a comparison, and the chunks are
-/// made anew only when one of these has changed. Allocates when a slot grows, which gradients and weights do not after the first pass.
+/// made anew only when one of these has changed. Allocates nothing for slots that are as they were at prepare(), set or not.
 class TensorPass {
  public:
   enum class Mode {
     norms,    ///< norm() of every slot: the guard's reduction
     moments,  ///< moments() of every slot, and its histogram where it has one
   };
-  /// Bytes of a chunk: a 64th of all, within these bounds. Enough that a thread's start and a part's beginning do not count, few enough for
-  /// an even share. A tensor longer than two chunks is split.
+  /// Bytes of a chunk: a 64th of all tensors, within these bounds. Enough that a thread's start and a part's beginning do not count, few
+  /// enough for an even share. A tensor longer than two chunks is split.
   static constexpr std::size_t kLeastChunkBytes = std::size_t{256} << 10, kMostChunkBytes = std::size_t{4} << 20;
 
   explicit TensorPass(std::size_t slots);
@@ -34,6 +34,10 @@ class TensorPass {
   void set_histogram(std::size_t i, MagnitudeHistogram* histogram) { slots_[i].histogram = histogram; }
   /// Keeps a copy of slot `i`, of `bytes` bytes, from now on: see update_norm(). At set-up. @throws std::bad_alloc
   void keep_previous(std::size_t i, std::size_t bytes);
+
+  /// Settles the bytes of a chunk and allocates for the slots that are set now, which is what they are expected to be; then clears them
+  /// all. At set-up. Without it the first pass does. @throws std::bad_alloc
+  void prepare();
 
   /// The memory that slot `i` is to be reduced from; it must stay as it is until run() returns.
   void set(std::size_t i, const DenseMemory& memory) noexcept;
@@ -97,6 +101,7 @@ class TensorPass {
   std::vector<Figures> figures_;     // of the parts of split slots, in their order
   std::vector<std::size_t> chunks_;  // the first part of each, and one behind the last
   bool shared_out_ = false;          // parts_ and chunks_ fit slots_
+  std::size_t chunk_bytes_ = 0;      // 0: not settled yet
   std::atomic<int> ranges_{0};
 };
 

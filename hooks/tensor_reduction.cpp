@@ -15,7 +15,7 @@
 namespace vigil {
 namespace {
 
-constexpr std::size_t kGatherBytes = 16384;
+constexpr std::size_t kGatherBytes = 16384, kLeastRunBytes = 1024;
 constexpr int kMaxDims = 64;
 
 // Calls `use(data, count)` with runs of elements that together are each logical element of `tensor` once. Runs that do not lie
@@ -56,7 +56,8 @@ void for_each_run(const at::Tensor& tensor, std::size_t size, Use use) {
   std::array<std::int64_t, kMaxDims> index{};
   const unsigned char* row = data;
   for (;;) {
-    if (inner.stride == 1) {
+    // Short runs are gathered too: a reduction by itself costs more than copying them.
+    if (inner.stride == 1 && static_cast<std::size_t>(inner.size) * size >= kLeastRunBytes) {
       use(row, static_cast<std::size_t>(inner.size));
     } else {
       for (std::int64_t i = 0; i < inner.size; ++i) {

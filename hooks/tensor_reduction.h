@@ -1,5 +1,5 @@
 // From an ATen tensor to the numbers of monitor/. CPU memory is read in place, whatever its strides, without allocation; other devices
-// are reduced where they are and brought over in one transfer.
+// are reduced where they are.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,8 @@ FiniteNorm norm_in_place(const at::Tensor& tensor);
 
 /// Moments of tensors that cannot be read in place: sparse ones (coalesced; what they do not store counts as zeros), lazily negated ones,
 /// and those of other devices, which ATen reduces where they are, in float64 where the device has it, and which come over in one
-/// transfer per device. Adds the magnitudes of tensor i to `*histograms[i]` unless it is null; `histograms` is as long as `tensors`, or
-/// empty for none. Allocates.
+/// transfer per device, and one more for the histograms. Adds the magnitudes of tensor i to `*histograms[i]` unless it is null;
+/// `histograms` is as long as `tensors`, or empty for none. Allocates.
 std::vector<Moments> reduce_elsewhere(const std::vector<at::Tensor>& tensors, const std::vector<MagnitudeHistogram*>& histograms = {});
 
 /// The part of it for other devices; `tensors` are strided. Works on the CPU too, which is how it is tested.

@@ -77,20 +77,21 @@ int append_row(Schema& schema, const SamplingConfig& sampling, TensorKind kind, 
   return static_cast<int>(schema.rows.size()) - 1;
 }
 
-// Has the updates of the parameters measured that sampling.update_ratio names, in the model's order for as long as there is room for their
-// copies.
+// Has the updates of the parameters measured that sampling.update_ratio names: in the model's order, each that there is still room for a
+// copy of.
 void choose_updates(WatchedModel& model, const SamplingConfig& sampling) {
   std::uint64_t bytes = 0;
   for (WatchedTensor& watched : model.parameters) {
     if (watched.row == WatchedTensor::kNoRow) continue;
     RowSchema& row = model.schema.rows[static_cast<std::size_t>(watched.row)];
     if (!matches_any(sampling.update_ratio, row.name) || !dense_memory(watched.tensor)) continue;
-    bytes += row.element_count * element_size(row.dtype);
-    if (bytes > static_cast<std::uint64_t>(sampling.update_ratio_bytes)) {
+    const std::uint64_t more = row.element_count * element_size(row.dtype);
+    if (bytes + more > static_cast<std::uint64_t>(sampling.update_ratio_bytes)) {
       model.without_update.push_back(row.name);
-    } else {
-      row.has_update = watched.has_update = true;
+      continue;
     }
+    bytes += more;
+    row.has_update = watched.has_update = true;
   }
 }
 

@@ -202,7 +202,8 @@ namespace vigil::avx512 {
 namespace {
 
 // One of the independent sums of a block of bfloat16, two elements a lane: products of two are exact in float, and summed by one
-// instruction. Minimum and maximum are those of 16-bit integers that are ordered like the elements.
+// instruction, which takes subnormals for 0 (what they add is beyond what a sum above kLeastSquares can hold). Minimum and maximum are
+// those of 16-bit integers that are ordered like the elements.
 struct DotPartial {
   __m512 sum, magnitudes, squares;
   __m512i least, largest, nonzero;
@@ -303,7 +304,7 @@ namespace {
 
 bool has_avx512() noexcept {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2") && has_f16c();
 }
 
 bool has_avx512_bf16() noexcept { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }

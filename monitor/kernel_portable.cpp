@@ -11,7 +11,7 @@ namespace {
 
 #include "vigil/monitor/scalar_blocks.h"
 
-// Calls `use(block, size)` for each block.
+// Calls `use(block, size, begin)` for each block, whose first element is number `begin`.
 template <class Element, class Use>
 void for_each_block(const unsigned char* data, std::size_t count, Use use) noexcept {
   for (std::size_t begin = 0; begin < count; begin += kBlock) use(data + bytes_of<Element>(begin), std::min(kBlock, count - begin), begin);

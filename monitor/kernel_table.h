@@ -1,4 +1,4 @@
-// What a kernel is: one implementation of the reductions of moments.h for all element types.
+// What a kernel is: one implementation of the reductions of reduction.h for all element types.
 #pragma once
 
 #include <array>
@@ -36,6 +36,10 @@ struct Kernel {
   bool (*is_supported)() noexcept;           ///< by this processor and its operating system
   std::array<KernelFunctions, 4> functions;  ///< by DType
 };
+
+/// Whether the processor converts float16 (F16C), which clang's __builtin_cpu_supports does not know; that the operating system keeps its
+/// registers follows from AVX2.
+bool has_f16c() noexcept;
 
 /// Null where the kernel is not compiled in.
 const Kernel* portable_kernel() noexcept;

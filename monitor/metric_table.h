@@ -71,7 +71,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
     {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
     {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, also those that sampling.include leaves out; NaN or Inf when a parameter is; absent while one cannot be read."},
-    {"vigil_update_ratio", MetricType::gauge, "ratio", "", "Euclidean norm of what the step of the latest sample changed in all parameters whose update is measured, over the norm of these; NaN when one of them is not finite; absent without one."},
+    {"vigil_update_ratio", MetricType::gauge, "ratio", "", "Euclidean norm of what the optimizer step before the latest sample changed in all parameters whose update is measured, over the norm of these; NaN when one of them is not finite; absent without one."},
     {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
     {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
     {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
@@ -113,7 +113,7 @@ enum class TensorMetric : std::size_t { update_ratio, magnitude_bucket, magnitud
 // clang-format off
 inline constexpr std::array<TensorMetricRow, static_cast<std::size_t>(TensorMetric::count)> kTensorMetrics{{
     {"update_ratio", true, MetricType::gauge, "", 1,
-     "Euclidean norm of what the step of the latest sample changed, over that of the parameter; 0 when both are 0, NaN when an element is not finite, absent when the change was not measured",
+     "Euclidean norm of what the optimizer step before the latest sample changed, over that of the parameter; 0 when both are 0, NaN when an element is not finite, absent when the change was not measured",
      "sqrt(sum((x - x')^2)) / sqrt(sum(x^2))"},
     // Zeros, the bounds of all buckets, and +Inf.
     {"magnitude_bucket", false, MetricType::untyped, "le", MagnitudeHistogram::kBuckets + 3,

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <xmmintrin.h>
 #endif
 
@@ -91,6 +92,15 @@ double scaled_update_norm(const unsigned char* data, const unsigned char* previo
 }
 
 }  // namespace
+
+bool has_f16c() noexcept {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+#else
+  return false;
+#endif
+}
 
 Moments compute_moments(DType dtype, const void* data, std::size_t count, MagnitudeHistogram* histogram) noexcept {
   const DefaultFloatEnvironment environment;

@@ -11,16 +11,18 @@
 
 namespace vigil {
 
-// All reductions read `count` elements at `data` (any alignment; null when `count` is 0) once, in blocks of 4096 elements. They allocate
-// nothing, throw nothing, and compute in the default floating-point environment whatever the caller's is, which they leave as it was.
-// Any thread.
+// All reductions read `count` elements at `data` (any alignment; null when `count` is 0) once, in blocks of 4096 elements; what leaves the
+// range of their arithmetic (non-finite elements for the guard, float64 whose squares do) is read again. They allocate nothing and throw
+// nothing. On x86-64 they compute in the default floating-point environment whatever the caller's is, which they leave as it was. Any
+// thread.
 
 /// Reduces the elements to their Moments, and adds them to `histogram` unless it is null.
 ///
 /// The portable kernel is the specification: sums in double, squared deviations from the block's own mean, blocks merged by Chan, Golub and
 /// LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979); relative error of std, L1 and L2 below
-/// 1e-12. The others sum float32 and narrower types in float, at most 16 terms before they go on in double, and relative to the mean where
-/// that dominates: the error of the mean (against std), std, L1 and L2 is below 1e-6. Counts, min, max and histograms are exact in all.
+/// 1e-12. The others sum float32 and narrower types in float, at most 16 terms to a sum and four such sums to each other before they go on
+/// in double, and relative to the mean where that is as large as the deviations: the error of the mean (against std), std, L1 and L2 is
+/// below 1e-6. Counts and histograms are exact in all, and so are min and max, up to the sign of a zero.
 Moments compute_moments(DType dtype, const void* data, std::size_t count, MagnitudeHistogram* histogram = nullptr) noexcept;
 
 /// What changed in a tensor.

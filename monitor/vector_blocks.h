@@ -7,9 +7,9 @@
 //   F32, F64, BF16, F16   element types: `V` (Floats or Doubles), `Scalar` (of scalar_blocks.h), load, load_partial (the rest zeros);
 //   BitCounter            of bit_counter.h.
 //
-// Three tiers. The first sums in the vector's own precision, for at most kTermsPerSum terms before the sums are widened to double, and
-// looks at no NaN. The second, where the mean is large against the deviations, sums again relative to the mean. The third, where the sum of
-// squares is not finite or about to underflow, is block_moments of scalar_blocks.h.
+// Three tiers. The first sums in the vector's own precision, for at most kTermsPerSum terms to a sum before these are widened to double,
+// and looks at no NaN. The second, where the mean is large against the deviations, sums again relative to the mean. The third, where the
+// sum of squares is not finite or about to underflow, is block_moments of scalar_blocks.h.
 
 // How far ahead of the sums memory is asked for. The processor's own prefetchers stop at the end of a page; this far, it is the next one's
 // turn in time, also for passes with much to do for each element.
@@ -357,8 +357,8 @@ Moments moments_of_sums(const BlockSums& sums, const unsigned char* data, std::s
   block.l1 = sums.magnitudes;
   block.sum_squares = sums.squares;
   block.m2 = sums.squares - sums.sum * block.mean;
-  // Where the mean dominates, the difference has lost the digits that the two have in common.
-  if (block.m2 * 8 < sums.squares) {
+  // Where the mean is as large as the deviations, the difference has lost digits that the two have in common.
+  if (block.m2 * 2 < sums.squares) {
     const double center = V::representable(block.mean);
     double sum = 0, squares = 0;
     shifted_sums<E>(data, count, center, sum, squares);

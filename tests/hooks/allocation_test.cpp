@@ -109,6 +109,27 @@ TEST_P(LoopAllocation, IsZeroAfterTheFirstSample) {
 
 INSTANTIATE_TEST_SUITE_P(EveryPolicy, LoopAllocation, testing::Values(OnNonfinite::warn, OnNonfinite::skip_step, OnNonfinite::stop));
 
+TEST(LateGradients, AllocateNothingWhenTheyCome) {
+  SmallNet net;
+  torch::nn::Linear large(700, 700);  // split into parts
+  net->register_module("large", large);
+  torch::optim::SGD optimizer(net->parameters(), 1e-3);
+  TrainingMonitor monitor(quiet_config());
+  monitor.watch(*net, optimizer);
+  std::size_t total = 0;
+  for (int i = 0; i < 60; ++i) {
+    const auto loss = backward_pass(net, optimizer);
+    if (i % 3 == 2) large->weight.mutable_grad() = torch::randn({700, 700});
+    const std::size_t here = allocations_in([&] {
+      monitor.after_backward(loss);
+      monitor.after_step();
+    });
+    large->weight.mutable_grad() = torch::Tensor();
+    if (i > 0) total += here;
+  }
+  EXPECT_EQ(total, 0u);
+}
+
 TEST(MisusedLoop, AllocatesNothingEither) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 1e-3);
