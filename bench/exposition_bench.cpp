@@ -1,6 +1,6 @@
 // A scrape of 100,000 series: vigil's own renderings against prometheus-cpp's, in one run on the same values.
 #include <benchmark/benchmark.h>
-#include <malloc.h>
+#include <malloc.h>  // malloc_usable_size
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -10,7 +10,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <new>
 #include <random>
@@ -20,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bench/kept_heap.h"
 #include "vigil/exporters/exposition.h"
 #include "vigil/exporters/prometheus_collectable.h"
 #include "vigil/exporters/series_plan.h"
@@ -200,30 +200,10 @@ std::size_t series_in(std::string_view text) {
   return series;
 }
 
-// While it lives, freed memory stays with the process. Left alone, glibc gives the blocks of a whole exposition back to the system after
-// every scrape; taking them anew is a third to a half of prometheus-cpp's time, and a ratio to that would flatter vigil.
-class KeptHeap {
- public:
-  KeptHeap() {
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  }
-  // To where glibc's own adaption ends in a program that uses large blocks.
-  ~KeptHeap() {
-    constexpr int kMiB = 1 << 20;
-    mallopt(M_MMAP_MAX, 65536);
-    mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
-    mallopt(M_TRIM_THRESHOLD, 64 * kMiB);
-    malloc_trim(0);
-  }
-  KeptHeap(const KeptHeap&) = delete;
-  KeptHeap& operator=(const KeptHeap&) = delete;
-};
-
 // Times `render`, a scrape's body; checks it, and counts its memory, once. `text_of` is its text.
 template <class Render, class TextOf>
 void scrape(benchmark::State& state, Render render, TextOf text_of) {
-  const KeptHeap kept_heap;
+  const bench::KeptHeap kept_heap;
   render();  // what is made once is made
   live_bytes = peak_bytes = 0;
   is_counting = true;

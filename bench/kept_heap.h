@@ -11,7 +11,8 @@ namespace vigil::bench {
 
 /// While it lives, freed memory stays with the process. glibc takes large blocks from the system and gives them back each time, and the
 /// peers here make a temporary for each operation: over the 154 MB of GPT-2's embedding the page faults are dearer than the arithmetic,
-/// four times so in a virtual machine. vigil allocates nothing, so a ratio to that would flatter it. Does nothing without glibc.
+/// four times so in a virtual machine, and a third to a half of prometheus-cpp's time for a large exposition. vigil allocates next to
+/// nothing, so a ratio to that would flatter it. Does nothing without glibc.
 class KeptHeap {
  public:
   KeptHeap() {

@@ -2,8 +2,10 @@
 // no other; config/default.yml is proven equal to `Config{}` by a test.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vigil {
@@ -29,6 +31,9 @@ enum class Kernel : std::uint8_t {
   avx512,       ///< x86-64 with AVX-512 F, BW, DQ and VL
   avx512_bf16,  ///< the same with AVX512-BF16, which makes bfloat16 tensors faster
 };
+
+/// By Kernel: what a file says, and what `use_kernel` of monitor/ knows.
+inline constexpr std::array<std::string_view, 5> kKernelNames{"auto", "portable", "avx2", "avx512", "avx512_bf16"};
 
 struct RunConfig {
   /// Label `run` of every series; up to 128 bytes of printable UTF-8. Empty: the program's name, which stays the same over

@@ -32,6 +32,12 @@ Choice::Name named(std::string_view name, Enum value) {
   return {name, static_cast<int>(value)};
 }
 
+std::vector<Choice::Name> kernel_names() {
+  std::vector<Choice::Name> names;
+  for (std::size_t i = 0; i < kKernelNames.size(); ++i) names.push_back(named(kKernelNames[i], static_cast<Kernel>(i)));
+  return names;
+}
+
 std::vector<Setting> make_settings() {
   return {
       {"run.name", Text{VIGIL_MEMBER(run.name), kName}},
@@ -45,9 +51,7 @@ std::vector<Setting> make_settings() {
       {"sampling.histogram", TextList{VIGIL_MEMBER(sampling.histogram), kPattern, kMaxPatterns}},
       {"sampling.update_ratio", TextList{VIGIL_MEMBER(sampling.update_ratio), kPattern, kMaxPatterns}},
       {"sampling.update_ratio_bytes", Integer{VIGIL_MEMBER(sampling.update_ratio_bytes), 64 * kKiB, kTiB}},
-      {"sampling.kernel", Choice{VIGIL_CHOICE(sampling.kernel),
-                                 {named("auto", Kernel::automatic), named("portable", Kernel::portable), named("avx2", Kernel::avx2),
-                                  named("avx512", Kernel::avx512), named("avx512_bf16", Kernel::avx512_bf16)}}},
+      {"sampling.kernel", Choice{VIGIL_CHOICE(sampling.kernel), kernel_names()}},
       {"guard.every_steps", Integer{VIGIL_MEMBER(guard.every_steps), 0, 1'000'000}},
       {"guard.on_nonfinite",
        Choice{VIGIL_CHOICE(guard.on_nonfinite),

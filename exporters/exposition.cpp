@@ -1,7 +1,6 @@
 #include "vigil/exporters/exposition.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "vigil/exporters/gzip_stream.h"
 #include "vigil/exporters/tensor_series.h"
@@ -12,11 +11,6 @@ namespace {
 
 // Large enough that a flush costs nothing, small enough to stay in the first-level cache.
 constexpr std::size_t kPieceBytes = std::size_t{16} << 10;
-
-char* write_text(char* out, std::string_view text) noexcept {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
-}
 
 // Gathers a text into pieces for `sink`, so that who writes a line asks for room once and not for every part of it.
 template <class Sink>
@@ -95,15 +89,17 @@ void write_exposition(Sink& sink, const Snapshot& snapshot, const SeriesPlan& pl
 
 // A little more than the per-tensor series take, so that their text is allocated once.
 std::size_t estimated_size(const SeenTensors& tensors, const SeriesPlan& plan) {
-  constexpr std::size_t kUsualNumber = 20, kMetadataBytes = 512;
+  constexpr std::size_t kUsualNumber = 20, kUsualLabel = 24, kMetadataBytes = 512;
   std::size_t size = 0;
   for (const TensorFamily& family : tensor_families()) {
     std::size_t series = 0, text_bytes = 0;
-    for_each_series(family, tensors, [&](const SeenTensor& tensor, const SeriesLabel* label, double) {
-      ++series;
-      text_bytes += plan.text_of(*tensor.entry).size() + (label == nullptr ? 0 : label->text.size());
-    });
+    for (const SeenTensor* tensor = tensors.begin(family.kind); tensor != tensors.end(family.kind); ++tensor) {
+      const std::size_t here = series_of(family, *tensor);
+      series += here;
+      text_bytes += here * plan.text_of(*tensor->entry).size();
+    }
     size += series * (family.name.size() + kUsualNumber) + text_bytes + kMetadataBytes;
+    if (family.statistic == nullptr) size += series * kUsualLabel;
   }
   return size;
 }

@@ -72,6 +72,13 @@ const std::vector<SeriesLabel>& magnitude_bound_labels();
 /// By kMagnitudeQuantiles.
 const std::vector<SeriesLabel>& magnitude_quantile_labels();
 
+/// Series that `tensor` has in `family`: as often as for_each_series calls for it.
+inline std::size_t series_of(const TensorFamily& family, const SeenTensor& tensor) noexcept {
+  if (family.statistic != nullptr) return 1;
+  const bool has = family.metric == TensorMetric::update_ratio ? tensor.update_ratio.has_value() : tensor.histogram != nullptr;
+  return has ? metric_row(family.metric).series : 0;
+}
+
 /// Calls `emit(const SeenTensor&, const SeriesLabel*, double value)` for each series of `family`, in the order of the exposition; the label
 /// is null where a tensor has one series only.
 template <class Emit>

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "vigil/exporters/text_writer.h"
 #include "vigil/monitor/dtype.h"
@@ -18,11 +17,6 @@ void append_digits(std::string& out, double value, Format... format) {
   char text[64];
   const auto end = std::to_chars(text, text + sizeof text, value, format...).ptr;
   out.append(text, end);
-}
-
-char* write_text(char* out, std::string_view text) noexcept {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
 }
 
 void append_number(std::string& out, double value) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,12 @@ namespace vigil {
 
 /// Room that write_number needs: the longest shortest decimal of a double has 24 characters.
 inline constexpr std::size_t kNumberBytes = 32;
+
+/// Copies `text` to `out`, which has the room. Returns where it ended.
+inline char* write_text(char* out, std::string_view text) noexcept {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
 
 /// Writes the shortest decimal that reads back as `value`, or NaN, +Inf, -Inf; at most kNumberBytes characters. Returns where it ended.
 char* write_number(char* out, double value) noexcept;

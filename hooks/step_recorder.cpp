@@ -62,7 +62,7 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch:
   for (const auto& [pass, tensors] :
        {std::pair(&gradients_, &model_.parameters), std::pair(&parameters_, &model_.parameters), std::pair(&buffers_, &model_.buffers)}) {
     for (std::size_t i = 0; i < tensors->size(); ++i) {
-      if (const std::optional<DenseMemory> memory = dense_memory((*tensors)[i].tensor); memory) pass->set(i, *memory);
+      pass->set(i, dense_memory((*tensors)[i].tensor));
     }
     pass->prepare();
   }
@@ -210,13 +210,7 @@ bool StepRecorder::reduce_gradients(bool sampled) noexcept {
       const at::Tensor& gradient = watched.tensor.grad();
       const bool exists = gradient.defined() && dtype_of(gradient.scalar_type());
       if (!exists && row != nullptr) row->state = TensorRow::absent;
-      const std::optional<DenseMemory> memory = exists ? dense_memory(gradient) : std::nullopt;
-      if (memory) {
-        gradients_.set(i, *memory);
-        return true;
-      }
-      gradients_.clear(i);
-      if (!exists) return true;
+      if (gradients_.set(i, exists ? dense_memory(gradient) : std::nullopt) || !exists) return true;
       MagnitudeHistogram* const histogram = sampled ? histogram_at(watched.gradient_row) : nullptr;
       if (!is_in_place(gradient)) {
         put_elsewhere(i, gradient, histogram);
@@ -281,12 +275,7 @@ bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors
       row->update_norm = std::numeric_limits<double>::quiet_NaN();
     }
     const bool could_read = boundary_.attempt(hook, tensors[i].failures, [&] {
-      if (const std::optional<DenseMemory> memory = dense_memory(tensor); memory) {
-        pass.set(i, *memory);
-        return true;
-      }
-      pass.clear(i);
-      if (!dtype_of(tensor.scalar_type())) return true;
+      if (pass.set(i, dense_memory(tensor)) || !dtype_of(tensor.scalar_type())) return true;
       if (!is_in_place(tensor)) {
         put_elsewhere(i, tensor, histogram_at(tensors[i].row));
         return false;
@@ -317,12 +306,7 @@ void StepRecorder::keep_weights() noexcept {
   int failures = 0;
   boundary_.attempt(Hook::parameters, failures, [this] {
     for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
-      if (!model_.parameters[i].has_update) continue;
-      if (const std::optional<DenseMemory> memory = dense_memory(model_.parameters[i].tensor); memory) {
-        parameters_.set(i, *memory);
-      } else {
-        parameters_.clear(i);
-      }
+      if (model_.parameters[i].has_update) parameters_.set(i, dense_memory(model_.parameters[i].tensor));
     }
     parameters_.keep();
     return true;

@@ -28,23 +28,25 @@ void prefetch(const unsigned char* data, std::size_t bytes) noexcept {
   for (std::size_t line = 0; line < bytes; line += 64) __builtin_prefetch(data + line);
 }
 
-// hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
-double joint_norm(double a, double b) noexcept { return is_nan_bits(a) || is_nan_bits(b) ? kNone : std::hypot(a, b); }
-
 }  // namespace
 
 TensorPass::TensorPass(std::size_t slots) : slots_(slots) {}
 
 void TensorPass::keep_previous(std::size_t i, std::size_t bytes) { slots_[i].previous.resize(bytes); }
 
-void TensorPass::set(std::size_t i, const DenseMemory& memory) noexcept {
+bool TensorPass::set(std::size_t i, const std::optional<DenseMemory>& memory) noexcept {
   Slot& slot = slots_[i];
-  if (!slot.is_set || slot.memory.count != memory.count || slot.memory.dtype != memory.dtype) {
+  if (!memory) {
+    clear(i);
+    return false;
+  }
+  if (!slot.is_set || slot.memory.count != memory->count || slot.memory.dtype != memory->dtype) {
     shared_out_ = false;
     slot.has_previous = false;
   }
   slot.is_set = true;
-  slot.memory = memory;
+  slot.memory = *memory;
+  return true;
 }
 
 void TensorPass::clear(std::size_t i) noexcept {
@@ -121,10 +123,7 @@ void TensorPass::merge_parts(Slot& slot, Work work) noexcept {
   const Figures* const parts = figures_.data() + slot.first_figures;
   if (work == Work::norms) {
     slot.norm = parts[0].norm;
-    for (std::size_t p = 1; p < slot.parts; ++p) {
-      slot.norm.l2_norm = joint_norm(slot.norm.l2_norm, parts[p].norm.l2_norm);
-      slot.norm.all_finite = slot.norm.all_finite && parts[p].norm.all_finite;
-    }
+    for (std::size_t p = 1; p < slot.parts; ++p) merge(slot.norm, parts[p].norm);
     return;
   }
   slot.moments = parts[0].moments;
@@ -142,9 +141,9 @@ void TensorPass::do_all(Work work) {
     slot.compares = slot.has_previous && (work == Work::moments || work == Work::moments_and_keep);
     slot.keeps = (work == Work::keep || work == Work::moments_and_keep) && !slot.previous.empty() && slot.is_set &&
                  slot.previous.size() == bytes_of(slot.memory);
+    // A copy serves one pass, also one that comes to nothing.
+    slot.has_previous = slot.has_previous && work == Work::norms;
   }
-  // A copy serves one pass, also one that comes to nothing.
-  for (Slot& slot : slots_) slot.has_previous = slot.has_previous && work == Work::norms;
   if (!shared_out_) share_out();
   // relaxed: parallel_for joins its threads.
   ranges_.store(0, std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "vigil/hooks/tensor_reduction.h"
@@ -39,12 +40,12 @@ class TensorPass {
   /// all. At set-up. Without it the first pass does. @throws std::bad_alloc
   void prepare();
 
-  /// The memory that slot `i` is to be reduced from; it must stay as it is until run() returns.
-  void set(std::size_t i, const DenseMemory& memory) noexcept;
+  /// The memory that slot `i` is to be reduced from; it must stay as it is until run() returns. Without one the slot is cleared, and the
+  /// answer false.
+  bool set(std::size_t i, const std::optional<DenseMemory>& memory) noexcept;
   /// Leaves slot `i` out until it is set again.
   void clear(std::size_t i) noexcept;
   bool is_set(std::size_t i) const noexcept { return slots_[i].is_set; }
-  const DenseMemory& memory(std::size_t i) const noexcept { return slots_[i].memory; }
 
   /// Reduces what is set. With `keep`, a pass with moments also copies the slots that keep_previous() named, for the pass after it.
   /// @throws std::bad_alloc when a slot has grown

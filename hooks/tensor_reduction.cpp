@@ -194,19 +194,6 @@ Moments reduce_in_place(const at::Tensor& tensor, MagnitudeHistogram* histogram)
   return total;
 }
 
-FiniteNorm norm_in_place(const at::Tensor& tensor) {
-  const DType dtype = *dtype_of(tensor.scalar_type());
-  FiniteNorm total;
-  for_each_run(tensor, element_size(dtype), [&](const void* data, std::size_t count) {
-    const FiniteNorm run = compute_finite_norm(dtype, data, count);
-    total.all_finite = total.all_finite && run.all_finite;
-    // hypot(Inf, NaN) is Inf, but a NaN shall stay visible.
-    total.l2_norm = is_nan_bits(total.l2_norm) || is_nan_bits(run.l2_norm) ? std::numeric_limits<double>::quiet_NaN()
-                                                                           : std::hypot(total.l2_norm, run.l2_norm);
-  });
-  return total;
-}
-
 std::vector<Moments> reduce_on_device(const std::vector<at::Tensor>& tensors, const std::vector<MagnitudeHistogram*>& histograms) {
   const c10::NoGradGuard no_grad;
   std::vector<Moments> result(tensors.size());

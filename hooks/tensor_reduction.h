@@ -36,7 +36,6 @@ double read_scalar(const at::Tensor& tensor);
 /// Moments of an in-place tensor. Strides are followed (also stride 0 and transposed tensors), each logical element once, also
 /// into `histogram` unless it is null.
 Moments reduce_in_place(const at::Tensor& tensor, MagnitudeHistogram* histogram = nullptr);
-FiniteNorm norm_in_place(const at::Tensor& tensor);
 
 /// Moments of tensors that cannot be read in place: sparse ones (coalesced; what they do not store counts as zeros), lazily negated ones,
 /// and those of other devices, which ATen reduces where they are, in float64 where the device has it, and which come over in one

@@ -53,23 +53,13 @@ std::string type_name(const torch::nn::Module& module) {
   return name;
 }
 
-std::string_view name_of(Kernel kernel) noexcept {
-  switch (kernel) {
-    case Kernel::automatic: return "auto";
-    case Kernel::portable: return "portable";
-    case Kernel::avx2: return "avx2";
-    case Kernel::avx512: return "avx512";
-    case Kernel::avx512_bf16: return "avx512_bf16";
-  }
-  return "auto";
-}
-
 // `automatic` leaves what is in use: it is that from the start, or the choice of another monitor.
 void choose_kernel(Kernel kernel) {
-  if (kernel == Kernel::automatic || use_kernel(name_of(kernel))) return;
+  const std::string_view name = kKernelNames[static_cast<std::size_t>(kernel)];
+  if (kernel == Kernel::automatic || use_kernel(name)) return;
   std::string available;
-  for (const std::string_view name : available_kernels()) available += (available.empty() ? "" : ", ") + std::string(name);
-  throw std::invalid_argument("watch: sampling.kernel: this machine cannot run " + std::string(name_of(kernel)) + ", only " + available +
+  for (const std::string_view other : available_kernels()) available += (available.empty() ? "" : ", ") + std::string(other);
+  throw std::invalid_argument("watch: sampling.kernel: this machine cannot run " + std::string(name) + ", only " + available +
                               "; set auto");
 }
 

@@ -86,8 +86,7 @@ struct Doubles {
   }
 
   static Bits one_hot(Vector a, Vector b) noexcept {
-    constexpr std::uint64_t kBase = ((1023ull + static_cast<std::uint64_t>(std::int64_t{MagnitudeHistogram::kLowestExponent})) << 52) + 1;
-    const Bits base = _mm256_set1_epi64x(static_cast<long long>(kBase));
+    const Bits base = _mm256_set1_epi64x(static_cast<long long>(kFirstBucketOfDouble));
     const __m256 first = _mm256_castsi256_ps(_mm256_sub_epi64(bits(a), base)),
                  second = _mm256_castsi256_ps(_mm256_sub_epi64(bits(b), base));
     const Bits high_words = _mm256_castps_si256(_mm256_shuffle_ps(first, second, 0xdd));
@@ -145,8 +144,7 @@ struct Floats {
 
   // For each element bit i of its word, where bucket i of a histogram counts it; 0 where none does.
   static Bits one_hot(Vector magnitude) noexcept {
-    constexpr std::uint32_t kBase = ((127u + static_cast<std::uint32_t>(MagnitudeHistogram::kLowestExponent)) << 23) + 1;
-    const Bits bucket = _mm256_srli_epi32(_mm256_sub_epi32(bits(magnitude), _mm256_set1_epi32(static_cast<int>(kBase))), 23);
+    const Bits bucket = _mm256_srli_epi32(_mm256_sub_epi32(bits(magnitude), _mm256_set1_epi32(static_cast<int>(kFirstBucketOfFloat))), 23);
     return _mm256_sllv_epi32(_mm256_set1_epi32(1), bucket);
   }
   // state := its sum with a and b without carry; returns the carries.

@@ -77,8 +77,7 @@ struct Floats {
 
   // For each element bit i of its word, where bucket i of a histogram counts it; 0 where none does.
   static Bits one_hot(Vector magnitude) noexcept {
-    constexpr std::uint32_t kBase = ((127u + static_cast<std::uint32_t>(MagnitudeHistogram::kLowestExponent)) << 23) + 1;
-    const Bits bucket = _mm512_srli_epi32(_mm512_sub_epi32(bits(magnitude), _mm512_set1_epi32(static_cast<int>(kBase))), 23);
+    const Bits bucket = _mm512_srli_epi32(_mm512_sub_epi32(bits(magnitude), _mm512_set1_epi32(static_cast<int>(kFirstBucketOfFloat))), 23);
     return _mm512_sllv_epi32(_mm512_set1_epi32(1), bucket);
   }
   // state := its sum with a and b without carry; returns the carries.
@@ -139,8 +138,7 @@ struct Doubles {
 
   // Of two vectors; the order of the words has no meaning.
   static Bits one_hot(Vector a, Vector b) noexcept {
-    constexpr std::uint64_t kBase = ((1023ull + static_cast<std::uint64_t>(std::int64_t{MagnitudeHistogram::kLowestExponent})) << 52) + 1;
-    const Bits base = _mm512_set1_epi64(static_cast<long long>(kBase));
+    const Bits base = _mm512_set1_epi64(static_cast<long long>(kFirstBucketOfDouble));
     const __m512 first = _mm512_castsi512_ps(_mm512_sub_epi64(bits(a), base)),
                  second = _mm512_castsi512_ps(_mm512_sub_epi64(bits(b), base));
     const Bits high_words = _mm512_castps_si512(_mm512_shuffle_ps(first, second, 0xdd));

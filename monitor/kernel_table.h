@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "vigil/monitor/dtype.h"
@@ -17,6 +18,12 @@ namespace vigil {
 /// Elements that are reduced together before they are merged into the whole: 32 KiB of float64 at most, so that a second look at a block
 /// comes from the first-level cache.
 inline constexpr std::size_t kBlock = 4096;
+
+/// What the bits of |x| are above, as a float and as a double, where |x| belongs to the first bucket of a histogram or a higher one: the
+/// bits less this, shifted down to the exponent, are the index of the bucket, and more than any index below.
+inline constexpr std::uint32_t kFirstBucketOfFloat = ((127u + static_cast<std::uint32_t>(MagnitudeHistogram::kLowestExponent)) << 23) + 1;
+inline constexpr std::uint64_t kFirstBucketOfDouble =
+    ((1023ull + static_cast<std::uint64_t>(std::int64_t{MagnitudeHistogram::kLowestExponent})) << 52) + 1;
 
 /// The reductions for one element type. `data` has any alignment; none allocates or throws. All expect the default floating-point
 /// environment.

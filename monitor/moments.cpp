@@ -4,7 +4,16 @@
 #include <cmath>
 #include <limits>
 
+#include "vigil/monitor/dtype.h"
+
 namespace vigil {
+
+void merge(FiniteNorm& into, const FiniteNorm& other) noexcept {
+  // hypot(Inf, NaN) is Inf.
+  const bool has_nan = is_nan_bits(into.l2_norm) || is_nan_bits(other.l2_norm);
+  into.l2_norm = has_nan ? std::numeric_limits<double>::quiet_NaN() : std::hypot(into.l2_norm, other.l2_norm);
+  into.all_finite = into.all_finite && other.all_finite;
+}
 
 FiniteNorm finite_norm_of(const Moments& m) noexcept {
   if (m.nan_count > 0) return {std::numeric_limits<double>::quiet_NaN(), false};

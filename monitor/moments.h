@@ -42,6 +42,9 @@ struct FiniteNorm {
   bool all_finite = true;
 };
 
+/// Adds what `other` describes to `into`; a NaN stays visible beside an infinity.
+void merge(FiniteNorm& into, const FiniteNorm& other) noexcept;
+
 /// The guard's view of a reduction that was made for other reasons.
 FiniteNorm finite_norm_of(const Moments& m) noexcept;
 

@@ -1,7 +1,6 @@
 // The export thread as a whole: rings in, exporters out, and its end in every form.
 #include "vigil/exporters/export_thread.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -52,14 +51,12 @@ std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
 // Names of the threads of this process that vigil started: its own and the HTTP server's.
 std::vector<std::string> thread_names() {
   std::vector<std::string> names;
-  DIR* folder = opendir("/proc/self/task");
-  while (const dirent* entry = readdir(folder)) {
-    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/comm");
+  for (const std::string& folder : other_threads()) {
+    std::ifstream file(folder + "/comm");
     std::string name;
-    if (entry->d_name[0] == '.' || !std::getline(file, name)) continue;
+    if (!std::getline(file, name)) continue;
     if (name == "vigil-export" || name.rfind("MHD", 0) == 0) names.push_back(name);
   }
-  closedir(folder);
   return names;
 }
 
@@ -67,15 +64,12 @@ std::vector<std::string> thread_names() {
 // after it began.
 std::vector<std::string> blocked_signals_of_other_threads() {
   std::vector<std::string> masks;
-  DIR* folder = opendir("/proc/self/task");
-  while (const dirent* entry = readdir(folder)) {
-    if (entry->d_name[0] == '.' || entry->d_name == std::to_string(gettid())) continue;
-    std::ifstream file("/proc/self/task/" + std::string(entry->d_name) + "/status");
+  for (const std::string& folder : other_threads()) {
+    std::ifstream file(folder + "/status");
     for (std::string line; std::getline(file, line);) {
       if (line.rfind("SigBlk:\t", 0) == 0) masks.push_back(line.substr(8));
     }
   }
-  closedir(folder);
   return masks;
 }
 

@@ -32,7 +32,7 @@ void expect_equals_libtorch(const Moments& m, const torch::Tensor& tensor) {
 void expect_in_place(const torch::Tensor& tensor) {
   ASSERT_TRUE(is_in_place(tensor));
   expect_equals_libtorch(reduce_in_place(tensor), tensor);
-  const FiniteNorm norm = norm_in_place(tensor);
+  const FiniteNorm norm = finite_norm_of(reduce_in_place(tensor));
   const torch::Tensor wide = tensor.to(torch::kDouble).contiguous();
   EXPECT_EQ(norm.all_finite, wide.isfinite().all().item<bool>());
   if (!norm.all_finite) return;
@@ -72,8 +72,8 @@ TEST(Reduction, StridedTensorsFindNanAndInf) {
   expect_in_place(base.slice(1, 0, 50, 1).transpose(0, 1));
   expect_in_place(base.slice(1, 1, 50, 2));
   expect_in_place(base.slice(1, 0, 50, 2));
-  EXPECT_TRUE(std::isnan(norm_in_place(base.slice(1, 1, 50, 2)).l2_norm));
-  EXPECT_TRUE(std::isinf(norm_in_place(base.slice(1, 0, 50, 2)).l2_norm));
+  EXPECT_TRUE(std::isnan(finite_norm_of(reduce_in_place(base.slice(1, 1, 50, 2))).l2_norm));
+  EXPECT_TRUE(std::isinf(finite_norm_of(reduce_in_place(base.slice(1, 0, 50, 2))).l2_norm));
 }
 
 TEST(Reduction, EmptyScalarAndZeroSizedDimensions) {
