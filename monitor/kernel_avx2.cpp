@@ -35,6 +35,7 @@ struct Doubles {
   using Wide = __m256d;
   using Lanes = __m256d;
   static constexpr std::size_t kLanes = 4, kAccumulators = 2, kTermsPerSum = 512, kVectorsPerWord = 2;
+  static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-240;
 
   template <class T>
@@ -100,6 +101,7 @@ struct Floats {
   using Wide = __m256d;
   using Lanes = __m256;
   static constexpr std::size_t kLanes = 8, kAccumulators = 2, kTermsPerSum = 16, kVectorsPerWord = 1;
+  static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
 
   template <class T>
@@ -222,6 +224,8 @@ struct F16 {
 #include "vigil/monitor/bit_counter.h"
 
 #include "vigil/monitor/vector_blocks.h"
+
+#include "vigil/monitor/vector_reductions.h"
 
 }  // namespace
 }  // namespace vigil::avx2

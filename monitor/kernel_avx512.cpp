@@ -37,6 +37,7 @@ struct Floats {
   using Wide = __m512d;
   using Lanes = __mmask16;
   static constexpr std::size_t kLanes = 16, kAccumulators = 4, kTermsPerSum = 16, kVectorsPerWord = 1;
+  static constexpr bool kCountsInStreams = true;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
 
   template <class T>
@@ -101,6 +102,7 @@ struct Doubles {
   using Wide = __m512d;
   using Lanes = __mmask8;
   static constexpr std::size_t kLanes = 8, kAccumulators = 4, kTermsPerSum = 128, kVectorsPerWord = 2;
+  static constexpr bool kCountsInStreams = true;
   static constexpr double kLeastSquares = 1e-240;
 
   template <class T>
@@ -186,6 +188,8 @@ struct F16 {
 
 #include "vigil/monitor/vector_blocks.h"
 
+#include "vigil/monitor/vector_reductions.h"
+
 }  // namespace
 }  // namespace vigil::avx512
 
@@ -198,6 +202,16 @@ struct F16 {
 
 namespace vigil::avx512 {
 namespace {
+
+// bfloat16 as it lies in memory, two elements a word.
+struct BF16Pairs {
+  struct V {
+    using Vector = __m512i;
+    static constexpr std::size_t kLanes = 32;
+  };
+  using Scalar = BFloat16;
+  static __m512i load(const unsigned char* data) noexcept { return _mm512_loadu_si512(data); }
+};
 
 // One of the independent sums of a block of bfloat16, two elements a lane: products of two are exact in float, and summed by one
 // instruction, which takes subnormals for 0 (what they add is beyond what a sum above kLeastSquares can hold). Minimum and maximum are
@@ -234,26 +248,29 @@ double from_key(int key) noexcept {
   return static_cast<double>(float_from_bfloat16(static_cast<std::uint16_t>(bits)));
 }
 
-BlockSums dot_sums_of_block(const unsigned char* data, std::size_t count, std::size_t ahead) noexcept {
-  constexpr std::size_t kLanes = 32, kPartials = 4, kGroup = kLanes * kPartials, kGroupBytes = 2 * kGroup;
+template <class Layout, std::size_t... I>
+VIGIL_FORCE_INLINE void take_dots(DotPartial (&partials)[4], const Layout& layout, const unsigned char* data, std::size_t ahead,
+                                  std::index_sequence<I...>) noexcept {
+  (partials[I].take(load_and_prefetch<BF16Pairs, I>(layout, data, ahead), ~__mmask32{0}), ...);
+}
+
+template <class Layout>
+VIGIL_FORCE_INLINE BlockSums dot_sums_of_blocks(const Layout& layout, const Blocks& blocks, std::size_t ahead) noexcept {
+  constexpr std::size_t kLanes = BF16Pairs::V::kLanes, kPartials = 4, kGroup = kLanes * kPartials;
   constexpr std::size_t kGroupsPerSum = Floats::kTermsPerSum / 2;  // an instruction adds two terms to a lane
-  constexpr __mmask32 kAll = ~__mmask32{0};
   DotPartial partials[kPartials];
   WideSums<Floats> sums;
-  for (std::size_t groups = count / kGroup; groups > 0;) {
+  const unsigned char* data = blocks.data;
+  for (std::size_t groups = blocks.count / kGroup; groups > 0;) {
     const std::size_t here = std::min(groups, kGroupsPerSum);
-    for (std::size_t g = 0; g < here; ++g, data += kGroupBytes) {
-      for (std::size_t i = 0; i < kPartials; ++i) {
-        __builtin_prefetch(data + 64 * i + ahead);
-        partials[i].take(_mm512_loadu_si512(data + 64 * i), kAll);
-      }
-    }
+    for (std::size_t g = 0; g < here; ++g, data += layout.step(kPartials))
+      take_dots(partials, layout, data, ahead, std::make_index_sequence<kPartials>{});
     sums.take(partials);
     groups -= here;
   }
-  for (std::size_t rest = count % kGroup; rest > 0; data += 64) {
+  for (std::size_t rest = blocks.count % kGroup; rest > 0; data += 64) {
     const std::size_t lanes = std::min(rest, kLanes);
-    const __mmask32 elements = lanes == kLanes ? kAll : (__mmask32{1} << lanes) - 1;
+    const __mmask32 elements = lanes == kLanes ? ~__mmask32{0} : (__mmask32{1} << lanes) - 1;
     partials[0].take(_mm512_maskz_loadu_epi16(elements, data), elements);
     rest -= lanes;
   }
@@ -277,15 +294,21 @@ BlockSums dot_sums_of_block(const unsigned char* data, std::size_t count, std::s
           Floats::total_counts(nonzero_words)};
 }
 
-Moments dot_moments(const unsigned char* data, std::size_t count) noexcept {
+struct DotMomentsOf {
+  static constexpr bool kInStreams = true;
   Moments total;
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, count - begin);
-    const unsigned char* block = data + 2 * begin;
-    const BlockSums sums = dot_sums_of_block(block, size, begin + size < count ? kPrefetchBytes : 0);
-    merge(total, moments_of_sums<BF16>(sums, block, size));
+
+  // Called, not inlined: for_blocks is not of this instruction set.
+  template <class Layout>
+  void take(const Layout& layout, const Blocks& blocks, std::size_t ahead) noexcept {
+    merge(total, moments_of_sums<BF16>(dot_sums_of_blocks(layout, blocks, ahead), blocks));
   }
-  return total;
+};
+
+Moments dot_moments(const unsigned char* data, std::size_t count) noexcept {
+  DotMomentsOf reduction;
+  for_blocks<BF16Pairs>(data, count, reduction);
+  return reduction.total;
 }
 
 }  // namespace

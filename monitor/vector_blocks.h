@@ -3,7 +3,8 @@
 //
 // What the includer defines before it:
 //   Floats, Doubles   vectors of an instruction set: `Vector`, `Bits` (the same register as integers), `Wide` (double sums), kLanes,
-//                     kAccumulators (independent sums, as many as registers allow) and operations on them;
+//                     kAccumulators (independent sums, as many as registers allow), kCountsInStreams (whether registers suffice to count
+//                     magnitudes in streams, below) and operations on them;
 //   F32, F64, BF16, F16   element types: `V` (Floats or Doubles), `Scalar` (of scalar_blocks.h), load, load_partial (the rest zeros);
 //   BitCounter            of bit_counter.h.
 //
@@ -11,19 +12,65 @@
 // and looks at no NaN. The second, where the mean is large against the deviations, sums again relative to the mean. The third, where the
 // sum of squares is not finite or about to underflow, is block_moments of scalar_blocks.h.
 
-// How far ahead of the sums memory is asked for. The processor's own prefetchers stop at the end of a page; this far, it is the next one's
-// turn in time, also for passes with much to do for each element.
-constexpr std::size_t kPrefetchBytes = 4096;
+// Memory is asked for ahead of the sums, across the ends of pages, where the processor's own prefetchers stop.
+//
+// A short stretch is read in order. A long one is read as kStreams streams side by side, a vector of each in turn: each has prefetchers of
+// its own at work, and together they keep more of the memory's channels busy than any loop over one stream can, even one that does nothing
+// with what it reads (docs/performance.md).
+constexpr std::size_t kStreams = 4, kLeastBlocksOfStream = 2, kMostBlocksOfStream = 64;
 
-// Loads vector kVector of a group, and asks for the memory `ahead` of it, once for each cache line.
-template <class E, std::size_t kVector>
-VIGIL_FORCE_INLINE typename E::V::Vector load_and_prefetch(const unsigned char* group, std::size_t ahead) noexcept {
-  constexpr std::size_t kOffset = kVector * bytes_of<typename E::Scalar>(E::V::kLanes);
-  if constexpr (kOffset % 64 == 0) __builtin_prefetch(group + kOffset + ahead);
-  return E::load(group + kOffset);
+// Where the vectors of a group lie, and how far the next group is.
+template <class E>
+struct InOrder {
+  static constexpr std::size_t kVectorBytes = bytes_of<typename E::Scalar>(E::V::kLanes), kLeastVectors = 1, kPrefetchBytes = 4096;
+
+  template <std::size_t kVector>
+  VIGIL_FORCE_INLINE static constexpr std::size_t offset() noexcept {
+    return kVector * kVectorBytes;
+  }
+  static constexpr std::size_t step(std::size_t vectors) noexcept { return vectors * kVectorBytes; }
+  // Whether a vector is the first on its cache line.
+  static constexpr bool begins_line(std::size_t vector) noexcept { return vector * kVectorBytes % 64 == 0; }
+};
+
+template <class E>
+struct InStreams {
+  static constexpr std::size_t kVectorBytes = bytes_of<typename E::Scalar>(E::V::kLanes), kPrefetchBytes = 2048;
+  static constexpr std::size_t kLeastVectors = kStreams * std::max<std::size_t>(64 / kVectorBytes, 1);  // a cache line of each
+  std::size_t stride;                                                                                   // bytes from stream to stream
+
+  template <std::size_t kVector>
+  VIGIL_FORCE_INLINE std::size_t offset() const noexcept {
+    return kVector % kStreams * stride + kVector / kStreams * kVectorBytes;
+  }
+  static constexpr std::size_t step(std::size_t vectors) noexcept { return vectors / kStreams * kVectorBytes; }
+  static constexpr bool begins_line(std::size_t vector) noexcept { return vector / kStreams * kVectorBytes % 64 == 0; }
+};
+
+// Vectors of a group, at least `vectors`.
+template <class Layout>
+constexpr std::size_t group_size(std::size_t vectors) noexcept {
+  return std::max(vectors, Layout::kLeastVectors);
 }
 
-// What the first tier finds out about a block.
+// Loads vector kVector of a group, and asks for the memory `ahead` of it, once for each cache line.
+template <class E, std::size_t kVector, class Layout>
+VIGIL_FORCE_INLINE typename E::V::Vector load_and_prefetch(const Layout& layout, const unsigned char* group, std::size_t ahead) noexcept {
+  const unsigned char* const data = group + layout.template offset<kVector>();
+  if constexpr (Layout::begins_line(kVector)) __builtin_prefetch(data + ahead);
+  return E::load(data);
+}
+
+// `count` elements in `pieces` pieces of memory, `stride` bytes from one to the next.
+struct Blocks {
+  const unsigned char* data;
+  std::size_t count, pieces = 1, stride = 0;
+
+  std::size_t count_of_piece() const noexcept { return count / pieces; }
+  const unsigned char* piece(std::size_t i) const noexcept { return data + i * stride; }
+};
+
+// What the first tier finds out about blocks.
 struct BlockSums {
   double sum = 0, magnitudes = 0, squares = 0;
   double least = 0, largest = 0;
@@ -68,183 +115,6 @@ struct Partial {
   }
 };
 
-// What a pass does with each vector of a block beside the sums: nothing.
-template <class E>
-struct Plain {
-  using V = typename E::V;
-  static constexpr std::size_t kAccumulators = V::kAccumulators;
-  static constexpr std::size_t kVectors = kAccumulators;  // of a group
-
-  VIGIL_FORCE_INLINE void begin_block(const unsigned char*) noexcept {}
-  VIGIL_FORCE_INLINE void group(Partial<V> (&partials)[kAccumulators], const unsigned char* data, std::size_t ahead) noexcept {
-    group(partials, data, ahead, std::make_index_sequence<kVectors>{});
-  }
-  VIGIL_FORCE_INLINE void look_at(typename V::Vector, typename V::Vector, const unsigned char*, std::size_t) noexcept {}
-  VIGIL_FORCE_INLINE void widen() noexcept {}
-  VIGIL_FORCE_INLINE void end_block(const unsigned char*, std::size_t) noexcept {}
-
- private:
-  template <std::size_t... I>
-  VIGIL_FORCE_INLINE void group(Partial<V> (&partials)[kAccumulators], const unsigned char* data, std::size_t ahead,
-                                std::index_sequence<I...>) noexcept {
-    (take(partials[I], load_and_prefetch<E, I>(data, ahead)), ...);
-  }
-  VIGIL_FORCE_INLINE static void take(Partial<V>& partial, typename V::Vector x) noexcept { partial.take(x, V::abs(x)); }
-};
-
-// A pass that counts magnitudes too.
-template <class E>
-class Histogram {
- public:
-  using V = typename E::V;
-  static constexpr std::size_t kAccumulators = 2;
-  static constexpr std::size_t kVectorsPerWord = V::kVectorsPerWord;  // vectors of elements whose exponents fill one of words
-  static constexpr std::size_t kVectors = BitCounter::kWords * kVectorsPerWord;
-
-  Histogram() noexcept {}
-  VIGIL_FORCE_INLINE void begin_block(const unsigned char*) noexcept { pending_count_ = 0; }
-  VIGIL_FORCE_INLINE void group(Partial<V> (&partials)[kAccumulators], const unsigned char* data, std::size_t ahead) noexcept {
-    GroupReader reader{partials, data, ahead};
-    bits_.take_group(reader);
-  }
-  // The last vectors of a block, fewer than a group.
-  VIGIL_FORCE_INLINE void look_at(typename V::Vector, typename V::Vector magnitude, const unsigned char*, std::size_t) noexcept {
-    pending_[pending_count_++] = magnitude;
-  }
-  VIGIL_FORCE_INLINE void widen() noexcept {}
-  void end_block(const unsigned char*, std::size_t) noexcept {
-    if (pending_count_ == 0) return;
-    for (std::size_t i = pending_count_; i < kVectors; ++i) pending_[i] = V::zero();
-    PendingReader reader{pending_};
-    bits_.take_group(reader);
-  }
-
-  // Adds what was counted to `histogram`; `moments` and `beyond` (elements above the last bucket) are of the same elements.
-  void finish(const Moments& moments, std::uint64_t beyond, MagnitudeHistogram& histogram) noexcept {
-    const std::uint64_t* counts = bits_.finish();
-    std::uint64_t within = 0;
-    for (std::size_t i = 0; i < MagnitudeHistogram::kBuckets; ++i) {
-      histogram.buckets[i] += counts[i];
-      within += counts[i];
-    }
-    histogram.overflow += beyond;
-    histogram.underflow += finite_count(moments) - moments.zero_count - within - beyond;
-  }
-
- private:
-  // Sums the vectors of a group while it reads their exponents.
-  struct GroupReader {
-    Partial<V> (&partials)[kAccumulators];
-    const unsigned char* data;
-    std::size_t ahead;
-
-    template <std::size_t kWord>
-    VIGIL_FORCE_INLINE BitCounter::Bits word() noexcept {
-      if constexpr (kVectorsPerWord == 1) {
-        return V::one_hot(take<kWord>());
-      } else {
-        return V::one_hot(take<2 * kWord>(), take<2 * kWord + 1>());
-      }
-    }
-    template <std::size_t kVector>
-    VIGIL_FORCE_INLINE typename V::Vector take() noexcept {
-      const typename V::Vector x = load_and_prefetch<E, kVector>(data, ahead), magnitude = V::abs(x);
-      partials[kVector % kAccumulators].take(x, magnitude);
-      return magnitude;
-    }
-  };
-  struct PendingReader {
-    const typename V::Vector* pending;
-
-    template <std::size_t kWord>
-    VIGIL_FORCE_INLINE BitCounter::Bits word() noexcept {
-      if constexpr (kVectorsPerWord == 1) {
-        return V::one_hot(pending[kWord]);
-      } else {
-        return V::one_hot(pending[2 * kWord], pending[2 * kWord + 1]);
-      }
-    }
-  };
-
-  BitCounter bits_;
-  typename V::Vector pending_[kVectors];
-  std::size_t pending_count_ = 0;
-};
-
-// A pass that compares with what the tensor was.
-template <class E>
-class Update {
- public:
-  using V = typename E::V;
-  static constexpr std::size_t kAccumulators = V::kAccumulators / 2;
-  static constexpr std::size_t kVectors = kAccumulators;
-
-  explicit Update(unsigned char* previous, bool keep) noexcept : previous_(previous), keep_(keep) {}
-
-  VIGIL_FORCE_INLINE void begin_block(const unsigned char* data) noexcept {
-    offset_ = previous_ - data;
-    for (Difference& difference : differences_) difference.reset();
-    block_ = V::no_wide();
-  }
-  VIGIL_FORCE_INLINE void group(Partial<V> (&partials)[kAccumulators], const unsigned char* data, std::size_t ahead) noexcept {
-    group(partials, data, ahead, std::make_index_sequence<kVectors>{});
-  }
-  VIGIL_FORCE_INLINE void look_at(typename V::Vector x, typename V::Vector, const unsigned char* data, std::size_t lanes) noexcept {
-    differences_[0].take(x, lanes == V::kLanes ? E::load(data + offset_) : E::load_partial(data + offset_, lanes));
-  }
-  VIGIL_FORCE_INLINE void widen() noexcept {
-    for (Difference& difference : differences_) {
-      block_ = V::widen_and_add(block_, difference.squares);
-      difference.squares = V::zero();
-    }
-  }
-  void end_block(const unsigned char* data, std::size_t count) noexcept {
-    typename V::Bits any = differences_[0].any;
-    for (const Difference& difference : differences_) any = V::either(any, difference.any);
-    const double squares = V::total(block_);
-    const bool holds = is_finite_bits(squares) && (squares >= V::kLeastSquares || !V::has_any_bit(any));
-    squares_ += holds ? squares : block_update_squares<typename E::Scalar>(data, previous_, count);
-    const std::size_t bytes = bytes_of<typename E::Scalar>(count);
-    if (keep_) std::memcpy(previous_, data, bytes);  // from the first-level cache
-    previous_ += bytes;
-  }
-  double squares() const noexcept { return squares_; }
-
- private:
-  struct Difference {
-    typename V::Vector squares;
-    typename V::Bits any;  // a square can be 0 without the difference being it
-
-    VIGIL_FORCE_INLINE void reset() noexcept {
-      squares = V::zero();
-      any = V::no_bits();
-    }
-    VIGIL_FORCE_INLINE void take(typename V::Vector x, typename V::Vector before) noexcept {
-      const typename V::Vector difference = V::subtract(x, before);
-      squares = V::multiply_add(difference, difference, squares);
-      any = V::either(any, V::bits(V::abs(difference)));
-    }
-  };
-
-  template <std::size_t... I>
-  VIGIL_FORCE_INLINE void group(Partial<V> (&partials)[kAccumulators], const unsigned char* data, std::size_t ahead,
-                                std::index_sequence<I...>) noexcept {
-    (take(partials[I], differences_[I], load_and_prefetch<E, I>(data, ahead), load_and_prefetch<E, I>(data + offset_, ahead)), ...);
-  }
-  VIGIL_FORCE_INLINE static void take(Partial<V>& partial, Difference& difference, typename V::Vector x,
-                                      typename V::Vector before) noexcept {
-    partial.take(x, V::abs(x));
-    difference.take(x, before);
-  }
-
-  Difference differences_[kAccumulators];
-  typename V::Wide block_;
-  double squares_ = 0;
-  unsigned char* previous_;
-  std::ptrdiff_t offset_ = 0;  // from an element to what it was
-  bool keep_;
-};
-
 // Double sums of a block, to which its partial sums are added before they grow inexact.
 template <class V>
 struct WideSums {
@@ -266,24 +136,24 @@ struct WideSums {
   }
 };
 
-// The first tier. `ahead` is kPrefetchBytes where the memory to be read goes on behind the block, else 0.
-template <class E, class Pass>
-VIGIL_FORCE_INLINE BlockSums sums_of_block(const unsigned char* data, std::size_t count, std::size_t ahead, Pass& pass) noexcept {
+// The first tier. `ahead` is how far ahead to ask for memory. Blocks in streams are whole ones.
+template <class E, class Layout, class Pass>
+VIGIL_FORCE_INLINE BlockSums sums_of_blocks(const Layout& layout, const Blocks& blocks, std::size_t ahead, Pass& pass) noexcept {
   using V = typename E::V;
-  constexpr std::size_t kGroup = Pass::kVectors * V::kLanes, kGroupBytes = bytes_of<typename E::Scalar>(kGroup);
-  constexpr std::size_t kGroupsPerSum = std::max<std::size_t>(V::kTermsPerSum * Pass::kAccumulators / Pass::kVectors, 1);
+  constexpr std::size_t kVectors = group_size<Layout>(Pass::kVectors), kGroup = kVectors * V::kLanes;
+  constexpr std::size_t kGroupsPerSum = std::max<std::size_t>(V::kTermsPerSum * Pass::kAccumulators / kVectors, 1);
   Partial<V> partials[Pass::kAccumulators];
   WideSums<V> sums;
-  pass.begin_block(data);
-  const unsigned char* next = data;
-  for (std::size_t groups = count / kGroup; groups > 0;) {
+  pass.begin_block(blocks.data);
+  const unsigned char* next = blocks.data;
+  for (std::size_t groups = blocks.count / kGroup; groups > 0;) {
     const std::size_t here = std::min(groups, kGroupsPerSum);
-    for (std::size_t g = 0; g < here; ++g, next += kGroupBytes) pass.group(partials, next, ahead);
+    for (std::size_t g = 0; g < here; ++g, next += layout.step(kVectors)) pass.group(partials, layout, next, ahead);
     sums.take(partials);
     pass.widen();
     groups -= here;
   }
-  std::size_t rest = count % kGroup;
+  std::size_t rest = blocks.count % kGroup;
   if (rest > 0) {
     for (; rest >= V::kLanes; rest -= V::kLanes, next += bytes_of<typename E::Scalar>(V::kLanes)) {
       const auto x = E::load(next), magnitude = V::abs(x);
@@ -298,7 +168,7 @@ VIGIL_FORCE_INLINE BlockSums sums_of_block(const unsigned char* data, std::size_
     sums.take(partials);
     pass.widen();
   }
-  pass.end_block(data, count);
+  pass.end_block(blocks);
 
   for (std::size_t i = 1; i < Pass::kAccumulators; ++i) {
     partials[0].least = V::min(partials[0].least, partials[i].least);
@@ -309,7 +179,7 @@ VIGIL_FORCE_INLINE BlockSums sums_of_block(const unsigned char* data, std::size_
           V::least(partials[0].least), V::largest(partials[0].largest), V::total_counts(partials[0].nonzero)};
 }
 
-// The second tier: sum and sum of squares of x - center.
+// The second tier: adds the sum and the sum of squares of x - center.
 template <class E>
 void shifted_sums(const unsigned char* data, std::size_t count, double center, double& sum, double& squares) noexcept {
   using V = typename E::V;
@@ -332,141 +202,64 @@ void shifted_sums(const unsigned char* data, std::size_t count, double center, d
     wide_sum = V::widen_and_add(wide_sum, part_sum);
     wide_squares = V::widen_and_add(wide_squares, part_squares);
   }
-  sum = V::total(wide_sum);
-  squares = V::total(wide_squares);
+  sum += V::total(wide_sum);
+  squares += V::total(wide_squares);
 }
 
 template <class E>
-Moments moments_of_sums(const BlockSums& sums, const unsigned char* data, std::size_t count) noexcept {
+Moments moments_of_sums(const BlockSums& sums, const Blocks& blocks) noexcept {
   using V = typename E::V;
   const bool holds = is_finite_bits(sums.squares) && (sums.squares >= V::kLeastSquares || sums.nonzero == 0);
-  if (!holds) return block_moments<typename E::Scalar>(data, count);
-  Moments block;
-  const double n = static_cast<double>(count);
-  block.count = count;
-  block.zero_count = count - sums.nonzero;
-  block.min = sums.least;
-  block.max = sums.largest;
+  Moments all;
+  if (!holds) {
+    for (std::size_t i = 0; i < blocks.pieces; ++i) merge(all, block_moments<typename E::Scalar>(blocks.piece(i), blocks.count_of_piece()));
+    return all;
+  }
+  const double n = static_cast<double>(blocks.count);
+  all.count = blocks.count;
+  all.zero_count = blocks.count - sums.nonzero;
+  all.min = sums.least;
+  all.max = sums.largest;
   if (sums.least == sums.largest) {  // then no sum is needed, nor its rounding
-    block.mean = sums.least;
-    block.l1 = n * std::fabs(sums.least);
-    block.sum_squares = n * sums.least * sums.least;
-    return block;
+    all.mean = sums.least;
+    all.l1 = n * std::fabs(sums.least);
+    all.sum_squares = n * sums.least * sums.least;
+    return all;
   }
-  block.mean = sums.sum / n;
-  block.l1 = sums.magnitudes;
-  block.sum_squares = sums.squares;
-  block.m2 = sums.squares - sums.sum * block.mean;
+  all.mean = sums.sum / n;
+  all.l1 = sums.magnitudes;
+  all.sum_squares = sums.squares;
+  all.m2 = sums.squares - sums.sum * all.mean;
   // Where the mean is as large as the deviations, the difference has lost digits that the two have in common.
-  if (block.m2 * 2 < sums.squares) {
-    const double center = V::representable(block.mean);
+  if (all.m2 * 2 < sums.squares) {
+    const double center = V::representable(all.mean);
     double sum = 0, squares = 0;
-    shifted_sums<E>(data, count, center, sum, squares);
-    block.mean = center + sum / n;
-    block.m2 = std::max(squares - sum * (sum / n), 0.0);
-    block.sum_squares = block.m2 + n * block.mean * block.mean;
-    if (sums.least >= 0 || sums.largest <= 0) block.l1 = n * std::fabs(block.mean);
+    for (std::size_t i = 0; i < blocks.pieces; ++i) shifted_sums<E>(blocks.piece(i), blocks.count_of_piece(), center, sum, squares);
+    all.mean = center + sum / n;
+    all.m2 = std::max(squares - sum * (sum / n), 0.0);
+    all.sum_squares = all.m2 + n * all.mean * all.mean;
+    if (sums.least >= 0 || sums.largest <= 0) all.l1 = n * std::fabs(all.mean);
   }
-  return block;
+  return all;
 }
 
-// Elements of a block above the last bucket of a histogram.
-template <class Element>
-std::uint64_t count_beyond(const unsigned char* data, std::size_t count, double bound) noexcept {
-  std::uint64_t beyond = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto bits = load_bits<Element>(data, i);
-    beyond += (bits & Element::kMagnitude) < Element::kExponent && std::fabs(Element::value(bits)) > bound;
-  }
-  return beyond;
-}
-
-template <class E>
-Moments moments(const unsigned char* data, std::size_t count) noexcept {
-  Moments total;
-  Plain<E> pass;
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, count - begin);
-    const unsigned char* block = data + bytes_of<typename E::Scalar>(begin);
-    merge(total, moments_of_sums<E>(sums_of_block<E>(block, size, begin + size < count ? kPrefetchBytes : 0, pass), block, size));
-  }
-  return total;
-}
-
-template <class E>
-Moments moments_and_histogram(const unsigned char* data, std::size_t count, MagnitudeHistogram& histogram) noexcept {
-  const double bound = magnitude_bound(MagnitudeHistogram::kBuckets);
-  Moments total;
-  Histogram<E> pass;
-  std::uint64_t beyond = 0;
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, count - begin);
-    const unsigned char* block = data + bytes_of<typename E::Scalar>(begin);
-    const Moments part = moments_of_sums<E>(sums_of_block<E>(block, size, begin + size < count ? kPrefetchBytes : 0, pass), block, size);
-    if (std::max(std::fabs(part.min), std::fabs(part.max)) > bound) beyond += count_beyond<typename E::Scalar>(block, size, bound);
-    merge(total, part);
-  }
-  pass.finish(total, beyond, histogram);
-  return total;
-}
-
-template <class E>
-Moments moments_and_update(const unsigned char* data, unsigned char* previous, std::size_t count, bool keep, double& squares) noexcept {
-  Moments total;
-  Update<E> pass(previous, keep);
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, count - begin);
-    const unsigned char* block = data + bytes_of<typename E::Scalar>(begin);
-    merge(total, moments_of_sums<E>(sums_of_block<E>(block, size, begin + size < count ? kPrefetchBytes : 0, pass), block, size));
-  }
-  squares += pass.squares();
-  return total;
-}
-
-template <class V>
-VIGIL_FORCE_INLINE typename V::Vector add_square(typename V::Vector x, typename V::Vector sum, typename V::Bits& any) noexcept {
-  any = V::either(any, V::bits(V::abs(x)));  // a square can be 0 without the element being it
-  return V::multiply_add(x, x, sum);
-}
-
-// The guard's reduction.
-template <class E>
-double squares(const unsigned char* data, std::size_t count) noexcept {
-  using V = typename E::V;
-  constexpr std::size_t kSums = 4, kGroup = kSums * V::kLanes;
-  double total = 0;
-  for (std::size_t begin = 0; begin < count; begin += kBlock) {
-    const std::size_t size = std::min(kBlock, count - begin);
-    const unsigned char* const block = data + bytes_of<typename E::Scalar>(begin);
-    const std::size_t ahead = begin + size < count ? kPrefetchBytes : 0;
-    const unsigned char* next = block;
-    typename V::Wide wide = V::no_wide();
-    typename V::Bits any = V::no_bits();
-    constexpr std::size_t kStep = bytes_of<typename E::Scalar>(V::kLanes);
-    for (std::size_t groups = size / kGroup; groups > 0;) {
-      const std::size_t here = std::min<std::size_t>(groups, V::kTermsPerSum);
-      typename V::Vector a = V::zero(), b = a, c = a, d = a;
-      for (std::size_t g = 0; g < here; ++g, next += kSums * kStep) {
-        a = add_square<V>(load_and_prefetch<E, 0>(next, ahead), a, any);
-        b = add_square<V>(load_and_prefetch<E, 1>(next, ahead), b, any);
-        c = add_square<V>(load_and_prefetch<E, 2>(next, ahead), c, any);
-        d = add_square<V>(load_and_prefetch<E, 3>(next, ahead), d, any);
-      }
-      wide = V::widen_and_add(wide, V::add(V::add(a, b), V::add(c, d)));
-      groups -= here;
+// Calls `reduction.take(layout, blocks, ahead)` for all elements, in blocks that are reduced together.
+template <class E, class Reduction>
+VIGIL_FORCE_INLINE void for_blocks(const unsigned char* data, std::size_t count, Reduction& reduction) noexcept {
+  constexpr std::size_t kBlockBytes = bytes_of<typename E::Scalar>(kBlock);
+  while (Reduction::kInStreams && count >= kStreams * kLeastBlocksOfStream * kBlock) {
+    const std::size_t of_stream = std::min(count / (kStreams * kBlock), kMostBlocksOfStream);
+    const InStreams<E> streams{of_stream * kBlockBytes};
+    for (std::size_t i = 0; i < of_stream; ++i) {
+      reduction.take(streams, Blocks{data + i * kBlockBytes, kStreams * kBlock, kStreams, streams.stride},
+                     i + 1 < of_stream ? streams.kPrefetchBytes : 0);
     }
-    typename V::Vector rest_sum = V::zero();
-    std::size_t rest = size % kGroup;
-    for (; rest >= V::kLanes; rest -= V::kLanes, next += kStep) rest_sum = add_square<V>(E::load(next), rest_sum, any);
-    if (rest > 0) rest_sum = add_square<V>(E::load_partial(next, rest), rest_sum, any);
-    const double sum = V::total(V::widen_and_add(wide, rest_sum));
-    const bool holds = is_finite_bits(sum) && (sum >= V::kLeastSquares || !V::has_any_bit(any));
-    total += holds ? sum : block_squares<typename E::Scalar>(block, size);
+    data += kStreams * streams.stride;
+    count -= kStreams * of_stream * kBlock;
   }
-  return total;
-}
-
-template <class E>
-constexpr KernelFunctions functions_of() noexcept {
-  return {moments<E>, moments_and_histogram<E>, moments_and_update<E>, squares<E>};
+  for (; count > 0; data += kBlockBytes) {
+    const std::size_t size = std::min(kBlock, count);
+    count -= size;
+    reduction.take(InOrder<E>{}, Blocks{data, size}, count > 0 ? InOrder<E>::kPrefetchBytes : 0);
+  }
 }

@@ -167,42 +167,69 @@ TYPED_TEST(Reduction, MatchesTheDefinitionAroundTheBlockSize) {
   }
 }
 
+// From eight blocks on, the vector kernels read several streams side by side, at most 64 blocks of each.
+TYPED_TEST(Reduction, MatchesTheDefinitionWhereStreamsBeginAndEnd) {
+  for (const std::size_t blocks : {8u, 12u, 256u, 264u, 300u}) {
+    for (const int difference : {-1, 0, 1}) {
+      const std::size_t size = blocks * 4096 + static_cast<std::size_t>(difference);
+      SCOPED_TRACE("size " + std::to_string(size));
+      this->check(random_values(size, -0.5, 2.0, static_cast<unsigned>(size)));
+    }
+  }
+}
+
 TYPED_TEST(Reduction, ReadsFromAnyAlignment) {
   for (std::size_t offset = 0; offset < 64; ++offset) {
     SCOPED_TRACE("offset " + std::to_string(offset));
     this->check(random_values(517, 0, 1), offset);
   }
+  for (const std::size_t offset : {1u, 31u, 63u}) this->check(random_values(40000, 0, 1), offset);
+}
+
+// Blocks that are summed together need have nothing in common.
+TYPED_TEST(Reduction, BlocksOfDifferentKindsSideBySide) {
+  const double scales[] = {1, 1e-20, 0, 1e4, 1e-38, 1e-3, 30};
+  for (const double center : {0.0, 3.0}) {
+    auto values = random_values(50 * 4096, center, 0.5);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / 4096 % std::size(scales)];
+    SCOPED_TRACE(center);
+    this->check(values);
+    values[13 * 4096 + 77] = kNan;
+    values[40 * 4096] = -kInf;
+    this->check(values);
+  }
 }
 
 TYPED_TEST(Reduction, MatchesTheDefinitionOnHardDistributions) {
-  const std::size_t n = 20000;
-  std::mt19937 engine(7);
-  std::uniform_real_distribution<double> exponent(-6, 6);
-  std::vector<double> heavy(n), outlier(n, 1e-3), negative_first = random_values(n, 100, 1);
-  for (double& x : heavy) x = std::pow(10.0, exponent(engine)) * ((engine() & 1) ? 1 : -1);
-  outlier[n / 2] = 1e6;
-  negative_first[0] = -1e8;
-  std::vector<double> large_first(n, 100), uniform(n);
-  large_first[0] = 1e8;
-  for (double& x : uniform) x = std::uniform_real_distribution<double>(0, 1)(engine);
-  const std::pair<const char*, std::vector<double>> cases[] = {
-      {"N(0, 0.02)", random_values(n, 0, 0.02)},
-      {"1e4 + 0.01z", random_values(n, 1e4, 0.01)},
-      {"1 + 1e-4z", random_values(n, 1, 1e-4)},
-      {"1e30z", random_values(n, 0, 1e30)},
-      {"1e-41z", random_values(n, 0, 1e-41)},
-      {"1e-22z", random_values(n, 0, 1e-22)},
-      {"heavy tails", heavy},
-      {"one outlier", outlier},
-      {"constant", std::vector<double>(n, 0.1)},
-      {"zeros", std::vector<double>(n, 0.0)},
-      {"-1e8 then N(100, 1)", negative_first},
-      {"1e8 then 100", large_first},
-      {"uniform", uniform},
-  };
-  for (const auto& [name, values] : cases) {
-    SCOPED_TRACE(name);
-    this->check(values);
+  for (const std::size_t n : {20000u, 150001u}) {
+    std::mt19937 engine(7);
+    std::uniform_real_distribution<double> exponent(-6, 6);
+    std::vector<double> heavy(n), outlier(n, 1e-3), negative_first = random_values(n, 100, 1);
+    for (double& x : heavy) x = std::pow(10.0, exponent(engine)) * ((engine() & 1) ? 1 : -1);
+    outlier[n / 2] = 1e6;
+    negative_first[0] = -1e8;
+    std::vector<double> large_first(n, 100), uniform(n);
+    large_first[0] = 1e8;
+    for (double& x : uniform) x = std::uniform_real_distribution<double>(0, 1)(engine);
+    const std::pair<const char*, std::vector<double>> cases[] = {
+        {"N(0, 0.02)", random_values(n, 0, 0.02)},
+        {"1e4 + 0.01z", random_values(n, 1e4, 0.01)},
+        {"1 + 1e-4z", random_values(n, 1, 1e-4)},
+        {"1e30z", random_values(n, 0, 1e30)},
+        {"1e-41z", random_values(n, 0, 1e-41)},
+        {"1e-22z", random_values(n, 0, 1e-22)},
+        {"heavy tails", heavy},
+        {"one outlier", outlier},
+        {"constant", std::vector<double>(n, 0.1)},
+        {"zeros", std::vector<double>(n, 0.0)},
+        {"-1e8 then N(100, 1)", negative_first},
+        {"1e8 then 100", large_first},
+        {"uniform", uniform},
+    };
+    for (const auto& [name, values] : cases) {
+      SCOPED_TRACE(name + (" of " + std::to_string(n)));
+      this->check(values);
+    }
   }
 }
 
@@ -216,18 +243,26 @@ TYPED_TEST(Reduction, OneSidedRoundingIsNotMagnifiedByTheMean) {
 }
 
 TYPED_TEST(Reduction, CountsNanInfAndZerosWithoutLettingThemIntoTheSums) {
-  auto values = random_values(10000, 3, 1);
-  std::mt19937 engine(3);
-  for (int i = 0; i < 100; ++i) values[engine() % values.size()] = kNan;
-  for (int i = 0; i < 10; ++i) values[engine() % values.size()] = (i & 1) ? kInf : -kInf;
-  for (int i = 0; i < 50; ++i) values[engine() % values.size()] = (i & 1) ? 0.0 : -0.0;
-  this->check(values);
+  for (const std::size_t n : {10000u, 100000u}) {
+    auto values = random_values(n, 3, 1);
+    std::mt19937 engine(3);
+    for (int i = 0; i < 100; ++i) values[engine() % values.size()] = kNan;
+    for (int i = 0; i < 10; ++i) values[engine() % values.size()] = (i & 1) ? kInf : -kInf;
+    for (int i = 0; i < 50; ++i) values[engine() % values.size()] = (i & 1) ? 0.0 : -0.0;
+    this->check(values);
+  }
 }
 
 TYPED_TEST(Reduction, OneNonFiniteElementAnywhereIsFound) {
   for (const double bad : {kNan, kInf, -kInf}) {
     for (std::size_t at = 0; at < 130; ++at) {
       auto values = random_values(130, 0, 1);
+      values[at] = bad;
+      this->check(values);
+    }
+    // And in each stream of a long one, first, in the midst and last.
+    for (const std::size_t at : {0u, 8191u, 8192u, 20000u, 24575u, 24576u, 32767u, 32768u, 33000u}) {
+      auto values = random_values(33001, 0, 1);
       values[at] = bad;
       this->check(values);
     }

@@ -42,7 +42,12 @@ inline Figures figures_of(const std::vector<double>& values) {
   f.l2 = std::sqrt(squares);
   if (f.finite == 0) return f;
   f.mean = sum / static_cast<long double>(f.finite);
-  long double deviations = 0;
+  // Many equal elements round one way, even in long double: what is left of the mean is in the deviations from it.
+  long double left = 0, deviations = 0;
+  for (const double x : values) {
+    if (std::isfinite(x)) left += x - f.mean;
+  }
+  f.mean += left / static_cast<long double>(f.finite);
   for (const double x : values) {
     if (std::isfinite(x)) deviations += (x - f.mean) * (x - f.mean);
   }
