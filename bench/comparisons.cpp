@@ -56,9 +56,9 @@ Comparison against_read(const std::string& type, const std::string& place, const
   for (const int threads : thread_counts) {
     if (type == "float32" && !in_cache) {
       Row row;
-      row.what = "a read of four pages at a time";
+      row.what = "the same read in four streams";
       row.threads = threads;
-      row.benchmark = benchmark_name(group, threads, "read_by_pages");
+      row.benchmark = benchmark_name(group, threads, "read_in_streams");
       row.relative_to = benchmark_name(group, threads, "read");
       row.not_applicable = why_not(threads);
       comparison.rows.push_back(row);

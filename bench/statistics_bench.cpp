@@ -175,7 +175,7 @@ void register_statistics(bool quick) {
     for (const ElementType& type : kTypes) {
       for (const int threads : {1, 2}) {
         add_read(type, place, threads, quick, "read", xor_words);
-        add_read(type, place, threads, quick, "read_by_pages", xor_words_by_pages);
+        add_read(type, place, threads, quick, "read_in_streams", xor_words_in_streams);
         for (const std::string_view kernel : kKernels) {
           // The kernel of that name differs from avx512 for this type only.
           if (kernel == "avx512_bf16" && type.dtype != DType::bfloat16) continue;

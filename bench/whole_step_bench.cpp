@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "bench/fixture.h"
+#include "bench/kept_heap.h"
 #include "bench/registration.h"
 #include "bench/statistics_under_test.h"
 #include "vigil/hooks/training_monitor.h"
@@ -113,6 +114,7 @@ struct Variant {
 
 // One model is trained, by all variants in turn: models of their own would lie elsewhere in memory, which alone is worth some percent.
 struct Training {
+  KeptHeap kept_heap;  // page faults for the temporaries of an optimizer come and go: a step of the transformer takes 130 or 350 ms
   std::shared_ptr<torch::nn::Module> model;
   std::function<torch::Tensor(const Batch&)> loss;
   std::vector<Batch> batches;
