@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include <ATen/Parallel.h>
 
@@ -21,6 +22,11 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // Parts whose beginning is asked for while one is reduced: small tensors lie anywhere, and no prefetcher knows where.
 constexpr std::size_t kPartsAhead = 4;
 constexpr std::size_t kBeginning = 512, kPage = 4096;
+// Elements that parts are multiples of, but for the last of a tensor: blocks of the kernels.
+constexpr std::size_t kPartUnit = 4096;
+
+constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+constexpr std::size_t round_up(std::size_t a, std::size_t unit) { return divide_up(a, unit) * unit; }
 
 std::size_t bytes_of(const DenseMemory& memory) noexcept { return memory.count * element_size(memory.dtype); }
 
@@ -41,7 +47,7 @@ bool TensorPass::set(std::size_t i, const std::optional<DenseMemory>& memory) no
     return false;
   }
   if (!slot.is_set || slot.memory.count != memory->count || slot.memory.dtype != memory->dtype) {
-    shared_out_ = false;
+    shared_for_ = 0;
     slot.has_previous = false;
   }
   slot.is_set = true;
@@ -52,43 +58,67 @@ bool TensorPass::set(std::size_t i, const std::optional<DenseMemory>& memory) no
 void TensorPass::clear(std::size_t i) noexcept {
   Slot& slot = slots_[i];
   if (!slot.is_set) return;
-  shared_out_ = false;
+  shared_for_ = 0;
   slot.is_set = slot.has_previous = false;
 }
 
-void TensorPass::share_out() {
+void TensorPass::split() {
   parts_.clear();
-  chunks_.clear();
-  if (chunk_bytes_ == 0) {
+  if (part_bytes_ == 0) {
     std::size_t bytes_in_all = 0;
     for (const Slot& slot : slots_) bytes_in_all += slot.is_set ? bytes_of(slot.memory) : 0;
-    // In whole blocks of every type.
-    constexpr std::size_t kStep = std::size_t{32} << 10;
-    chunk_bytes_ = std::clamp(bytes_in_all / 64 / kStep * kStep, kLeastChunkBytes, kMostChunkBytes);
+    part_bytes_ = std::clamp(bytes_in_all / 64, kLeastPartBytes, kMostPartBytes);
   }
-  std::size_t figures = 0, bytes_in_chunk = chunk_bytes_;  // the first part begins a chunk
+  std::size_t figures = 0;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!slot.is_set) continue;
-    const std::size_t size = element_size(slot.memory.dtype), most = chunk_bytes_ / size, count = slot.memory.count;
-    // A tensor of up to two chunks stays whole: a remainder would only be a small chunk more.
-    const std::size_t step = count <= 2 * most ? std::max<std::size_t>(count, 1) : most;
-    slot.parts = std::max<std::size_t>((count + step - 1) / step, 1);
+    const std::size_t count = slot.memory.count, bytes = bytes_of(slot.memory);
+    std::size_t step = std::max<std::size_t>(count, 1);
+    if (bytes > part_bytes_) {
+      const std::size_t parts = round_up(divide_up(bytes, part_bytes_), 2);
+      step = round_up(divide_up(count, parts), kPartUnit);
+    }
+    slot.parts = divide_up(std::max<std::size_t>(count, 1), step);
     slot.first_figures = figures;
     for (std::size_t p = 0; p < slot.parts; ++p) {
-      if (bytes_in_chunk >= chunk_bytes_) {
-        chunks_.push_back(parts_.size());
-        bytes_in_chunk = 0;
-      }
-      const Part part{static_cast<std::uint32_t>(i), slot.parts == 1 ? Part::kWhole : static_cast<std::uint32_t>(figures++), p * step,
-                      std::min(step, count - p * step)};
-      parts_.push_back(part);
-      bytes_in_chunk += part.count * size;
+      const std::uint32_t waits_at = slot.parts == 1 ? Part::kWhole : static_cast<std::uint32_t>(figures++);
+      parts_.push_back({static_cast<std::uint32_t>(i), waits_at, 0, p * step, std::min(step, count - p * step)});
     }
   }
-  chunks_.push_back(parts_.size());
   figures_.resize(figures);
-  shared_out_ = true;
+}
+
+void TensorPass::share_out(std::size_t threads) {
+  split();
+  const auto bytes_of_part = [this](const Part& part) { return part.count * element_size(slots_[part.slot].memory.dtype); };
+  const auto has_place = [this, threads](const Part& part) { return slots_[part.slot].parts >= threads && slots_[part.slot].parts > 1; };
+  std::size_t bytes_in_all = 0;
+  for (const Part& part : parts_) bytes_in_all += bytes_of_part(part);
+  const std::size_t shares = std::clamp<std::size_t>(bytes_in_all / kLeastPartBytes, 1, threads), fair = bytes_in_all / shares;
+
+  // Parts of a large tensor go by their place in it, as at::parallel_for would share out the elements.
+  loads_.assign(shares, 0);
+  for (Part& part : parts_) {
+    if (!has_place(part)) continue;
+    const Slot& slot = slots_[part.slot];
+    part.share = static_cast<std::uint32_t>((part.figures - slot.first_figures) * shares / slot.parts);
+    loads_[part.share] += bytes_of_part(part);
+  }
+  // The others fill up the shares one after the other: what lies together stays together.
+  std::size_t share = 0;
+  for (Part& part : parts_) {
+    if (has_place(part)) continue;
+    const std::size_t bytes = bytes_of_part(part);
+    while (share + 1 < shares && loads_[share] + bytes / 2 >= fair) ++share;
+    part.share = static_cast<std::uint32_t>(share);
+    loads_[share] += bytes;
+  }
+  std::sort(parts_.begin(), parts_.end(),
+            [](const Part& a, const Part& b) { return std::tuple(a.share, a.slot, a.begin) < std::tuple(b.share, b.slot, b.begin); });
+  shares_.assign(shares + 1, parts_.size());
+  for (std::size_t p = parts_.size(); p-- > 0;) shares_[parts_[p].share] = p;
+  for (std::size_t s = shares; s-- > 0;) shares_[s] = std::min(shares_[s], shares_[s + 1]);  // an empty one
 }
 
 void TensorPass::do_part(const Part& part, Work work) noexcept {
@@ -144,18 +174,21 @@ void TensorPass::do_all(Work work) {
     // A copy serves one pass, also one that comes to nothing.
     slot.has_previous = slot.has_previous && work == Work::norms;
   }
-  if (!shared_out_) share_out();
+  if (const int threads = at::get_num_threads(); threads != shared_for_) {
+    share_out(static_cast<std::size_t>(std::max(threads, 1)));
+    shared_for_ = threads;
+  }
   // relaxed: parallel_for joins its threads.
-  ranges_.store(0, std::memory_order_relaxed);
-  at::parallel_for(0, static_cast<std::int64_t>(chunks_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
-    ranges_.fetch_add(1, std::memory_order_relaxed);
-    const std::size_t last = chunks_[static_cast<std::size_t>(end)];
+  threads_.store(0, std::memory_order_relaxed);
+  at::parallel_for(0, static_cast<std::int64_t>(shares_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
+    threads_.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t last = shares_[static_cast<std::size_t>(end)];
     const auto prefetch_part = [this](const Part& part, std::size_t most) {
       const DenseMemory& memory = slots_[part.slot].memory;
       const std::size_t size = element_size(memory.dtype);
       prefetch(static_cast<const unsigned char*>(memory.data) + part.begin * size, std::min(part.count * size, most));
     };
-    for (std::size_t p = chunks_[static_cast<std::size_t>(begin)]; p < last; ++p) {
+    for (std::size_t p = shares_[static_cast<std::size_t>(begin)]; p < last; ++p) {
       if (p + kPartsAhead < last) prefetch_part(parts_[p + kPartsAhead], kBeginning);
       // All lines of the first page at once; from the second on the kernels do it.
       prefetch_part(parts_[p], kPage);
@@ -171,7 +204,7 @@ void TensorPass::do_all(Work work) {
 }
 
 void TensorPass::prepare() {
-  share_out();
+  share_out(static_cast<std::size_t>(std::max(at::get_num_threads(), 1)));
   for (std::size_t i = 0; i < slots_.size(); ++i) clear(i);
 }
 

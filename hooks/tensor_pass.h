@@ -13,21 +13,23 @@
 
 namespace vigil {
 
-/// Reduces a list of tensors: the large ones in parts, the small ones grouped, so that every chunk of work has about the same bytes, and
-/// `at::parallel_for` shares the chunks out and waits for them. A tensor's figures depend on its memory and on the bytes of a chunk, which
-/// are settled once, but not on the number of threads: parts are the same for any number, and merged in their order.
+/// Reduces a list of tensors: the large ones in parts, the small ones whole, shared out so that every thread of `at::parallel_for` has
+/// about the same bytes. A thread gets that share of a large tensor that libtorch's own element-wise operations give it, so the tensor's
+/// memory stays in the caches where backward left it and the optimizer looks for it. A tensor's figures depend on its memory and on the
+/// bytes of a part, which are settled once, but not on the number of threads: parts are the same for any number, and merged in their order.
 ///
-/// A slot stays set from pass to pass; setting it to memory of the same size and type as before costs a comparison, and the chunks are
-/// made anew only when one of these has changed. Allocates nothing for slots that are as they were at prepare(), set or not.
+/// A slot stays set from pass to pass; setting it to memory of the same size and type as before costs a comparison, and the work is shared
+/// out anew only when one of these has changed, or the number of threads. Allocates nothing for slots that are as they were at prepare(),
+/// set or not, and as many threads.
 class TensorPass {
  public:
   enum class Mode {
     norms,    ///< norm() of every slot: the guard's reduction
     moments,  ///< moments() of every slot, and its histogram where it has one
   };
-  /// Bytes of a chunk: a 64th of all tensors, within these bounds. Enough that a thread's start and a part's beginning do not count, few
-  /// enough for an even share. A tensor longer than two chunks is split.
-  static constexpr std::size_t kLeastChunkBytes = std::size_t{256} << 10, kMostChunkBytes = std::size_t{4} << 20;
+  /// Most bytes of a part: a 64th of all tensors, within these bounds. Enough that a part's beginning does not count, few enough for an
+  /// even share. A longer tensor is split into parts of about one size, an even number of them.
+  static constexpr std::size_t kLeastPartBytes = std::size_t{256} << 10, kMostPartBytes = std::size_t{4} << 20;
 
   explicit TensorPass(std::size_t slots);
 
@@ -36,7 +38,7 @@ class TensorPass {
   /// Keeps a copy of slot `i`, of `bytes` bytes, from now on: see update_norm(). At set-up. @throws std::bad_alloc
   void keep_previous(std::size_t i, std::size_t bytes);
 
-  /// Settles the bytes of a chunk and allocates for the slots that are set now, which is what they are expected to be; then clears them
+  /// Settles the bytes of a part and allocates for the slots that are set now, which is what they are expected to be; then clears them
   /// all. At set-up. Without it the first pass does. @throws std::bad_alloc
   void prepare();
 
@@ -61,8 +63,8 @@ class TensorPass {
   /// one such pass.
   double update_norm(std::size_t i) const noexcept { return slots_[i].update_norm; }
 
-  /// Ranges of chunks that the latest pass was shared out in: 1 when it ran on the calling thread alone.
-  int ranges() const noexcept { return ranges_.load(std::memory_order_relaxed); }  // a lone count, read by the thread that ran the pass
+  /// Threads that the latest pass ran on, the calling one among them.
+  int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }  // a lone count, read by the thread that ran the pass
 
  private:
   struct Slot {
@@ -87,12 +89,14 @@ class TensorPass {
   struct Part {
     static constexpr std::uint32_t kWhole = ~std::uint32_t{0};
     std::uint32_t slot = 0;
-    std::uint32_t figures = kWhole;    // where its figures wait to be merged; kWhole: they are the slot's
+    std::uint32_t figures = kWhole;  // where its figures wait to be merged; kWhole: they are the slot's
+    std::uint32_t share = 0;
     std::size_t begin = 0, count = 0;  // elements
   };
   enum class Work { norms, moments, moments_and_keep, keep };
 
-  void share_out();
+  void split();
+  void share_out(std::size_t threads);
   void do_all(Work work);
   void do_part(const Part& part, Work work) noexcept;
   void merge_parts(Slot& slot, Work work) noexcept;
@@ -100,10 +104,11 @@ class TensorPass {
   std::vector<Slot> slots_;
   std::vector<Part> parts_;
   std::vector<Figures> figures_;     // of the parts of split slots, in their order
-  std::vector<std::size_t> chunks_;  // the first part of each, and one behind the last
-  bool shared_out_ = false;          // parts_ and chunks_ fit slots_
-  std::size_t chunk_bytes_ = 0;      // 0: not settled yet
-  std::atomic<int> ranges_{0};
+  std::vector<std::size_t> shares_;  // the first part of each, and one behind the last
+  std::vector<std::size_t> loads_;   // bytes of each share
+  int shared_for_ = 0;               // threads; 0: what is shared out does not fit slots_
+  std::size_t part_bytes_ = 0;       // 0: not settled yet
+  std::atomic<int> threads_{0};
 };
 
 }  // namespace vigil

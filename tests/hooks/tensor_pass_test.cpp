@@ -25,13 +25,13 @@ class Threads {
   const int before_ = at::get_num_threads();
 };
 
-// Sizes on both sides of a chunk and of two, many small ones, and nothing.
+// Sizes on both sides of a part and of two, many small ones, and nothing.
 std::vector<torch::Tensor> tensors_of_all_sizes(torch::ScalarType type = torch::kFloat) {
   torch::manual_seed(1);
-  const auto chunk = static_cast<std::int64_t>(TensorPass::kLeastChunkBytes) / 4;
+  const auto part = static_cast<std::int64_t>(TensorPass::kLeastPartBytes) / 4;
   std::vector<torch::Tensor> tensors;
-  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{0}, std::int64_t{300}, chunk - 1, chunk, chunk + 1, 2 * chunk,
-                                  2 * chunk + 1, 5 * chunk + 17, std::int64_t{7}}) {
+  for (const std::int64_t size : {std::int64_t{1}, std::int64_t{0}, std::int64_t{300}, part - 1, part, part + 1, 2 * part, 2 * part + 1,
+                                  5 * part + 17, std::int64_t{7}}) {
     tensors.push_back((torch::randn({size}) * 0.02).to(type));
   }
   for (int i = 0; i < 300; ++i) tensors.push_back(torch::randn({256}).to(type));
@@ -80,15 +80,29 @@ TEST(TensorPass, RunsOnSeveralThreadsAndGivesTheSameBitsOnAnyNumber) {
     TensorPass pass(tensors.size());
     set_all(pass, tensors);
     pass.run(TensorPass::Mode::moments);
-    EXPECT_EQ(pass.ranges(), threads);
+    EXPECT_EQ(pass.threads(), threads);
     std::vector<Moments> all;
     for (std::size_t i = 0; i < tensors.size(); ++i) all.push_back(pass.moments(i));
     return all;
   };
   const auto one = bits_with(1);
-  for (const int threads : {2, 3}) {
+  for (const int threads : {2, 3, 5}) {
     const auto several = bits_with(threads);
     EXPECT_EQ(std::memcmp(one.data(), several.data(), one.size() * sizeof(Moments)), 0);
+  }
+}
+
+TEST(TensorPass, FollowsAChangeOfTheNumberOfThreads) {
+  const auto tensors = tensors_of_all_sizes();
+  TensorPass pass(tensors.size());
+  set_all(pass, tensors);
+  pass.prepare();
+  for (const int threads : {1, 3, 2}) {
+    const Threads restored(threads);
+    set_all(pass, tensors);
+    pass.run(TensorPass::Mode::moments);
+    EXPECT_EQ(pass.threads(), threads);
+    for (std::size_t i = 0; i < tensors.size(); ++i) EXPECT_EQ(pass.moments(i).count, static_cast<std::uint64_t>(tensors[i].numel()));
   }
 }
 
@@ -98,7 +112,7 @@ TEST(TensorPass, LittleWorkStaysOnTheCallingThread) {
   const auto tensor = torch::randn({1000});
   pass.set(0, *dense_memory(tensor));
   pass.run(TensorPass::Mode::moments);
-  EXPECT_EQ(pass.ranges(), 1);
+  EXPECT_EQ(pass.threads(), 1);
 }
 
 TEST(TensorPass, NothingSetIsNothingDone) {
