@@ -78,7 +78,8 @@ struct BlockImpl : torch::nn::Module {
 };
 TORCH_MODULE(Block);
 
-// A character-level decoder: 6 layers of 384, 10.9 M parameters, over single texts of 128 characters.
+// A character-level decoder: 6 layers of 384, 10.9 M parameters, over texts of 128 characters.
+template <std::int64_t kTexts>
 struct TransformerImpl : torch::nn::Module {
   TransformerImpl() {
     for (int i = 0; i < 6; ++i) blocks.push_back(register_module("block" + std::to_string(i), Block()));
@@ -89,7 +90,7 @@ struct TransformerImpl : torch::nn::Module {
     return torch::cross_entropy_loss(head(norm(x)).view({-1, kVocabulary}), batch.target.view({-1}));
   }
   static Batch random_batch() {
-    return {torch::randint(kVocabulary, {1, kContext}, torch::kLong), torch::randint(kVocabulary, {1, kContext}, torch::kLong)};
+    return {torch::randint(kVocabulary, {kTexts, kContext}, torch::kLong), torch::randint(kVocabulary, {kTexts, kContext}, torch::kLong)};
   }
 
   torch::nn::Embedding tokens = register_module("tokens", torch::nn::Embedding(kVocabulary, kWidth));
@@ -207,7 +208,8 @@ void register_whole_steps() {
   };
   const Model models[] = {{"mlp", 20, [=] { return make_training<MlpImpl>(sgd); }},
                           {"cnn", 20, [=] { return make_training<CnnImpl>(sgd); }},
-                          {"transformer", 10, [=] { return make_training<TransformerImpl>(adam); }}};
+                          {"transformer", 10, [=] { return make_training<TransformerImpl<4>>(adam); }},
+                          {"transformer_of_one_text", 10, [=] { return make_training<TransformerImpl<1>>(adam); }}};
   for (const Model& model : models) {
     for (const int threads : {1, 2}) {
       for (std::size_t variant = 0; variant < std::size(kVariants); ++variant) add(model, threads, variant);

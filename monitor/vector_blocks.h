@@ -243,11 +243,12 @@ Moments moments_of_sums(const BlockSums& sums, const Blocks& blocks) noexcept {
   return all;
 }
 
-// Calls `reduction.take(layout, blocks, ahead)` for all elements, in blocks that are reduced together.
+// The part of for_blocks() below that is read in streams; moves `data` and `count` past it. Not inlined: small tensors are many, and the
+// registers are theirs.
 template <class E, class Reduction>
-VIGIL_FORCE_INLINE void for_blocks(const unsigned char* data, std::size_t count, Reduction& reduction) noexcept {
+[[gnu::noinline]] void for_streams(const unsigned char*& data, std::size_t& count, Reduction& reduction) noexcept {
   constexpr std::size_t kBlockBytes = bytes_of<typename E::Scalar>(kBlock);
-  while (Reduction::kInStreams && count >= kStreams * kLeastBlocksOfStream * kBlock) {
+  while (count >= kStreams * kLeastBlocksOfStream * kBlock) {
     const std::size_t of_stream = std::min(count / (kStreams * kBlock), kMostBlocksOfStream);
     const InStreams<E> streams{of_stream * kBlockBytes};
     for (std::size_t i = 0; i < of_stream; ++i) {
@@ -257,7 +258,15 @@ VIGIL_FORCE_INLINE void for_blocks(const unsigned char* data, std::size_t count,
     data += kStreams * streams.stride;
     count -= kStreams * of_stream * kBlock;
   }
-  for (; count > 0; data += kBlockBytes) {
+}
+
+// Calls `reduction.take(layout, blocks, ahead)` for all elements, in blocks that are reduced together.
+template <class E, class Reduction>
+VIGIL_FORCE_INLINE void for_blocks(const unsigned char* data, std::size_t count, Reduction& reduction) noexcept {
+  if constexpr (Reduction::kInStreams) {
+    if (count >= kStreams * kLeastBlocksOfStream * kBlock) for_streams<E>(data, count, reduction);
+  }
+  for (; count > 0; data += bytes_of<typename E::Scalar>(kBlock)) {
     const std::size_t size = std::min(kBlock, count);
     count -= size;
     reduction.take(InOrder<E>{}, Blocks{data, size}, count > 0 ? InOrder<E>::kPrefetchBytes : 0);
