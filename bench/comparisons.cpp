@@ -33,12 +33,16 @@ std::string why_not(int threads) { return threads <= core_count() ? "" : "one co
 std::string_view best_kernel(bool bfloat16) {
   if (bfloat16 && cpu_has("avx512_bf16")) return "avx512_bf16";
   if (cpu_has("avx512")) return "avx512";
-  return cpu_has("avx2") ? "avx2" : "portable";
+  if (cpu_has("avx2")) return "avx2";
+  return cpu_has("vector128") ? "vector128" : "portable";
 }
 
-// Goals for the fraction of a read's speed. Without a wide kernel there is none: the portable one is a specification.
+// Kernels with vectors of 256 bits or more.
+bool is_wide(std::string_view kernel) { return kernel != "portable" && kernel != "vector128"; }
+
+// Goals for the fraction of a read's speed. Without a wide kernel there is none.
 Goal statistics_goal(std::string_view type, std::string_view kernel, bool in_cache) {
-  if (kernel == "portable") return {};
+  if (!is_wide(kernel)) return {};
   const bool is_best = kernel == best_kernel(type == "bfloat16");
   if (in_cache) return is_best ? at_least(0.50) : Goal{};
   if (type == "float32") return kernel == "avx2" ? at_least(0.80) : at_least(0.93);
@@ -85,8 +89,8 @@ Comparison against_read(const std::string& type, const std::string& place, const
       if (kernel == "portable" && in_cache) continue;
       const bool is_best = kernel == best_kernel(false), is_wide = kernel != "portable";
       add("statistics and histogram, " + name, kernel, "_histogram",
-          in_cache || !is_wide ? Goal{} : at_least(kernel == "avx2" ? 0.35 : 0.70));
-      add("guard (finite, norm), " + name, kernel, "_guard", is_best && is_wide && !in_cache ? at_least(0.93) : Goal{});
+          in_cache || !is_wide(kernel) ? Goal{} : at_least(kernel == "avx2" ? 0.35 : 0.70));
+      add("guard (finite, norm), " + name, kernel, "_guard", is_best && is_wide(kernel) && !in_cache ? at_least(0.93) : Goal{});
     }
   }
   return comparison;

@@ -68,6 +68,9 @@ bool cpu_has(std::string_view kernel) {
   if (kernel == "avx512") return avx512;
   if (kernel == "avx512_bf16") return avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
+#if defined(__x86_64__) || defined(__aarch64__)
+  if (kernel == "vector128") return true;
+#endif
   return kernel == "portable";
 }
 
@@ -88,7 +91,7 @@ std::vector<std::string> describe_machine(const std::string& commit) {
   std::string kernels;
   for (const char* kernel : {"avx2", "avx512", "avx512_bf16"}) kernels += cpu_has(kernel) ? std::string(" ") + kernel : "";
   return {"CPU: " + cpuinfo("model name") + " (family " + cpuinfo("cpu family") + ", model " + cpuinfo("model") + "), " +
-              std::to_string(core_count()) + " cores for this program;" + (kernels.empty() ? " no wide vectors" : kernels),
+              std::to_string(core_count()) + " cores for this program;" + (kernels.empty() ? " vectors of 128 bits" : kernels),
           "caches as the system reports them: L1d " + size_text(sysconf(_SC_LEVEL1_DCACHE_SIZE)) + ", L2 " +
               size_text(sysconf(_SC_LEVEL2_CACHE_SIZE)) + ", L3 " + size_text(sysconf(_SC_LEVEL3_CACHE_SIZE)) +
               "; buffers in DRAM: " + size_text(static_cast<long>(dram_bytes())),

@@ -7,7 +7,7 @@
 
 namespace vigil::bench {
 
-/// Whether the CPU has the instructions of the kernel of that name ("portable", "avx2", "avx512", "avx512_bf16").
+/// Whether the CPU has the instructions of the kernel of that name ("portable", "vector128", "avx2", "avx512", "avx512_bf16").
 bool cpu_has(std::string_view kernel);
 
 int core_count();

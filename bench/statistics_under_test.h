@@ -17,7 +17,7 @@
 namespace vigil::bench {
 
 /// Slowest first.
-constexpr std::array<std::string_view, 4> kKernels{"portable", "avx2", "avx512", "avx512_bf16"};
+constexpr std::array<std::string_view, 5> kKernels{"portable", "vector128", "avx2", "avx512", "avx512_bf16"};
 
 /// From now on the reductions use this kernel. False, and nothing has changed, when this build has none of that name or the CPU cannot run
 /// it.

@@ -27,13 +27,14 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error, off };
 enum class Kernel : std::uint8_t {
   automatic,    ///< the fastest that this machine can run
   portable,     ///< plain C++, in double precision: the specification of the others
+  vector128,    ///< vectors of 128 bits: NEON of aarch64, SSE2 of x86-64
   avx2,         ///< x86-64 with AVX2, FMA and F16C
   avx512,       ///< x86-64 with AVX-512 F, BW, DQ and VL
   avx512_bf16,  ///< the same with AVX512-BF16, which makes bfloat16 tensors faster
 };
 
 /// By Kernel: what a file says, and what `use_kernel` of monitor/ knows.
-inline constexpr std::array<std::string_view, 5> kKernelNames{"auto", "portable", "avx2", "avx512", "avx512_bf16"};
+inline constexpr std::array<std::string_view, 6> kKernelNames{"auto", "portable", "vector128", "avx2", "avx512", "avx512_bf16"};
 
 struct RunConfig {
   /// Label `run` of every series; up to 128 bytes of printable UTF-8. Empty: the program's name, which stays the same over

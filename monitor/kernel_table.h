@@ -50,6 +50,7 @@ bool has_f16c() noexcept;
 
 /// Null where the kernel is not compiled in.
 const Kernel* portable_kernel() noexcept;
+const Kernel* vector128_kernel() noexcept;
 const Kernel* avx2_kernel() noexcept;
 const Kernel* avx512_kernel() noexcept;
 const Kernel* avx512_bf16_kernel() noexcept;

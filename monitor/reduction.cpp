@@ -16,7 +16,9 @@ namespace vigil {
 namespace {
 
 // Slowest first; null where one is not compiled in.
-std::array<const Kernel*, 4> all_kernels() noexcept { return {portable_kernel(), avx2_kernel(), avx512_kernel(), avx512_bf16_kernel()}; }
+std::array<const Kernel*, 5> all_kernels() noexcept {
+  return {portable_kernel(), vector128_kernel(), avx2_kernel(), avx512_kernel(), avx512_bf16_kernel()};
+}
 
 bool is_available(const Kernel* kernel) noexcept { return kernel != nullptr && kernel->is_supported(); }
 

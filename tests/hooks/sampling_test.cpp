@@ -176,7 +176,7 @@ TEST_F(Sampling, ForcedKernelIsTheOneInUse) {
 TEST_F(Sampling, AKernelThatTheMachineCannotRunIsRefusedWithTheOnesThatItCan) {
   const auto available = available_kernels();
   const std::pair<Kernel, std::string> kernels[] = {
-      {Kernel::avx2, "avx2"}, {Kernel::avx512, "avx512"}, {Kernel::avx512_bf16, "avx512_bf16"}};
+      {Kernel::vector128, "vector128"}, {Kernel::avx2, "avx2"}, {Kernel::avx512, "avx512"}, {Kernel::avx512_bf16, "avx512_bf16"}};
   for (const auto& [kernel, name] : kernels) {
     if (std::find(available.begin(), available.end(), name) != available.end()) continue;
     config.sampling.kernel = kernel;
