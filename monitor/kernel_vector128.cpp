@@ -87,16 +87,14 @@ struct Lanewise {
 // Registers: 32 on aarch64, 16 on x86-64.
 #if defined(__aarch64__)
 constexpr std::size_t kSums = 4;
-constexpr bool kManyRegisters = true;
 #else
 constexpr std::size_t kSums = 2;
-constexpr bool kManyRegisters = false;
 #endif
 
 struct Doubles : Lanewise<TwoDoubles, LongWords> {
   using Wide = TwoDoubles;
   static constexpr std::size_t kLanes = 2, kAccumulators = kSums, kTermsPerSum = 512, kVectorsPerWord = 2;
-  static constexpr bool kCountsInStreams = kManyRegisters;
+  static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-240;
 
   VIGIL_FORCE_INLINE static Vector splat(double x) noexcept { return Vector{x, x}; }
@@ -123,7 +121,7 @@ struct Doubles : Lanewise<TwoDoubles, LongWords> {
 struct Floats : Lanewise<FourFloats, Words> {
   using Wide = TwoDoubles;
   static constexpr std::size_t kLanes = 4, kAccumulators = kSums, kTermsPerSum = 16, kVectorsPerWord = 1;
-  static constexpr bool kCountsInStreams = kManyRegisters;
+  static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
 
   VIGIL_FORCE_INLINE static Vector splat(double x) noexcept {
