@@ -87,7 +87,7 @@ Comparison against_read(const std::string& type, const std::string& place, const
       add("statistics, " + name, kernel, "", statistics_goal(type, kernel, in_cache));
       if (type != "float32") continue;
       if (kernel == "portable" && in_cache) continue;
-      const bool is_best = kernel == best_kernel(false), is_wide = kernel != "portable";
+      const bool is_best = kernel == best_kernel(false);
       add("statistics and histogram, " + name, kernel, "_histogram",
           in_cache || !is_wide(kernel) ? Goal{} : at_least(kernel == "avx2" ? 0.35 : 0.70));
       add("guard (finite, norm), " + name, kernel, "_guard", is_best && is_wide(kernel) && !in_cache ? at_least(0.93) : Goal{});
