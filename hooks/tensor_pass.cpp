@@ -8,6 +8,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "vigil/monitor/kernel_table.h"
 #include "vigil/monitor/reduction.h"
 
 // Without it at::parallel_for, a template, is a plain loop, and says nothing.
@@ -22,8 +23,6 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // Parts whose beginning is asked for while one is reduced: small tensors lie anywhere, and no prefetcher knows where.
 constexpr std::size_t kPartsAhead = 4;
 constexpr std::size_t kBeginning = 512, kPage = 4096;
-// Elements that parts are multiples of, but for the last of a tensor: blocks of the kernels.
-constexpr std::size_t kPartUnit = 4096;
 
 constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 constexpr std::size_t round_up(std::size_t a, std::size_t unit) { return divide_up(a, unit) * unit; }
@@ -77,7 +76,7 @@ void TensorPass::split() {
     std::size_t step = std::max<std::size_t>(count, 1);
     if (bytes > part_bytes_) {
       const std::size_t parts = round_up(divide_up(bytes, part_bytes_), 2);
-      step = round_up(divide_up(count, parts), kPartUnit);
+      step = round_up(divide_up(count, parts), kBlock);  // whole blocks, but for the end
     }
     slot.parts = divide_up(std::max<std::size_t>(count, 1), step);
     slot.first_figures = figures;
@@ -89,8 +88,9 @@ void TensorPass::split() {
   figures_.resize(figures);
 }
 
-void TensorPass::share_out(std::size_t threads) {
+void TensorPass::share_out() {
   split();
+  const auto threads = static_cast<std::size_t>(at::get_num_threads());
   const auto bytes_of_part = [this](const Part& part) { return part.count * element_size(slots_[part.slot].memory.dtype); };
   const auto has_place = [this, threads](const Part& part) { return slots_[part.slot].parts >= threads && slots_[part.slot].parts > 1; };
   std::size_t bytes_in_all = 0;
@@ -119,6 +119,7 @@ void TensorPass::share_out(std::size_t threads) {
   shares_.assign(shares + 1, parts_.size());
   for (std::size_t p = parts_.size(); p-- > 0;) shares_[parts_[p].share] = p;
   for (std::size_t s = shares; s-- > 0;) shares_[s] = std::min(shares_[s], shares_[s + 1]);  // an empty one
+  shared_for_ = static_cast<int>(threads);  // last: an allocation may have failed
 }
 
 void TensorPass::do_part(const Part& part, Work work) noexcept {
@@ -174,10 +175,7 @@ void TensorPass::do_all(Work work) {
     // A copy serves one pass, also one that comes to nothing.
     slot.has_previous = slot.has_previous && work == Work::norms;
   }
-  if (const int threads = at::get_num_threads(); threads != shared_for_) {
-    share_out(static_cast<std::size_t>(std::max(threads, 1)));
-    shared_for_ = threads;
-  }
+  if (shared_for_ != at::get_num_threads()) share_out();
   // relaxed: parallel_for joins its threads.
   threads_.store(0, std::memory_order_relaxed);
   at::parallel_for(0, static_cast<std::int64_t>(shares_.size()) - 1, 1, [this, work](std::int64_t begin, std::int64_t end) {
@@ -204,7 +202,7 @@ void TensorPass::do_all(Work work) {
 }
 
 void TensorPass::prepare() {
-  share_out(static_cast<std::size_t>(std::max(at::get_num_threads(), 1)));
+  share_out();
   for (std::size_t i = 0; i < slots_.size(); ++i) clear(i);
 }
 

@@ -96,7 +96,7 @@ class TensorPass {
   enum class Work { norms, moments, moments_and_keep, keep };
 
   void split();
-  void share_out(std::size_t threads);
+  void share_out();
   void do_all(Work work);
   void do_part(const Part& part, Work work) noexcept;
   void merge_parts(Slot& slot, Work work) noexcept;

@@ -50,7 +50,7 @@ VIGIL_FORCE_INLINE T load_first(const unsigned char* data, std::size_t bytes) no
   return x;
 }
 
-// `bits` is an integer vector of the lanes of `Vector_`.
+// Operations on the lanes of `Vector_`; `Bits_` are integers of the same size and number.
 template <class Vector_, class Bits_>
 struct Lanewise {
   using Vector = Vector_;
@@ -180,36 +180,28 @@ Words Doubles::one_hot(Vector a, Vector b) noexcept {
   return Floats::bit_of(Words{word(first[0]), word(first[1]), word(second[0]), word(second[1])});
 }
 
-struct F32 {
-  using V = Floats;
-  using Scalar = Float32;
-  VIGIL_FORCE_INLINE static FourFloats load(const unsigned char* data) noexcept { return load_vector<FourFloats>(data); }
-  VIGIL_FORCE_INLINE static FourFloats load_partial(const unsigned char* data, std::size_t n) noexcept {
-    return load_first<FourFloats>(data, 4 * n);
+// An element type of which a vector lies in memory as `Stored`; `Self::widen` makes it one of V_'s.
+template <class Self, class V_, class Scalar_, class Stored>
+struct ElementType {
+  using V = V_;
+  using Scalar = Scalar_;
+  VIGIL_FORCE_INLINE static typename V::Vector load(const unsigned char* data) noexcept { return Self::widen(load_vector<Stored>(data)); }
+  VIGIL_FORCE_INLINE static typename V::Vector load_partial(const unsigned char* data, std::size_t n) noexcept {
+    return Self::widen(load_first<Stored>(data, bytes_of<Scalar>(n)));
   }
 };
-struct F64 {
-  using V = Doubles;
-  using Scalar = Float64;
-  VIGIL_FORCE_INLINE static TwoDoubles load(const unsigned char* data) noexcept { return load_vector<TwoDoubles>(data); }
-  VIGIL_FORCE_INLINE static TwoDoubles load_partial(const unsigned char* data, std::size_t n) noexcept {
-    return load_first<TwoDoubles>(data, 8 * n);
-  }
+struct F32 : ElementType<F32, Floats, Float32, FourFloats> {
+  VIGIL_FORCE_INLINE static FourFloats widen(FourFloats x) noexcept { return x; }
 };
-struct BF16 {
-  using V = Floats;
-  using Scalar = BFloat16;
+struct F64 : ElementType<F64, Doubles, Float64, TwoDoubles> {
+  VIGIL_FORCE_INLINE static TwoDoubles widen(TwoDoubles x) noexcept { return x; }
+};
+struct BF16 : ElementType<BF16, Floats, BFloat16, FourShorts> {
   VIGIL_FORCE_INLINE static FourFloats widen(FourShorts x) noexcept {
     return bit_cast<FourFloats>(__builtin_convertvector(x, Words) << 16);
   }
-  VIGIL_FORCE_INLINE static FourFloats load(const unsigned char* data) noexcept { return widen(load_vector<FourShorts>(data)); }
-  VIGIL_FORCE_INLINE static FourFloats load_partial(const unsigned char* data, std::size_t n) noexcept {
-    return widen(load_first<FourShorts>(data, 2 * n));
-  }
 };
-struct F16 {
-  using V = Floats;
-  using Scalar = Float16;
+struct F16 : ElementType<F16, Floats, Float16, FourShorts> {
   VIGIL_FORCE_INLINE static FourFloats widen(FourShorts x) noexcept {
 #if defined(__aarch64__)
     typedef __fp16 FourHalves __attribute__((vector_size(8)));
@@ -217,10 +209,6 @@ struct F16 {
 #else
     return FourFloats{float_from_float16(x[0]), float_from_float16(x[1]), float_from_float16(x[2]), float_from_float16(x[3])};
 #endif
-  }
-  VIGIL_FORCE_INLINE static FourFloats load(const unsigned char* data) noexcept { return widen(load_vector<FourShorts>(data)); }
-  VIGIL_FORCE_INLINE static FourFloats load_partial(const unsigned char* data, std::size_t n) noexcept {
-    return widen(load_first<FourShorts>(data, 2 * n));
   }
 };
 
