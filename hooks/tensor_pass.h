@@ -8,15 +8,15 @@
 #include <vector>
 
 #include "vigil/hooks/tensor_reduction.h"
+#include "vigil/hooks/work_shares.h"
 #include "vigil/monitor/magnitude_histogram.h"
 #include "vigil/monitor/moments.h"
 
 namespace vigil {
 
-/// Reduces a list of tensors: the large ones in parts, the small ones whole, shared out so that every thread of `at::parallel_for` has
-/// about the same bytes. A thread gets that share of a large tensor that libtorch's own element-wise operations give it, so the tensor's
-/// memory stays in the caches where backward left it and the optimizer looks for it. A tensor's figures depend on its memory and on the
-/// bytes of a part, which are settled once, but not on the number of threads: parts are the same for any number, and merged in their order.
+/// Reduces a list of tensors: the large ones in parts, the small ones whole, shared out among the threads of `at::parallel_for` as
+/// WorkShares says. A tensor's figures depend on its memory and on the bytes of a part, which are settled once, but not on the number of
+/// threads: parts are the same for any number, and merged in their order.
 ///
 /// A slot stays set from pass to pass; setting it to memory of the same size and type as before costs a comparison, and the work is shared
 /// out anew only when one of these has changed, or the number of threads. Allocates nothing for slots that are as they were at prepare(),
@@ -28,8 +28,8 @@ class TensorPass {
     moments,  ///< moments() of every slot, and its histogram where it has one
   };
   /// Most bytes of a part: a 64th of all tensors, within these bounds. Enough that a part's beginning does not count, few enough for an
-  /// even share. A longer tensor is split into parts of about one size, an even number of them.
-  static constexpr std::size_t kLeastPartBytes = std::size_t{256} << 10, kMostPartBytes = std::size_t{4} << 20;
+  /// even share.
+  static constexpr std::size_t kLeastPartBytes = WorkShares::kLeastShareBytes, kMostPartBytes = std::size_t{4} << 20;
 
   explicit TensorPass(std::size_t slots);
 
@@ -70,9 +70,9 @@ class TensorPass {
   struct Slot {
     DenseMemory memory;
     bool is_set = false;
-    bool has_previous = false;             // that `previous` holds a copy of this size
-    bool compares = false, keeps = false;  // in the pass under way
-    std::size_t first_figures = 0, parts = 0;
+    bool has_previous = false;                 // that `previous` holds a copy of this size
+    bool compares = false, keeps = false;      // in the pass under way
+    std::size_t first_figures = 0, parts = 0;  // where those of its parts wait to be merged, if it has several
     MagnitudeHistogram* histogram = nullptr;
     std::vector<unsigned char> previous;
     FiniteNorm norm;
@@ -85,29 +85,18 @@ class TensorPass {
     double update_norm = 0;
     MagnitudeHistogram histogram;
   };
-  // A piece of a slot.
-  struct Part {
-    static constexpr std::uint32_t kWhole = ~std::uint32_t{0};
-    std::uint32_t slot = 0;
-    std::uint32_t figures = kWhole;  // where its figures wait to be merged; kWhole: they are the slot's
-    std::uint32_t share = 0;
-    std::size_t begin = 0, count = 0;  // elements
-  };
   enum class Work { norms, moments, moments_and_keep, keep };
 
-  void split();
   void share_out();
   void do_all(Work work);
-  void do_part(const Part& part, Work work) noexcept;
+  void do_part(const WorkShares::Part& part, Work work) noexcept;
   void merge_parts(Slot& slot, Work work) noexcept;
 
   std::vector<Slot> slots_;
-  std::vector<Part> parts_;
-  std::vector<Figures> figures_;     // of the parts of split slots, in their order
-  std::vector<std::size_t> shares_;  // the first part of each, and one behind the last
-  std::vector<std::size_t> loads_;   // bytes of each share
-  int shared_for_ = 0;               // threads; 0: what is shared out does not fit slots_
-  std::size_t part_bytes_ = 0;       // 0: not settled yet
+  WorkShares work_;               // of the slots that were set
+  std::vector<Figures> figures_;  // of the parts of split slots, in their order
+  int shared_for_ = 0;            // threads; 0: work_ does not fit slots_
+  std::size_t part_bytes_ = 0;    // 0: not settled yet
   std::atomic<int> threads_{0};
 };
 

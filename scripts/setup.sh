@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
-#   scripts/setup.sh            everything: compiler, libraries, MNIST, Prometheus and Alertmanager binaries
+#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, Prometheus and Alertmanager binaries
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
@@ -43,7 +43,7 @@ packages=(
   libmicrohttpd-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev
 )
 command -v npm >/dev/null || packages+=(npm)
-[ "$scope" != --bench ] || packages+=(libbenchmark-dev)
+case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds and tests everything, from a bare Debian 12 on: unit tests also under AddressSanitizer + UBSan and under ThreadSanitizer, then
-# the whole suite (unit, rules, e2e with the real Prometheus and Alertmanager, consumer). The last lines are ctest's summary.
+# the whole suite (unit, rules, e2e with the real Prometheus and Alertmanager, the table of the benchmarks, consumer). The last lines
+# are ctest's summary.
 #
 #   scripts/test.sh [ctest options]     passed to the last, complete run, e.g. -L unit, -R Ring
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-  -h | --help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  -h | --help) sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
 esac
 
 step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }

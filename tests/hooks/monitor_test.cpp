@@ -21,6 +21,7 @@
 
 #include "environment.h"
 #include "hooks/test_model.h"
+#include "hooks/thread_count.h"
 #include "http/http_client.h"
 #include "vigil/hooks/training_monitor.h"
 
@@ -67,10 +68,8 @@ std::vector<float> losses_of_a_seeded_run(bool watched) {
 }
 
 TEST(MonitoredTraining, HasTheSameLossesBitForBit) {
-  const int threads = torch::get_num_threads();
-  torch::set_num_threads(1);
+  const ThreadCount restored(1);
   EXPECT_EQ(losses_of_a_seeded_run(true), losses_of_a_seeded_run(false));
-  torch::set_num_threads(threads);
 }
 
 TEST_F(Monitor, RecordsLossRateNormsAndTimesOfEveryStep) {

@@ -6,24 +6,14 @@
 #include <limits>
 #include <vector>
 
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "hooks/thread_count.h"
 #include "vigil/monitor/reduction.h"
 
 namespace vigil {
 namespace {
-
-// Puts the number of threads back.
-class Threads {
- public:
-  explicit Threads(int count) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-
- private:
-  const int before_ = at::get_num_threads();
-};
 
 // Sizes on both sides of a part and of two, many small ones, and nothing.
 std::vector<torch::Tensor> tensors_of_all_sizes(torch::ScalarType type = torch::kFloat) {
@@ -76,7 +66,7 @@ TEST(TensorPass, GivesEachTensorTheFiguresThatItHasAlone) {
 TEST(TensorPass, RunsOnSeveralThreadsAndGivesTheSameBitsOnAnyNumber) {
   const auto tensors = tensors_of_all_sizes();
   const auto bits_with = [&](int threads) {
-    const Threads restored(threads);
+    const ThreadCount restored(threads);
     TensorPass pass(tensors.size());
     set_all(pass, tensors);
     pass.run(TensorPass::Mode::moments);
@@ -98,7 +88,7 @@ TEST(TensorPass, FollowsAChangeOfTheNumberOfThreads) {
   set_all(pass, tensors);
   pass.prepare();
   for (const int threads : {1, 3, 2}) {
-    const Threads restored(threads);
+    const ThreadCount restored(threads);
     set_all(pass, tensors);
     pass.run(TensorPass::Mode::moments);
     EXPECT_EQ(pass.threads(), threads);
@@ -107,7 +97,7 @@ TEST(TensorPass, FollowsAChangeOfTheNumberOfThreads) {
 }
 
 TEST(TensorPass, LittleWorkStaysOnTheCallingThread) {
-  const Threads restored(2);
+  const ThreadCount restored(2);
   TensorPass pass(1);
   const auto tensor = torch::randn({1000});
   pass.set(0, *dense_memory(tensor));
