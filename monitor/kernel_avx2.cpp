@@ -34,6 +34,8 @@ struct Doubles {
   using Bits = __m256i;
   using Wide = __m256d;
   using Lanes = __m256d;
+  using Word = std::uint64_t;
+  static constexpr Word kInfinityBits = Float64::kExponent;
   static constexpr std::size_t kLanes = 4, kAccumulators = 2, kTermsPerSum = 512, kVectorsPerWord = 2;
   static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-240;
@@ -67,6 +69,11 @@ struct Doubles {
 
   static Wide no_wide() noexcept { return zero(); }
   static Wide widen_and_add(Wide sum, Vector x) noexcept { return add(sum, x); }
+  static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide difference = subtract(x, center);
+    sum = add(sum, difference);
+    squares = multiply_add(difference, difference, squares);
+  }
   static double total(Wide x) noexcept {
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
@@ -74,6 +81,11 @@ struct Doubles {
 
   static Bits no_bits() noexcept { return _mm256_setzero_si256(); }
   static Bits bits(Vector x) noexcept { return _mm256_castpd_si256(x); }
+  static Word word_of(double x) noexcept { return word_of_double(x); }
+  static Lanes at_least(Vector magnitude, Word least) noexcept {  // a signed comparison: magnitudes have no sign
+    return _mm256_castsi256_pd(_mm256_cmpgt_epi64(bits(magnitude), _mm256_set1_epi64x(static_cast<long long>(least - 1))));
+  }
+  static Bits count_lanes(Bits counts, Lanes lanes) noexcept { return _mm256_sub_epi64(counts, _mm256_castpd_si256(lanes)); }
   static Bits either(Bits a, Bits b) noexcept { return _mm256_or_si256(a, b); }
   static bool has_any_bit(Bits x) noexcept { return _mm256_testz_si256(x, x) == 0; }
   static Bits count_nonzero(Bits counts, Vector magnitude) noexcept {
@@ -100,6 +112,8 @@ struct Floats {
   using Bits = __m256i;
   using Wide = __m256d;
   using Lanes = __m256;
+  using Word = std::uint32_t;
+  static constexpr Word kInfinityBits = Float32::kExponent;
   static constexpr std::size_t kLanes = 8, kAccumulators = 2, kTermsPerSum = 16, kVectorsPerWord = 1;
   static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
@@ -132,10 +146,22 @@ struct Floats {
     const Wide low = _mm256_cvtps_pd(_mm256_castps256_ps128(x)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
     return _mm256_add_pd(sum, _mm256_add_pd(low, high));
   }
+  // Adds x - center to `sum` and its square to `squares`.
+  static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide low = _mm256_sub_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_castps256_ps128(center)));
+    const Wide high = _mm256_sub_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(center, 1)));
+    sum = _mm256_add_pd(sum, _mm256_add_pd(low, high));
+    squares = _mm256_fmadd_pd(low, low, _mm256_fmadd_pd(high, high, squares));
+  }
   static double total(Wide x) noexcept { return Doubles::total(x); }
 
   static Bits no_bits() noexcept { return _mm256_setzero_si256(); }
   static Bits bits(Vector x) noexcept { return _mm256_castps_si256(x); }
+  static Word word_of(double x) noexcept { return word_of_float(x); }
+  static Lanes at_least(Vector magnitude, Word least) noexcept {  // a signed comparison: magnitudes have no sign
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(bits(magnitude), _mm256_set1_epi32(static_cast<int>(least - 1))));
+  }
+  static Bits count_lanes(Bits counts, Lanes lanes) noexcept { return _mm256_sub_epi32(counts, _mm256_castps_si256(lanes)); }
   static Bits either(Bits a, Bits b) noexcept { return _mm256_or_si256(a, b); }
   static bool has_any_bit(Bits x) noexcept { return _mm256_testz_si256(x, x) == 0; }
   static Bits count_nonzero(Bits counts, Vector magnitude) noexcept {
@@ -222,6 +248,8 @@ struct F16 {
 };
 
 #include "vigil/monitor/bit_counter.h"
+
+#include "vigil/monitor/vector_wide_blocks.h"
 
 #include "vigil/monitor/vector_blocks.h"
 

@@ -36,6 +36,8 @@ struct Floats {
   using Bits = __m512i;
   using Wide = __m512d;
   using Lanes = __mmask16;
+  using Word = std::uint32_t;
+  static constexpr Word kInfinityBits = Float32::kExponent;
   static constexpr std::size_t kLanes = 16, kAccumulators = 4, kTermsPerSum = 16, kVectorsPerWord = 1;
   static constexpr bool kCountsInStreams = true;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
@@ -64,10 +66,22 @@ struct Floats {
     const Wide low = _mm512_cvtps_pd(_mm512_castps512_ps256(x)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
     return _mm512_add_pd(sum, _mm512_add_pd(low, high));
   }
+  // Adds x - center to `sum` and its square to `squares`.
+  static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide low = _mm512_sub_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(x)), _mm512_cvtps_pd(_mm512_castps512_ps256(center)));
+    const Wide high = _mm512_sub_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(center, 1)));
+    sum = _mm512_add_pd(sum, _mm512_add_pd(low, high));
+    squares = _mm512_fmadd_pd(low, low, _mm512_fmadd_pd(high, high, squares));
+  }
   static double total(Wide x) noexcept { return _mm512_reduce_add_pd(x); }
 
   static Bits no_bits() noexcept { return _mm512_setzero_si512(); }
   static Bits bits(Vector x) noexcept { return _mm512_castps_si512(x); }
+  static Word word_of(double x) noexcept { return word_of_float(x); }
+  static Lanes at_least(Vector magnitude, Word least) noexcept {
+    return _mm512_cmpge_epu32_mask(bits(magnitude), _mm512_set1_epi32(static_cast<int>(least)));
+  }
+  static Bits count_lanes(Bits counts, Lanes lanes) noexcept { return _mm512_mask_add_epi32(counts, lanes, counts, _mm512_set1_epi32(1)); }
   static Bits either(Bits a, Bits b) noexcept { return _mm512_or_si512(a, b); }
   static bool has_any_bit(Bits x) noexcept { return _mm512_test_epi32_mask(x, x) != 0; }
   static Bits count_nonzero(Bits counts, Vector magnitude) noexcept {
@@ -101,6 +115,8 @@ struct Doubles {
   using Bits = __m512i;
   using Wide = __m512d;
   using Lanes = __mmask8;
+  using Word = std::uint64_t;
+  static constexpr Word kInfinityBits = Float64::kExponent;
   static constexpr std::size_t kLanes = 8, kAccumulators = 4, kTermsPerSum = 128, kVectorsPerWord = 2;
   static constexpr bool kCountsInStreams = true;
   static constexpr double kLeastSquares = 1e-240;
@@ -126,10 +142,20 @@ struct Doubles {
 
   static Wide no_wide() noexcept { return zero(); }
   static Wide widen_and_add(Wide sum, Vector x) noexcept { return add(sum, x); }
+  static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide difference = subtract(x, center);
+    sum = add(sum, difference);
+    squares = multiply_add(difference, difference, squares);
+  }
   static double total(Wide x) noexcept { return _mm512_reduce_add_pd(x); }
 
   static Bits no_bits() noexcept { return _mm512_setzero_si512(); }
   static Bits bits(Vector x) noexcept { return _mm512_castpd_si512(x); }
+  static Word word_of(double x) noexcept { return word_of_double(x); }
+  static Lanes at_least(Vector magnitude, Word least) noexcept {
+    return _mm512_cmpge_epu64_mask(bits(magnitude), _mm512_set1_epi64(static_cast<long long>(least)));
+  }
+  static Bits count_lanes(Bits counts, Lanes lanes) noexcept { return _mm512_mask_add_epi64(counts, lanes, counts, _mm512_set1_epi64(1)); }
   static Bits either(Bits a, Bits b) noexcept { return _mm512_or_si512(a, b); }
   static bool has_any_bit(Bits x) noexcept { return _mm512_test_epi64_mask(x, x) != 0; }
   static Bits count_nonzero(Bits counts, Vector magnitude) noexcept {
@@ -185,6 +211,8 @@ struct F16 {
 };
 
 #include "vigil/monitor/bit_counter.h"
+
+#include "vigil/monitor/vector_wide_blocks.h"
 
 #include "vigil/monitor/vector_blocks.h"
 

@@ -82,6 +82,7 @@ struct Lanewise {
     return counts - bit_cast<Bits>(bits(magnitude) != Bits{});  // a comparison that holds is -1
   }
   VIGIL_FORCE_INLINE static Bits add_counts(Bits a, Bits b) noexcept { return a + b; }
+  VIGIL_FORCE_INLINE static Bits count_lanes(Bits counts, Lanes lanes) noexcept { return counts - lanes; }
 };
 
 // Registers: 32 on aarch64, 16 on x86-64.
@@ -93,6 +94,8 @@ constexpr std::size_t kSums = 2;
 
 struct Doubles : Lanewise<TwoDoubles, LongWords> {
   using Wide = TwoDoubles;
+  using Word = std::uint64_t;
+  static constexpr Word kInfinityBits = Float64::kExponent;
   static constexpr std::size_t kLanes = 2, kAccumulators = kSums, kTermsPerSum = 512, kVectorsPerWord = 2;
   static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-240;
@@ -109,8 +112,17 @@ struct Doubles : Lanewise<TwoDoubles, LongWords> {
 
   VIGIL_FORCE_INLINE static Wide no_wide() noexcept { return zero(); }
   VIGIL_FORCE_INLINE static Wide widen_and_add(Wide sum, Vector x) noexcept { return sum + x; }
+  VIGIL_FORCE_INLINE static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide difference = x - center;
+    sum += difference;
+    squares += difference * difference;
+  }
   VIGIL_FORCE_INLINE static double total(Wide x) noexcept { return x[0] + x[1]; }
 
+  static Word word_of(double x) noexcept { return word_of_double(x); }
+  VIGIL_FORCE_INLINE static Lanes at_least(Vector magnitude, Word least) noexcept {
+    return bit_cast<Lanes>(bits(magnitude) >= LongWords{least, least});
+  }
   VIGIL_FORCE_INLINE static bool has_any_bit(Bits x) noexcept { return (x[0] | x[1]) != 0; }
   VIGIL_FORCE_INLINE static std::uint64_t total_counts(Bits counts) noexcept { return counts[0] + counts[1]; }
 
@@ -120,6 +132,8 @@ struct Doubles : Lanewise<TwoDoubles, LongWords> {
 
 struct Floats : Lanewise<FourFloats, Words> {
   using Wide = TwoDoubles;
+  using Word = std::uint32_t;
+  static constexpr Word kInfinityBits = Float32::kExponent;
   static constexpr std::size_t kLanes = 4, kAccumulators = kSums, kTermsPerSum = 16, kVectorsPerWord = 1;
   static constexpr bool kCountsInStreams = false;
   static constexpr double kLeastSquares = 1e-25;  // below, squares may have been lost to underflow
@@ -141,12 +155,19 @@ struct Floats : Lanewise<FourFloats, Words> {
   }
 
   VIGIL_FORCE_INLINE static Wide no_wide() noexcept { return Wide{}; }
-  VIGIL_FORCE_INLINE static Wide widen_and_add(Wide sum, Vector x) noexcept {
-    const TwoFloats low{x[0], x[1]}, high{x[2], x[3]};
-    return sum + (__builtin_convertvector(low, Wide) + __builtin_convertvector(high, Wide));
+  VIGIL_FORCE_INLINE static Wide widen_and_add(Wide sum, Vector x) noexcept { return sum + (low_half(x) + high_half(x)); }
+  // Adds x - center to `sum` and its square to `squares`.
+  VIGIL_FORCE_INLINE static void add_deviations(Wide& sum, Wide& squares, Vector x, Vector center) noexcept {
+    const Wide low = low_half(x) - low_half(center), high = high_half(x) - high_half(center);
+    sum += low + high;
+    squares += low * low + high * high;
   }
   VIGIL_FORCE_INLINE static double total(Wide x) noexcept { return x[0] + x[1]; }
 
+  static Word word_of(double x) noexcept { return word_of_float(x); }
+  VIGIL_FORCE_INLINE static Lanes at_least(Vector magnitude, Word least) noexcept {
+    return bit_cast<Lanes>(bits(magnitude) >= words(least));
+  }
   VIGIL_FORCE_INLINE static bool has_any_bit(Bits x) noexcept { return Doubles::has_any_bit(bit_cast<LongWords>(x)); }
   VIGIL_FORCE_INLINE static std::uint64_t total_counts(Bits counts) noexcept { return total_words(counts); }
 
@@ -171,6 +192,8 @@ struct Floats : Lanewise<FourFloats, Words> {
 
  private:
   VIGIL_FORCE_INLINE static Words words(std::uint32_t x) noexcept { return Words{x, x, x, x}; }
+  VIGIL_FORCE_INLINE static Wide low_half(Vector x) noexcept { return __builtin_convertvector(TwoFloats{x[0], x[1]}, Wide); }
+  VIGIL_FORCE_INLINE static Wide high_half(Vector x) noexcept { return __builtin_convertvector(TwoFloats{x[2], x[3]}, Wide); }
 };
 
 Words Doubles::one_hot(Vector a, Vector b) noexcept {
@@ -213,6 +236,8 @@ struct F16 : ElementType<F16, Floats, Float16, FourShorts> {
 };
 
 #include "vigil/monitor/bit_counter.h"
+
+#include "vigil/monitor/vector_wide_blocks.h"
 
 #include "vigil/monitor/vector_blocks.h"
 

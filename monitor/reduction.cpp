@@ -126,13 +126,13 @@ MomentsAndUpdate compute_moments_and_update(DType dtype, const void* data, void*
 }
 
 FiniteNorm compute_finite_norm(DType dtype, const void* data, std::size_t count) noexcept {
-  {
-    const DefaultFloatEnvironment environment;
-    const double squares = functions_for(dtype).squares(static_cast<const unsigned char*>(data), count);
-    // A NaN or an infinity among the elements makes the sum of their squares one too, so that a finite sum proves that there is none.
-    if (in_range(dtype, squares)) return {std::sqrt(squares), true};
-  }
-  return finite_norm_of(compute_moments(dtype, data, count));
+  const DefaultFloatEnvironment environment;
+  const double squares = functions_for(dtype).squares(static_cast<const unsigned char*>(data), count);
+  // A NaN or an infinity among the elements makes the sum of their squares one too, so that a finite sum proves that there is none. Nothing
+  // else makes it NaN, and nothing else makes that of the narrower types infinite.
+  if (in_range(dtype, squares)) return {std::sqrt(squares), true};
+  if (dtype != DType::float64 || is_nan_bits(squares)) return {squares, false};
+  return finite_norm_of(functions_for(dtype).moments(static_cast<const unsigned char*>(data), count));
 }
 
 std::vector<std::string_view> available_kernels() {

@@ -35,6 +35,18 @@ struct Float16 {
   static double value(Bits bits) noexcept { return static_cast<double>(float_from_float16(bits)); }
 };
 
+inline std::uint32_t word_of_float(double x) noexcept {
+  const float narrow = static_cast<float>(x);
+  std::uint32_t bits;
+  std::memcpy(&bits, &narrow, sizeof bits);
+  return bits;
+}
+inline std::uint64_t word_of_double(double x) noexcept {
+  std::uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
 template <class Element>
 typename Element::Bits load_bits(const unsigned char* data, std::size_t index) noexcept {
   typename Element::Bits bits;
@@ -156,14 +168,14 @@ void block_histogram(const unsigned char* data, std::size_t count, MagnitudeHist
 }
 
 // Sum of (x - previous)² where both are finite. Squares of float64 may leave the range of double.
-template <class Element, class Wide = double>
-Wide block_update_squares(const unsigned char* data, const unsigned char* previous, std::size_t count) noexcept {
-  Wide squares = 0;
+template <class Element>
+double block_update_squares(const unsigned char* data, const unsigned char* previous, std::size_t count) noexcept {
+  double squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (std::size_t i = 0; i < count; ++i) {
     const auto bits = load_bits<Element>(data, i), before = load_bits<Element>(previous, i);
     const bool finite = (bits & Element::kMagnitude) < Element::kExponent && (before & Element::kMagnitude) < Element::kExponent;
-    const Wide difference = finite ? static_cast<Wide>(Element::value(bits)) - static_cast<Wide>(Element::value(before)) : Wide{0};
+    const double difference = finite ? Element::value(bits) - Element::value(before) : 0.0;
     squares += difference * difference;
   }
   return squares;

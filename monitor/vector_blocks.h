@@ -10,7 +10,7 @@
 //
 // Three tiers. The first sums in the vector's own precision, for at most kTermsPerSum terms to a sum before these are widened to double,
 // and looks at no NaN. The second, where the mean is large against the deviations, sums again relative to the mean. The third, where the
-// sum of squares is not finite or about to underflow, is block_moments of scalar_blocks.h.
+// sum of squares is not finite or about to underflow, is wide_block_moments of vector_wide_blocks.h.
 
 // Memory is asked for ahead of the sums, across the ends of pages, where the processor's own prefetchers stop.
 //
@@ -212,7 +212,7 @@ Moments moments_of_sums(const BlockSums& sums, const Blocks& blocks) noexcept {
   const bool holds = is_finite_bits(sums.squares) && (sums.squares >= V::kLeastSquares || sums.nonzero == 0);
   Moments all;
   if (!holds) {
-    for (std::size_t i = 0; i < blocks.pieces; ++i) merge(all, block_moments<typename E::Scalar>(blocks.piece(i), blocks.count_of_piece()));
+    for (std::size_t i = 0; i < blocks.pieces; ++i) merge(all, wide_block_moments<E>(blocks.piece(i), blocks.count_of_piece()));
     return all;
   }
   const double n = static_cast<double>(blocks.count);

@@ -29,17 +29,6 @@ struct Plain {
   VIGIL_FORCE_INLINE static void take(Partial<V>& partial, typename V::Vector x) noexcept { partial.take(x, V::abs(x)); }
 };
 
-// Elements of a block above the last bucket of a histogram.
-template <class Element>
-std::uint64_t count_beyond(const unsigned char* data, std::size_t count, double bound) noexcept {
-  std::uint64_t beyond = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto bits = load_bits<Element>(data, i);
-    beyond += (bits & Element::kMagnitude) < Element::kExponent && std::fabs(Element::value(bits)) > bound;
-  }
-  return beyond;
-}
-
 // A pass that counts magnitudes too.
 template <class E>
 class Histogram {
@@ -74,8 +63,7 @@ class Histogram {
   void look_at(const Moments& moments, const Blocks& blocks) noexcept {
     const double bound = magnitude_bound(MagnitudeHistogram::kBuckets);
     if (std::max(std::fabs(moments.min), std::fabs(moments.max)) <= bound) return;
-    for (std::size_t i = 0; i < blocks.pieces; ++i)
-      beyond_ += count_beyond<typename E::Scalar>(blocks.piece(i), blocks.count_of_piece(), bound);
+    for (std::size_t i = 0; i < blocks.pieces; ++i) beyond_ += count_beyond<E>(blocks.piece(i), blocks.count_of_piece(), bound);
   }
 
   // Adds what was counted to `histogram`; `moments` are those of all elements.
@@ -168,7 +156,7 @@ class Update {
     for (const Difference& difference : differences_) any = V::either(any, difference.any);
     const double squares = V::total(block_);
     const bool holds = is_finite_bits(squares) && (squares >= V::kLeastSquares || !V::has_any_bit(any));
-    squares_ += holds ? squares : block_update_squares<typename E::Scalar>(block.data, previous_, block.count);
+    squares_ += holds ? squares : wide_block_update_squares<E>(block.data, previous_, block.count);
     const std::size_t bytes = bytes_of<typename E::Scalar>(block.count);
     if (keep_) std::memcpy(previous_, block.data, bytes);  // from the first-level cache
     previous_ += bytes;
@@ -296,8 +284,9 @@ VIGIL_FORCE_INLINE double squares_of_blocks(const Layout& layout, const Blocks& 
   if (rest > 0) last.take(E::load_partial(next, rest));
   const double sum = V::total(V::widen_and_add(wide, last.sum));
   if (is_finite_bits(sum) && (sum >= V::kLeastSquares || !V::has_any_bit(V::either(any, last.any)))) return sum;
+  if (is_nan_bits(sum)) return sum;  // no square overflows to it
   double exact = 0;
-  for (std::size_t i = 0; i < blocks.pieces; ++i) exact += block_squares<typename E::Scalar>(blocks.piece(i), blocks.count_of_piece());
+  for (std::size_t i = 0; i < blocks.pieces; ++i) exact += wide_block_squares<E>(blocks.piece(i), blocks.count_of_piece());
   return exact;
 }
 
@@ -308,6 +297,7 @@ struct SquaresOf {
 
   template <class Layout>
   VIGIL_FORCE_INLINE void take(const Layout& layout, const Blocks& blocks, std::size_t ahead) noexcept {
+    if (is_nan_bits(total)) return;  // and stays so
     total += squares_of_blocks<E>(layout, blocks, ahead);
   }
 };
