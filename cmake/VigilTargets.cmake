@@ -9,6 +9,8 @@ function(vigil_compile_settings target)
   target_compile_features(${target} PUBLIC cxx_std_17)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align)
+  # NaN and infinities are what vigil looks for: not even with -ffast-math in CMAKE_CXX_FLAGS, which comes before it.
+  target_compile_options(${target} PRIVATE -fno-fast-math)
   if(VIGIL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

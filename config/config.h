@@ -57,7 +57,7 @@ struct SamplingConfig {
   std::vector<std::string> include = {"*"};
   std::vector<std::string> exclude = {};
   /// Patterns like those of `include`: sampled tensors (parameters, their gradients, buffers) that also get a histogram of magnitudes and
-  /// its quantiles. None by default: a tensor has up to 38 series more with it, and its pass takes a third longer.
+  /// its quantiles. None by default: a tensor has up to 38 series more with it, and its pass takes longer (docs/performance.md).
   std::vector<std::string> histogram = {};
   /// Patterns like those of `include`: sampled parameters whose update ratio ‖w − w'‖ / ‖w‖ over one optimizer step is measured. None by
   /// default: it needs a copy of each of these parameters, and one more pass over them.
@@ -65,7 +65,8 @@ struct SamplingConfig {
   /// Upper bound on the memory for these copies, in bytes: in the model's order, a parameter whose copy does not fit any more is left out.
   /// Range 64 KiB to 1 TiB.
   std::int64_t update_ratio_bytes = std::int64_t{1} << 30;
-  /// For tests and comparisons; `watch()` refuses one that the machine cannot run.
+  /// Of all monitors of the process: `automatic` is the fastest that the machine can run, unless another monitor has chosen. For tests and
+  /// comparisons; `watch()` refuses one that the machine cannot run.
   Kernel kernel = Kernel::automatic;
 };
 

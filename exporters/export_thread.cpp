@@ -16,6 +16,7 @@
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/run_log.h"
 #include "vigil/exporters/signal_mask.h"
+#include "vigil/monitor/float_environment.h"
 
 namespace vigil {
 namespace {
@@ -166,7 +167,8 @@ void ExportThread::State::run() noexcept {
 ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config)
     : state_(std::make_unique<State>(std::move(channel), config)) {
   set_log_level(config.log.level);
-  const SignalMask all_blocked;  // the thread inherits it
+  const SignalMask all_blocked;               // the thread inherits it
+  const DefaultFloatEnvironment environment;  // and this
   state_->start_exporters();
   for (const RunningExporter& running : state_->exporters) {
     if (running.exporter && endpoint_.empty()) endpoint_ = running.exporter->endpoint();

@@ -17,6 +17,7 @@
 #include <system_error>
 
 #include "vigil/exporters/signal_mask.h"
+#include "vigil/monitor/float_environment.h"
 
 namespace vigil {
 namespace {
@@ -231,7 +232,8 @@ HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : stat
   state_->listener = listen_on(settings, address);
   ListenerRegistry::add(state_.get(), state_->listener);
   endpoint_ = endpoint_of(state_->listener, settings, address.is_ipv6);
-  const SignalMask all_blocked;  // the threads inherit it
+  const SignalMask all_blocked;               // the threads inherit it
+  const DefaultFloatEnvironment environment;  // and this
   // A pool of one is a server without a pool.
   const MHD_OptionItem pool[] = {{settings.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings.threads, nullptr},
                                  {MHD_OPTION_END, 0, nullptr}};

@@ -123,11 +123,11 @@ std::size_t estimated_size(const std::vector<Family>& families) {
 }  // namespace
 
 char* write_number(char* out, double value) noexcept {
+  if (is_nan_bits(value)) return write_text(out, "NaN");
   // Counts are frequent, and so are zeros. A decimal of at most five digits is never longer than its scientific form, and that is what
   // to_chars(double) goes by.
   const auto whole = static_cast<std::int64_t>(value >= 0 && value < 100000 ? value : -1);
   if (static_cast<double>(whole) == value && !std::signbit(value)) return std::to_chars(out, out + kNumberBytes, whole).ptr;
-  if (is_nan_bits(value)) return write_text(out, "NaN");
   if (!is_finite_bits(value)) return write_text(out, value > 0 ? "+Inf" : "-Inf");
   return std::to_chars(out, out + kNumberBytes, value).ptr;
 }

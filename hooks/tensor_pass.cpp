@@ -92,15 +92,14 @@ void TensorPass::do_part(const WorkShares::Part& part, Work work) noexcept {
     Moments& moments = figures == nullptr ? slot.moments : figures->moments;
     double& update_norm = figures == nullptr ? slot.update_norm : figures->update_norm;
     MagnitudeHistogram* const histogram = slot.histogram == nullptr || figures == nullptr ? slot.histogram : &figures->histogram;
+    if (histogram != nullptr) *histogram = MagnitudeHistogram{};
     if (slot.compares) {
-      const MomentsAndUpdate both = compute_moments_and_update(dtype, data, previous, part.count, slot.keeps);
+      const MomentsAndUpdate both = compute_moments_and_update(dtype, data, previous, part.count, slot.keeps, histogram);
       moments = both.moments;
       update_norm = both.update_norm;
+      return;
     }
-    if (histogram != nullptr) *histogram = MagnitudeHistogram{};
-    // After a comparison only for the histogram, from the second-level cache.
-    if (!slot.compares || histogram != nullptr) moments = compute_moments(dtype, data, part.count, histogram);
-    if (slot.compares) return;
+    moments = compute_moments(dtype, data, part.count, histogram);
   }
   if (slot.keeps && part.bytes > 0) std::memcpy(previous, data, part.bytes);
 }

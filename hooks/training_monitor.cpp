@@ -19,6 +19,7 @@
 #include "vigil/hooks/launch_environment.h"
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
+#include "vigil/monitor/float_environment.h"
 #include "vigil/monitor/reduction.h"
 #include "vigil/monitor/run_channel.h"
 
@@ -131,7 +132,6 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   // Appending to one file from several processes would mix their lines.
   if (launch.world_size > 1) config.exporters.jsonl.path += ".rank" + std::to_string(launch.rank);
 
-  choose_kernel(config.sampling.kernel);
   WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
   const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update;
@@ -139,6 +139,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);
   auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), optimizer, config.sampling, config.guard);
   set_log_level(config.log.level);
+  choose_kernel(config.sampling.kernel);  // of the process: not by a watch() that fails before this
   auto exporting = std::make_shared<ExportThread>(channel, config);
   // Nothing below throws but for want of memory: from here on the model is watched.
   channel_ = std::move(channel);
@@ -212,11 +213,15 @@ void TrainingMonitor::watch(const std::string& name, const std::vector<std::pair
 }
 
 Verdict TrainingMonitor::after_backward(const torch::Tensor& loss) noexcept {
-  return active() ? impl_->recorder_->after_backward(loss) : Verdict::proceed;
+  if (!active()) return Verdict::proceed;
+  const DefaultFloatEnvironment environment;
+  return impl_->recorder_->after_backward(loss);
 }
 
 void TrainingMonitor::after_step() noexcept {
-  if (active()) impl_->recorder_->after_step();
+  if (!active()) return;
+  const DefaultFloatEnvironment environment;
+  impl_->recorder_->after_step();
 }
 
 Verdict TrainingMonitor::step(torch::optim::Optimizer& optimizer, const torch::Tensor& loss) {

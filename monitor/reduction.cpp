@@ -1,5 +1,6 @@
 #include "vigil/monitor/reduction.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -7,9 +8,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <xmmintrin.h>
 #endif
 
+#include "vigil/monitor/float_environment.h"
 #include "vigil/monitor/kernel_table.h"
 
 namespace vigil {
@@ -45,33 +46,11 @@ const Kernel& active_kernel() noexcept {
 
 const KernelFunctions& functions_for(DType dtype) noexcept { return active_kernel().functions[static_cast<std::size_t>(dtype)]; }
 
-// The default floating-point environment for the time of a reduction. A program may flush denormals
-// (`at::globalContext().setFlushDenormal`), round otherwise, or trap on NaN (`feenableexcept`); each would change results or end the run.
-// On other processors than x86-64 the caller's environment stays.
-class DefaultFloatEnvironment {
- public:
-#if defined(__x86_64__)
-  DefaultFloatEnvironment() noexcept : saved_(_mm_getcsr()) {
-    if ((saved_ & ~kRaised) != kDefault) _mm_setcsr(kDefault);
-  }
-  ~DefaultFloatEnvironment() {
-    if (_mm_getcsr() != saved_) _mm_setcsr(saved_);
-  }
-
- private:
-  static constexpr unsigned kDefault = 0x1f80, kRaised = 0x3f;  // all exceptions masked; those that have been raised
-  const unsigned saved_;
-#else
-  DefaultFloatEnvironment() noexcept {}
-  ~DefaultFloatEnvironment() {}
-#endif
- public:
-  DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
-  DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
-};
-
 // Squares of float64 can leave the range of double on either side; those of the narrower types cannot.
 bool in_range(DType dtype, double squares) noexcept { return is_finite_bits(squares) && (dtype != DType::float64 || squares >= 1e-280); }
+
+// Blocks that are looked at twice before the next: 256 KiB of float32 and as much of what it was, half of a small second-level cache.
+constexpr std::size_t kBlocksOfTwoLooks = 16;
 
 // Norm of the difference of float64 tensors of any size: relative to the largest one.
 double scaled_update_norm(const unsigned char* data, const unsigned char* previous, std::size_t count) noexcept {
@@ -111,17 +90,28 @@ Moments compute_moments(DType dtype, const void* data, std::size_t count, Magnit
   return histogram == nullptr ? functions.moments(bytes, count) : functions.moments_and_histogram(bytes, count, *histogram);
 }
 
-MomentsAndUpdate compute_moments_and_update(DType dtype, const void* data, void* previous, std::size_t count, bool keep) noexcept {
+MomentsAndUpdate compute_moments_and_update(DType dtype, const void* data, void* previous, std::size_t count, bool keep,
+                                            MagnitudeHistogram* histogram) noexcept {
   const DefaultFloatEnvironment environment;
-  const auto* bytes = static_cast<const unsigned char*>(data);
-  auto* before = static_cast<unsigned char*>(previous);
-  // The previous values of float64 are needed until it is known that no square left the range.
-  const bool keep_at_once = keep && dtype != DType::float64;
+  const KernelFunctions& functions = functions_for(dtype);
+  // A histogram is another look at the elements, and the previous values of float64 are needed until it is known that no square left the
+  // range: both from the cache.
+  const bool again = histogram != nullptr || (keep && dtype == DType::float64);
+  const std::size_t most = again ? kBlocksOfTwoLooks * kBlock : std::max<std::size_t>(count, 1);
   MomentsAndUpdate result;
-  double squares = 0;
-  result.moments = functions_for(dtype).moments_and_update(bytes, before, count, keep_at_once, squares);
-  result.update_norm = in_range(dtype, squares) ? std::sqrt(squares) : scaled_update_norm(bytes, before, count);
-  if (keep && !keep_at_once && count > 0) std::memcpy(before, bytes, count * element_size(dtype));
+  for (std::size_t begin = 0; begin < count; begin += most) {
+    const std::size_t here = std::min(most, count - begin), size = element_size(dtype);
+    const auto* bytes = static_cast<const unsigned char*>(data) + begin * size;
+    auto* before = static_cast<unsigned char*>(previous) + begin * size;
+    const bool keep_at_once = keep && dtype != DType::float64;
+    double squares = 0;
+    Moments moments = functions.moments_and_update(bytes, before, here, keep_at_once, squares);
+    const double update_norm = in_range(dtype, squares) ? std::sqrt(squares) : scaled_update_norm(bytes, before, here);
+    if (keep && !keep_at_once) std::memcpy(before, bytes, here * size);
+    if (histogram != nullptr) moments = functions.moments_and_histogram(bytes, here, *histogram);
+    merge(result.moments, moments);
+    result.update_norm = begin == 0 ? update_norm : std::hypot(result.update_norm, update_norm);
+  }
   return result;
 }
 

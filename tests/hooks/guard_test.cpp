@@ -1,4 +1,5 @@
 // The guard: what it says before the optimizer runs, what it counts, and whom it names.
+#include <cfenv>
 #include <cmath>
 #include <limits>
 
@@ -7,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "hooks/test_model.h"
+#include "http/http_client.h"
 #include "vigil/hooks/training_monitor.h"
 
 namespace vigil {
@@ -169,6 +171,32 @@ TEST_F(Guard, GradientNormIsLibtorchs) {
     monitor->step(optimizer, loss);
     EXPECT_NEAR(*monitor->value("vigil_gradient_norm"), std::sqrt(squares), 1e-6 * std::sqrt(squares));
   }
+}
+
+// Programs that hunt a NaN by themselves turn traps on; ours are no reason to end them, in no thread.
+TEST_F(Guard, NonFiniteValuesDoNotTrapInAProgramThatTraps) {
+  Config config = served_config();
+  config.sampling.every_steps = 1;
+  config.sampling.histogram = config.sampling.update_ratio = {"*"};
+  monitor = std::make_unique<TrainingMonitor>(config);
+  const auto loss = backward_pass(net, optimizer);
+  spoil(net->conv->weight, kNan);
+  spoil(net->fc->weight, kInf);
+  const torch::Tensor nan_loss = torch::full({}, kNan);
+  feenableexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW);
+  monitor->watch(*net, optimizer);
+  monitor->after_backward(nan_loss);
+  monitor->after_step();
+  net->fc->bias.detach().zero_();  // an update ratio of x / 0
+  monitor->after_backward(nan_loss);
+  monitor->after_step();
+  monitor->snapshot();
+  const int trapping = fegetexcept();
+  fedisableexcept(FE_ALL_EXCEPT);
+  feclearexcept(FE_ALL_EXCEPT);
+  EXPECT_EQ(trapping, FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW) << "the caller's environment is the caller's";
+  EXPECT_THAT(test::request(monitor->endpoint(), "/metrics").body, testing::ContainsRegex("vigil_loss[{].*[}] NaN"));
+  EXPECT_EQ(nonfinite_values(NonfiniteIn::gradient), 4);
 }
 
 TEST_F(Guard, GradientNormOfANonFiniteStepIsNotFinite) {
