@@ -28,7 +28,6 @@ class Collector : public benchmark::BenchmarkReporter {
 
   bool ReportContext(const Context&) override { return true; }
   void ReportRuns(const std::vector<Run>& runs) override {
-    found_ = true;
     for (const Run& run : runs) {
       if (run.run_type != Run::RT_Iteration || run.iterations == 0) continue;  // 0: it gave up with an error
       sample_.seconds = run.real_accumulated_time / static_cast<double>(run.iterations);
@@ -37,14 +36,12 @@ class Collector : public benchmark::BenchmarkReporter {
     }
   }
 
-  bool found() const { return found_; }
   int count() const { return count_; }
   const Sample& sample() const { return sample_; }
 
  private:
-  std::ostringstream unread_;  // "Failed to match any benchmarks": optional ones may be missing
+  std::ostringstream unread_;
   Sample sample_;
-  bool found_ = false;
   int count_ = 0;
 };
 
@@ -73,7 +70,7 @@ void run_round(const Comparison& comparison, std::vector<std::string> members, i
     benchmark::RunSpecifiedBenchmarks(&collector, filter_for(name));
     if (collector.count() == 1) {
       if (round != kWarmUp) samples[name][round] = collector.sample();
-    } else if (collector.found() || !comparison.optional) {
+    } else {
       std::fprintf(stderr, "\nbench: %d benchmarks ran to an end under the name %s\n", collector.count(), name.c_str());
       std::exit(1);
     }

@@ -34,7 +34,6 @@ struct Comparison {
   int rounds = 11;
   std::set<std::string> slow;  ///< benchmarks that take seconds: these run in the first rounds only …
   int slow_rounds = 3;         ///< … as many as this
-  bool optional = false;       ///< its benchmarks may be missing in this build
 };
 
 struct Spread {
@@ -53,7 +52,7 @@ struct Figure {
 
 /// Runs the benchmarks of `comparison` round by round, every second round backwards, so that what drifts falls on both sides of a ratio.
 /// Rows of one thread go before those of two: a change of the number makes new threads. `progress(threads, round)` is called before each
-/// round. Ends the program when a benchmark fails, or does not exist and the comparison is not optional.
+/// round. Ends the program when a benchmark fails, or does not exist.
 std::vector<Figure> run(const Comparison& comparison, const std::function<void(int, int)>& progress);
 
 }  // namespace vigil::bench

@@ -96,17 +96,37 @@ Comparison against_read(const std::string& type, const std::string& place, const
   return comparison;
 }
 
+// What a run that has gone wrong costs: no goal, but it must not stop the training for the sake of counting.
+Comparison with_nan() {
+  Comparison comparison;
+  comparison.title = "float32 with 1 % NaN (64 MiB): fraction of the speed of a pure read";
+  const auto add = [&](const std::string& what, std::string_view kernel, const std::string& suffix) {
+    Row row;
+    row.what = what + ", " + std::string(kernel);
+    row.benchmark = benchmark_name("float32/nan", 1, std::string(kernel) + suffix);
+    row.relative_to = benchmark_name("float32/nan", 1, "read");
+    row.not_applicable = why_not(kernel);
+    comparison.rows.push_back(row);
+  };
+  for (const char* kernel : {"avx512", "avx2"}) {
+    add("statistics", kernel, "");
+    add("statistics and histogram", kernel, "_histogram");
+    add("guard, which stops at the first NaN", kernel, "_guard");
+  }
+  return comparison;
+}
+
 // How many times faster than what others do.
 Comparison against_peers(const std::string& set, const std::string& title) {
   Comparison comparison;
   comparison.title = title;
   comparison.slow_rounds = 5;
   for (const int threads : {1, 2}) {
-    const auto add = [&](const std::string& what, const std::string& peer, Goal goal, bool slow) {
+    const auto add = [&](const std::string& what, const std::string& peer, Goal goal, bool slow, const std::string& subject = "vigil") {
       Row row;
       row.what = what;
       row.threads = threads;
-      row.benchmark = benchmark_name(set, threads, "vigil");
+      row.benchmark = benchmark_name(set, threads, subject);
       row.relative_to = benchmark_name(set, threads, peer);
       row.goal = goal;
       row.not_applicable = why_not(threads);
@@ -117,9 +137,11 @@ Comparison against_peers(const std::string& set, const std::string& title) {
     add("faster than `_foreach_norm` (one number)", "foreach_norm", at_least(1), false);
     add("faster than `clip_grad_norm_` (one number)", "clip_grad_norm", at_least(2), false);
     add("faster than what a user writes", "by_hand", at_least(threads == 1 ? 60 : 40), true);
-    add("… without the histogram", "by_hand_without_histc", {}, true);
+    add("… with a histogram of vigil's, too", "by_hand", {}, true, "vigil_histogram");
+    add("… without a histogram on either side", "by_hand_without_histc", {}, true);
     // The figure of the goal is one of one thread: ATen's histc takes the second, a read from DRAM hardly does.
     add("faster than wandb.watch's algorithm", "wandb_watch", threads == 1 ? at_least(60) : Goal{}, true);
+    add("… with a histogram of vigil's, too", "wandb_watch", {}, true, "vigil_histogram");
   }
   return comparison;
 }
@@ -128,7 +150,7 @@ Comparison small_tensors() {
   Comparison comparison;
   comparison.title = "100 tensors of 256 float32, in cache: time for each";
   Row row;
-  row.what = "statistics through the hooks";
+  row.what = "statistics by the pass of the hooks";
   row.benchmark = benchmark_name("100_small_warm", 1, "vigil");
   row.goal = at_most(100);
   row.unit = "ns";
@@ -163,7 +185,6 @@ Comparison whole_step(const std::string& model, const std::string& title, int ro
 Comparison exposition() {
   Comparison comparison;
   comparison.title = "Exposition of 100,000 series";
-  comparison.optional = true;
   comparison.rounds = 5;
   const auto add = [&comparison](const std::string& what, const std::string& benchmark, Goal goal) -> Row& {
     Row row;
@@ -178,6 +199,7 @@ Comparison exposition() {
   add("faster than prometheus-cpp's registry", "exposition/vigil", at_least(15)).relative_to = "exposition/prometheus_cpp_registry";
   add("faster than a prometheus-cpp collectable", "exposition/vigil", {}).relative_to = "exposition/prometheus_cpp_collectable";
   add("memory over the body, in bodies", "exposition/vigil", at_most(2)).counter = "extra_memory_per_body";
+  add("… gzip, in gzip'd bodies", "exposition/vigil_gzip", at_most(2)).counter = "extra_memory_per_body";
   return comparison;
 }
 
@@ -189,6 +211,7 @@ std::vector<Comparison> make_comparisons(bool quick) {
     all.push_back(against_read(type, "dram", std::string(type) + " in DRAM: fraction of the speed of a pure read", {1, 2}));
   }
   all.push_back(against_read("float32", "cache", "float32 in cache (4 MiB): fraction of the speed of a pure read", {1}));
+  all.push_back(with_nan());
   all.push_back(against_peers("resnet50", "ResNet-50, 161 tensors, 102 MB"));
   all.push_back(against_peers("gpt2_small", "GPT-2 small, 148 tensors, 498 MB"));
   all.push_back(against_peers("10000_small", "10,000 tensors of 256"));
@@ -198,7 +221,8 @@ std::vector<Comparison> make_comparisons(bool quick) {
   all.push_back(
       whole_step("transformer", "Whole step of a 10 M transformer, 512 tokens: multiple of a step without vigil", 5, at_most(1.02), {}));
   // The hardest case: two reads of 43 MB are 2 % of a step over 128 tokens.
-  all.push_back(whole_step("transformer_of_one_text", "Whole step of the same, 128 tokens: multiple of a step without vigil", 7, {}, {}));
+  all.push_back(
+      whole_step("transformer_of_one_text", "Whole step of the same, 128 tokens: multiple of a step without vigil", 7, at_most(1.02), {}));
   all.push_back(exposition());
   if (quick) {
     for (Comparison& comparison : all) {

@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bench/fixture.h"
 #include "bench/kept_heap.h"
 #include "vigil/exporters/exposition.h"
 #include "vigil/exporters/prometheus_collectable.h"
@@ -203,6 +204,7 @@ std::size_t series_in(std::string_view text) {
 // Times `render`, a scrape's body; checks it, and counts its memory, once. `text_of` is its text.
 template <class Render, class TextOf>
 void scrape(benchmark::State& state, Render render, TextOf text_of) {
+  bench::FixtureShelf::instance().clear();  // with its monitors' threads
   const bench::KeptHeap kept_heap;
   render();  // what is made once is made
   live_bytes = peak_bytes = 0;

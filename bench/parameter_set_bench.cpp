@@ -27,7 +27,8 @@ constexpr std::int64_t kSmall = 256;
 
 // One set of gradients, and what each side prepares for it before it is measured.
 struct Copy {
-  explicit Copy(const Shapes& shapes) : gradients(random_tensors(shapes)), parameters(parameters_with(gradients)), pass(gradients) {
+  explicit Copy(const Shapes& shapes)
+      : gradients(random_tensors(shapes)), parameters(parameters_with(gradients)), pass(gradients), pass_with_histograms(gradients, true) {
     for (const at::Tensor& gradient : gradients) spans.push_back({static_cast<const float*>(gradient.data_ptr()), gradient.numel()});
   }
 
@@ -36,7 +37,7 @@ struct Copy {
     std::int64_t count;
   };
   std::vector<at::Tensor> gradients, parameters;
-  HooksPass pass;
+  HooksPass pass, pass_with_histograms;
   std::vector<Span> spans;
 };
 
@@ -106,6 +107,15 @@ void check_vigil(const std::string& name, ParameterSet& set) {
   for (std::size_t i = 0; i < results.size(); ++i) expect_right(name, set.references[i], results[i]);
 }
 
+void check_vigil_histogram(const std::string& name, ParameterSet& set) {
+  Copy& copy = set.copies[0];
+  const std::vector<Moments>& results = copy.pass_with_histograms.run();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    expect_right(name, set.references[i], results[i]);
+    expect_right(name, reference_histogram_of(copy.gradients[i]), copy.pass_with_histograms.histograms()[i]);
+  }
+}
+
 void check_by_hand(const std::string& name, const ParameterSet& set, bool with_histogram) {
   for (std::size_t i = 0; i < set.references.size(); ++i) {
     const UserStatistics s = write_by_hand(set.copies[0].gradients[i], with_histogram);
@@ -139,6 +149,7 @@ std::vector<Subject> subjects(std::int64_t elements) {
       // statistics_bench.cpp checks xor_words
       {"read", [elements](Copy& copy) { read_all(copy, elements); }, [](const std::string&, ParameterSet&) {}},
       {"vigil", [](Copy& copy) { benchmark::DoNotOptimize(copy.pass.run().data()); }, check_vigil},
+      {"vigil_histogram", [](Copy& copy) { benchmark::DoNotOptimize(copy.pass_with_histograms.run().data()); }, check_vigil_histogram},
       {"foreach_norm", [](Copy& copy) { benchmark::DoNotOptimize(foreach_norm(copy.gradients)); },
        [](const std::string& name, ParameterSet& set) {
          expect_near(name, "norm", std::sqrt(set.squares), foreach_norm(set.copies[0].gradients));

@@ -1,4 +1,4 @@
-// The physical limit that statistics are compared with: a read of the same memory that does next to nothing with it.
+// What statistics are compared with: a read of the same memory, as one writes it, that does next to nothing with what it reads.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,8 @@ namespace vigil::bench {
 /// on the calling thread, in order.
 std::uint64_t xor_words(const void* data, std::size_t bytes) noexcept;
 
-/// The same, four streams of 1 MiB side by side, which gives the processor's prefetchers four to work on: the fastest read we know.
+/// The same, four streams of 1 MiB side by side, which gives the processor's prefetchers four to work on. Nearer to the limit than a read
+/// in order, not it: the kernels, which ask for memory ahead as well, are faster on some machines.
 std::uint64_t xor_words_in_streams(const void* data, std::size_t bytes) noexcept;
 
 }  // namespace vigil::bench

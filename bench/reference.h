@@ -10,9 +10,9 @@
 
 namespace vigil::bench {
 
-/// Of finite elements with a mean near 0, in long double.
+/// Of elements that are NaN or finite with a mean near 0, in long double.
 struct Reference {
-  std::uint64_t count = 0, zeros = 0;
+  std::uint64_t count = 0, nans = 0, zeros = 0;
   double min = 0, max = 0, mean = 0, standard_deviation = 0, l1 = 0, l2 = 0;
 };
 

@@ -1,5 +1,6 @@
 // One tensor against a pure read of the same memory: each kernel, each element type, in DRAM and in cache.
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,7 +18,7 @@
 namespace vigil::bench {
 namespace {
 
-constexpr std::size_t kCacheBytes = std::size_t{4} << 20;
+constexpr std::size_t kCacheBytes = std::size_t{4} << 20, kNanBytes = std::size_t{64} << 20;
 constexpr std::int64_t kUnit = 4096;  // elements: ranges of threads begin where the kernels' blocks do
 
 struct ElementType {
@@ -31,12 +32,14 @@ constexpr ElementType kTypes[] = {{"float32", DType::float32, at::kFloat},
                                   {"float16", DType::float16, at::kHalf}};
 
 struct Buffer {
-  Buffer(const ElementType& type, std::size_t bytes)
+  Buffer(const ElementType& type, std::size_t bytes, double nan_share)
       : dtype(type.dtype),
         tensor(random_tensor({static_cast<std::int64_t>(bytes / element_size(type.dtype)) / kUnit * kUnit}, type.scalar_type)),
         data(static_cast<const unsigned char*>(tensor.data_ptr())),
         count(static_cast<std::size_t>(tensor.numel())),
-        units(tensor.numel() / kUnit) {}
+        units(tensor.numel() / kUnit) {
+    if (nan_share > 0) tensor.masked_fill_(tensor.clone().uniform_().lt(nan_share), std::numeric_limits<double>::quiet_NaN());
+  }
 
   const Reference& reference() {
     if (!reference_) reference_ = reference_of(tensor);
@@ -62,11 +65,12 @@ struct Buffer {
 struct Place {
   const char* name;
   std::size_t bytes;
+  double nan_share = 0;  // of the elements
 };
 
 Buffer& buffer_for(const ElementType& type, const Place& place) {
   return FixtureShelf::instance().get<Buffer>(std::string(type.name) + "/" + place.name,
-                                              [&] { return std::make_shared<Buffer>(type, place.bytes); });
+                                              [&] { return std::make_shared<Buffer>(type, place.bytes, place.nan_share); });
 }
 
 // The results of `of(data, count)` over one range for each thread.
@@ -171,8 +175,9 @@ void add_kernel(const ElementType& type, const Place& place, int threads, bool q
 }  // namespace
 
 void register_statistics(bool quick) {
-  for (const Place& place : {Place{"dram", dram_bytes()}, Place{"cache", kCacheBytes}}) {
+  for (const Place& place : {Place{"dram", dram_bytes()}, Place{"cache", kCacheBytes}, Place{"nan", kNanBytes, 0.01}}) {
     for (const ElementType& type : kTypes) {
+      if (place.nan_share > 0 && type.dtype != DType::float32) continue;
       for (const int threads : {1, 2}) {
         add_read(type, place, threads, quick, "read", xor_words);
         add_read(type, place, threads, quick, "read_in_streams", xor_words_in_streams);

@@ -22,8 +22,13 @@ Moments compute(DType dtype, const void* data, std::size_t count, MagnitudeHisto
 
 FiniteNorm compute_norm(DType dtype, const void* data, std::size_t count) { return compute_finite_norm(dtype, data, count); }
 
-HooksPass::HooksPass(std::vector<at::Tensor> tensors)
-    : tensors_(std::move(tensors)), pass_(std::make_unique<TensorPass>(tensors_.size())), results_(tensors_.size()) {}
+HooksPass::HooksPass(std::vector<at::Tensor> tensors, bool counts_magnitudes)
+    : tensors_(std::move(tensors)),
+      pass_(std::make_unique<TensorPass>(tensors_.size())),
+      results_(tensors_.size()),
+      histograms_(counts_magnitudes ? tensors_.size() : 0) {
+  for (std::size_t i = 0; i < histograms_.size(); ++i) pass_->set_histogram(i, &histograms_[i]);
+}
 
 const std::vector<Moments>& HooksPass::run() {
   for (std::size_t i = 0; i < tensors_.size(); ++i) pass_->set(i, *dense_memory(tensors_[i]));

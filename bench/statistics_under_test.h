@@ -36,16 +36,19 @@ FiniteNorm compute_norm(DType dtype, const void* data, std::size_t count);
 /// The pass of the hooks over many tensors.
 class HooksPass {
  public:
-  /// What `watch()` does; not measured.
-  explicit HooksPass(std::vector<at::Tensor> tensors);
+  /// What `watch()` does; not measured. `counts_magnitudes`: a histogram for each tensor.
+  explicit HooksPass(std::vector<at::Tensor> tensors, bool counts_magnitudes = false);
 
   /// What a sample does, with at::get_num_threads() threads.
   const std::vector<Moments>& run();
+  /// Of the latest run, by tensor.
+  const std::vector<MagnitudeHistogram>& histograms() const { return histograms_; }
 
  private:
   std::vector<at::Tensor> tensors_;
   std::unique_ptr<TensorPass> pass_;  // it cannot be moved
   std::vector<Moments> results_;
+  std::vector<MagnitudeHistogram> histograms_;
 };
 
 }  // namespace vigil::bench
