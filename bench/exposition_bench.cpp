@@ -64,7 +64,7 @@ std::string tensor_name(std::size_t i) {
   return "transformer.h." + std::to_string(i / 4) + "." + parts[i % 4];
 }
 
-// What is scraped: a snapshot whose every moment is a fresh random number, and its plan.
+// What is scraped: a snapshot whose every moment is another random number, and its plan.
 struct Run {
   std::shared_ptr<const Snapshot> snapshot;
   std::shared_ptr<const SeriesPlan> plan;

@@ -18,9 +18,9 @@
 
 namespace vigil {
 
-/// All members run on the training thread. Nothing throws, locks, prints, or waits but for libtorch's own threads in a
-/// pass over the tensors; memory is allocated at construction only, but for
-/// tensors that ATen has to reduce (sparse gradients, other devices).
+/// All members run on the training thread. Nothing throws, locks, prints, or waits but for libtorch's own threads in a pass over the
+/// tensors. Memory is allocated at construction only, but for tensors that ATen has to reduce (sparse gradients, other devices), and when the
+/// number of libtorch's threads or the size of a gradient has changed.
 class StepRecorder {
  public:
   /// `channel` was made from `model.schema`; it and `optimizer` outlive the recorder.

@@ -29,8 +29,8 @@ class WorkShares {
 
   /// Forgets all tensors, and keeps their memory for others.
   void clear() noexcept { parts_.clear(); }
-  /// Adds a tensor of `count` elements: in one part when it has `part_bytes` at most, else in an even number of parts of about one size,
-  /// each but the last of whole blocks of the kernels. Returns how many. @throws std::bad_alloc
+  /// Adds a tensor of `count` elements: in one part when it has `part_bytes` at most, else in parts of about one size, each but the last of
+  /// whole blocks of the kernels; an even number of them where these blocks divide so. Returns how many. @throws std::bad_alloc
   std::size_t add(std::uint32_t tensor, std::size_t count, std::size_t element_size, std::size_t part_bytes);
 
   /// Shares out what was added among `threads` threads or fewer. A share holds that part of a large tensor which libtorch's element-wise

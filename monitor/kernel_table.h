@@ -15,8 +15,8 @@ namespace vigil {
 /// For the small functions of a kernel: one that is not inlined costs more than it does.
 #define VIGIL_FORCE_INLINE [[gnu::always_inline]] inline
 
-/// Elements that are reduced together before they are merged into the whole: 32 KiB of float64 at most, so that a second look at a block
-/// comes from the first-level cache.
+/// Elements of a block: 32 KiB of float64 at most. A kernel reduces one, or the four where its streams stand, before it merges them into the
+/// whole, so that a second look comes from the first-level cache, or with streams from the second-level one.
 inline constexpr std::size_t kBlock = 4096;
 
 /// What the bits of |x| are above, as a float and as a double, where |x| belongs to the first bucket of a histogram or a higher one: the

@@ -74,7 +74,7 @@ inline int block_scale(const unsigned char* data, std::size_t count) noexcept {
   return exponent >= -400 && exponent <= 400 ? 0 : std::clamp(exponent, -1000, 1000);
 }
 
-// One block, at most kBlock elements, looked at twice while it lies in the first-level cache.
+// One block, at most kBlock elements, looked at twice while it lies in a cache.
 template <class Element>
 Moments scaled_block_moments(const unsigned char* data, std::size_t count, int scale_exponent) noexcept {
   using Bits = typename Element::Bits;

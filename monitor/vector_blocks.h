@@ -3,8 +3,9 @@
 //
 // What the includer defines before it:
 //   Floats, Doubles   vectors of an instruction set: `Vector`, `Bits` (the same register as integers), `Wide` (double sums), kLanes,
-//                     kAccumulators (independent sums, as many as registers allow), kCountsInStreams (whether registers suffice to count
-//                     magnitudes in streams, below) and operations on them;
+//                     kAccumulators (independent sums, as many as registers allow), kCountsInStreams (whether to count magnitudes in
+//                     streams, below: on 16 registers it is slower, and vectors of 128 bits fill no cache line of each stream in a group)
+//                     and operations on them;
 //   F32, F64, BF16, F16   element types: `V` (Floats or Doubles), `Scalar` (of scalar_blocks.h), load, load_partial (the rest zeros);
 //   BitCounter            of bit_counter.h.
 //
