@@ -46,7 +46,7 @@ class Collector : public benchmark::BenchmarkReporter {
 };
 
 // The benchmark of this name, which the library lists with its options behind it: "name/min_time:0.060/real_time".
-std::string filter_for(const std::string& name) { return "^" + name + "(/(min_time|iterations|repeats):[^/]*|/real_time)*$"; }
+std::string filter_for(const std::string& name) { return "^" + name + "(/(min_time|iterations|repeats):[^/]*|/(real|manual)_time)*$"; }
 
 std::vector<std::string> members_of(const Comparison& comparison, int threads) {
   std::vector<std::string> members;
