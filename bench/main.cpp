@@ -1,6 +1,7 @@
 // vigil's benchmarks: Google Benchmark's own program, or with --table the comparisons of docs/performance.md.
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 #include <benchmark/benchmark.h>
@@ -52,6 +53,9 @@ int main(int argc, char** argv) {
   try {
     const bool table = argc > 1 && std::string(argv[1]) == "--table";
     return table ? run_table(argc, argv) : run_benchmarks(argc, argv);
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "bench: %s\n", error.what());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench: %s\n", error.what());
     return 1;

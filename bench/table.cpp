@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <stdexcept>
 #include <utility>
 
 #include "bench/fixture.h"
@@ -107,6 +108,11 @@ class ProgressLine {
 std::vector<std::string> print_table(const TableOptions& options) {
   std::vector<Comparison> comparisons = make_comparisons(options.quick);
   const auto is_other = [&options](const Comparison& c) { return c.title.find(options.only) == std::string::npos; };
+  if (std::all_of(comparisons.begin(), comparisons.end(), is_other)) {
+    std::string titles;
+    for (const Comparison& comparison : comparisons) titles += "\n  " + comparison.title;
+    throw std::invalid_argument("--only: no title holds '" + options.only + "'; there are" + titles);
+  }
   comparisons.erase(std::remove_if(comparisons.begin(), comparisons.end(), is_other), comparisons.end());
 
   const auto begin = Clock::now();

@@ -17,7 +17,8 @@ struct TableOptions {
   std::string only;    ///< comparisons whose title holds this text
 };
 
-/// Runs and prints (Markdown on stdout, progress on stderr); returns the missed goals, a line each.
+/// Runs and prints (Markdown on stdout, progress on stderr); returns the missed goals, a line each. @throws std::invalid_argument
+/// when no title holds `only`
 std::vector<std::string> print_table(const TableOptions& options);
 
 }  // namespace vigil::bench

@@ -15,7 +15,7 @@ options=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --check | --quick) options+=("$1") ;;
-    --only) [ $# -gt 1 ] || { echo "bench.sh: --only needs a text (see --help)" >&2; exit 2; }; options+=("$1" "$2"); shift ;;
+    --only) [[ "${2:---}" != --* ]] || { echo "bench.sh: --only needs a text (see --help)" >&2; exit 2; }; options+=("$1" "$2"); shift ;;
     -h | --help) sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "bench.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
   esac
