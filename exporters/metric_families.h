@@ -45,8 +45,8 @@ struct Family {
 /// before kTensorMetrics. Counters that alerts rely on are there, with 0, before the first step. A tensor that was absent or unreadable
 /// in the latest frame has no series; a finished or failed run keeps all of its series.
 ///
-/// Takes an allocation or more per series; render_exposition (exposition.h) writes the same without them. `snapshot.schema` is not null; `plan` is the
-/// plan of that schema. Any thread.
+/// Takes an allocation or more per series; render_exposition (exposition.h) writes the same without them. `snapshot.schema` is not null;
+/// `plan` is the plan of that schema. Any thread.
 std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan);
 
 /// The part of them that kMetrics lists, for an exposition with that many per-tensor series, and kept out of it.

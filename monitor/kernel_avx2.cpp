@@ -81,7 +81,6 @@ struct Doubles {
 
   static Bits no_bits() noexcept { return _mm256_setzero_si256(); }
   static Bits bits(Vector x) noexcept { return _mm256_castpd_si256(x); }
-  static Word word_of(double x) noexcept { return word_of_double(x); }
   static Lanes at_least(Vector magnitude, Word least) noexcept {  // a signed comparison: magnitudes have no sign
     return _mm256_castsi256_pd(_mm256_cmpgt_epi64(bits(magnitude), _mm256_set1_epi64x(static_cast<long long>(least - 1))));
   }
@@ -157,7 +156,6 @@ struct Floats {
 
   static Bits no_bits() noexcept { return _mm256_setzero_si256(); }
   static Bits bits(Vector x) noexcept { return _mm256_castps_si256(x); }
-  static Word word_of(double x) noexcept { return word_of_float(x); }
   static Lanes at_least(Vector magnitude, Word least) noexcept {  // a signed comparison: magnitudes have no sign
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(bits(magnitude), _mm256_set1_epi32(static_cast<int>(least - 1))));
   }

@@ -77,7 +77,6 @@ struct Floats {
 
   static Bits no_bits() noexcept { return _mm512_setzero_si512(); }
   static Bits bits(Vector x) noexcept { return _mm512_castps_si512(x); }
-  static Word word_of(double x) noexcept { return word_of_float(x); }
   static Lanes at_least(Vector magnitude, Word least) noexcept {
     return _mm512_cmpge_epu32_mask(bits(magnitude), _mm512_set1_epi32(static_cast<int>(least)));
   }
@@ -151,7 +150,6 @@ struct Doubles {
 
   static Bits no_bits() noexcept { return _mm512_setzero_si512(); }
   static Bits bits(Vector x) noexcept { return _mm512_castpd_si512(x); }
-  static Word word_of(double x) noexcept { return word_of_double(x); }
   static Lanes at_least(Vector magnitude, Word least) noexcept {
     return _mm512_cmpge_epu64_mask(bits(magnitude), _mm512_set1_epi64(static_cast<long long>(least)));
   }

@@ -15,8 +15,8 @@ namespace vigil {
 /// For the small functions of a kernel: one that is not inlined costs more than it does.
 #define VIGIL_FORCE_INLINE [[gnu::always_inline]] inline
 
-/// Elements of a block: 32 KiB of float64 at most. A kernel reduces one, or the four where its streams stand, before it merges them into the
-/// whole, so that a second look comes from the first-level cache, or with streams from the second-level one.
+/// Elements of a block: 32 KiB of float64 at most. A kernel reduces one, or the four where its streams stand, before it merges them into
+/// the whole, so that a second look comes from the first-level cache, or with streams from the second-level one.
 inline constexpr std::size_t kBlock = 4096;
 
 /// What the bits of |x| are above, as a float and as a double, where |x| belongs to the first bucket of a histogram or a higher one: the
@@ -24,6 +24,9 @@ inline constexpr std::size_t kBlock = 4096;
 inline constexpr std::uint32_t kFirstBucketOfFloat = ((127u + static_cast<std::uint32_t>(MagnitudeHistogram::kLowestExponent)) << 23) + 1;
 inline constexpr std::uint64_t kFirstBucketOfDouble =
     ((1023ull + static_cast<std::uint64_t>(std::int64_t{MagnitudeHistogram::kLowestExponent})) << 52) + 1;
+/// The same of the overflow, above the last bucket.
+inline constexpr std::uint32_t kOverflowOfFloat = kFirstBucketOfFloat + (std::uint32_t{MagnitudeHistogram::kBuckets} << 23);
+inline constexpr std::uint64_t kOverflowOfDouble = kFirstBucketOfDouble + (std::uint64_t{MagnitudeHistogram::kBuckets} << 52);
 
 /// The reductions for one element type. `data` has any alignment; none allocates or throws. All expect the default floating-point
 /// environment.

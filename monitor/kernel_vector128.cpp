@@ -119,7 +119,6 @@ struct Doubles : Lanewise<TwoDoubles, LongWords> {
   }
   VIGIL_FORCE_INLINE static double total(Wide x) noexcept { return x[0] + x[1]; }
 
-  static Word word_of(double x) noexcept { return word_of_double(x); }
   VIGIL_FORCE_INLINE static Lanes at_least(Vector magnitude, Word least) noexcept {
     return bit_cast<Lanes>(bits(magnitude) >= LongWords{least, least});
   }
@@ -164,7 +163,6 @@ struct Floats : Lanewise<FourFloats, Words> {
   }
   VIGIL_FORCE_INLINE static double total(Wide x) noexcept { return x[0] + x[1]; }
 
-  static Word word_of(double x) noexcept { return word_of_float(x); }
   VIGIL_FORCE_INLINE static Lanes at_least(Vector magnitude, Word least) noexcept {
     return bit_cast<Lanes>(bits(magnitude) >= words(least));
   }

@@ -35,18 +35,6 @@ struct Float16 {
   static double value(Bits bits) noexcept { return static_cast<double>(float_from_float16(bits)); }
 };
 
-inline std::uint32_t word_of_float(double x) noexcept {
-  const float narrow = static_cast<float>(x);
-  std::uint32_t bits;
-  std::memcpy(&bits, &narrow, sizeof bits);
-  return bits;
-}
-inline std::uint64_t word_of_double(double x) noexcept {
-  std::uint64_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
 template <class Element>
 typename Element::Bits load_bits(const unsigned char* data, std::size_t index) noexcept {
   typename Element::Bits bits;

@@ -63,7 +63,7 @@ class Histogram {
   void look_at(const Moments& moments, const Blocks& blocks) noexcept {
     const double bound = magnitude_bound(MagnitudeHistogram::kBuckets);
     if (std::max(std::fabs(moments.min), std::fabs(moments.max)) <= bound) return;
-    for (std::size_t i = 0; i < blocks.pieces; ++i) beyond_ += count_beyond<E>(blocks.piece(i), blocks.count_of_piece(), bound);
+    for (std::size_t i = 0; i < blocks.pieces; ++i) beyond_ += count_beyond<E>(blocks.piece(i), blocks.count_of_piece());
   }
 
   // Adds what was counted to `histogram`; `moments` are those of all elements.

@@ -45,28 +45,18 @@ struct FiniteDeviations {
   }
 };
 
-// Elements that are finite and at least as large as one whose bits are given.
+// Elements above the last bucket of a histogram, and those among them that are not finite.
 template <class V>
-struct CountOfLarge {
-  typename V::Word bits;
-  typename V::Bits large, nonfinite;
+struct BeyondBuckets {
+  static constexpr auto kLeast = static_cast<typename V::Word>(sizeof(typename V::Word) == 4 ? kOverflowOfFloat : kOverflowOfDouble);
+  typename V::Bits all, nonfinite;
 
-  VIGIL_FORCE_INLINE explicit CountOfLarge(typename V::Word least_bits) noexcept
-      : bits(least_bits), large(V::no_bits()), nonfinite(V::no_bits()) {}
+  VIGIL_FORCE_INLINE BeyondBuckets() noexcept : all(V::no_bits()), nonfinite(V::no_bits()) {}
   VIGIL_FORCE_INLINE void take(typename V::Vector x) noexcept {
     const typename V::Vector magnitude = V::abs(x);
-    large = V::count_lanes(large, V::at_least(magnitude, bits));
+    all = V::count_lanes(all, V::at_least(magnitude, kLeast));
     nonfinite = V::count_lanes(nonfinite, V::at_least(magnitude, V::kInfinityBits));
   }
-};
-
-// Sum of all squares, whatever the elements.
-template <class V>
-struct AllSquares {
-  typename V::Wide sum, squares;
-
-  VIGIL_FORCE_INLINE AllSquares() noexcept : sum(V::no_wide()), squares(V::no_wide()) {}
-  VIGIL_FORCE_INLINE void take(typename V::Vector x) noexcept { V::add_deviations(sum, squares, x, V::zero()); }
 };
 
 // Has `sums` take all elements, the last vector filled up with infinities. Returns how many these are.
@@ -115,10 +105,11 @@ Moments wide_block_moments(const unsigned char* data, std::size_t count) noexcep
 template <class E>
 double wide_block_squares(const unsigned char* data, std::size_t count) noexcept {
   using V = typename E::V;
-  AllSquares<V> all;
-  for (; count >= V::kLanes; count -= V::kLanes, data += bytes_of<typename E::Scalar>(V::kLanes)) all.take(E::load(data));
-  if (count > 0) all.take(E::load_partial(data, count));
-  return V::total(all.squares);
+  typename V::Wide sum = V::no_wide(), squares = V::no_wide();
+  for (; count >= V::kLanes; count -= V::kLanes, data += bytes_of<typename E::Scalar>(V::kLanes))
+    V::add_deviations(sum, squares, E::load(data), V::zero());
+  if (count > 0) V::add_deviations(sum, squares, E::load_partial(data, count), V::zero());
+  return V::total(squares);
 }
 
 // As block_update_squares.
@@ -142,11 +133,11 @@ double wide_block_update_squares(const unsigned char* data, const unsigned char*
   return V::total(squares);
 }
 
-// Finite elements of a block above `bound`, which the vector's type represents.
+// Finite elements of a block above the last bucket of a histogram.
 template <class E>
-std::uint64_t count_beyond(const unsigned char* data, std::size_t count, double bound) noexcept {
+std::uint64_t count_beyond(const unsigned char* data, std::size_t count) noexcept {
   using V = typename E::V;
-  CountOfLarge<V> counts(V::word_of(bound) + 1);
-  take_block<E>(data, count, counts);  // what fills it up is counted twice
-  return V::total_counts(counts.large) - V::total_counts(counts.nonfinite);
+  BeyondBuckets<V> beyond;
+  take_block<E>(data, count, beyond);  // what fills it up is in both counts
+  return V::total_counts(beyond.all) - V::total_counts(beyond.nonfinite);
 }
