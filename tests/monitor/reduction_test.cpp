@@ -306,7 +306,8 @@ std::vector<double> values_around_bounds() {
   for (int exponent = -40; exponent <= 10; ++exponent) {
     const double bound = std::ldexp(1.0, exponent);
     for (const double x : {bound, bound * (1 + 0x1p-7), bound * (1 - 0x1p-8), std::nextafter(bound, kInf), std::nextafter(bound, 0.0),
-                           static_cast<double>(std::nextafter(static_cast<float>(bound), 0.0f)), bound * 1.5}) {
+                           static_cast<double>(std::nextafter(static_cast<float>(bound), 0.0f)),
+                           static_cast<double>(std::nextafter(static_cast<float>(bound), HUGE_VALF)), bound * 1.5}) {
       values.push_back(x);
       values.push_back(-x);
     }
