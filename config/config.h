@@ -15,6 +15,7 @@ enum class OnNonfinite : std::uint8_t {
   warn,       ///< count, name and go on: the optimizer steps, so NaN reaches the weights
   skip_step,  ///< `after_backward` answers `Verdict::skip`: the optimizer must not step
   stop,       ///< `after_backward` answers `Verdict::stop`: the loop should end
+  rollback,   ///< the function given to `TrainingMonitor::set_rollback` restores the last good state, then as skip_step; as stop without it
 };
 
 /// Which ranks export one series per parameter. After an all-reduce the tensors of data-parallel ranks are equal, so one
@@ -44,6 +45,12 @@ struct RunConfig {
   std::string model;
 };
 
+struct WorkConfig {
+  /// What the machine can do at best, in 10⁹ floating-point operations per second; `vigil_model_flops_utilization` is measured against it.
+  /// Range 0 (not told, no such metric) to 10⁹.
+  std::int64_t peak_gflops = 0;
+};
+
 struct SamplingConfig {
   /// Statistics are computed at step 1, at every step that is a multiple of this, and at the first step of each streak of
   /// non-finite steps. Range 1 to 1,000,000. 10 keeps the cost below 1 % where one sample costs less than a tenth of a step.
@@ -65,6 +72,24 @@ struct SamplingConfig {
   /// Upper bound on the memory for these copies, in bytes: in the model's order, a parameter whose copy does not fit any more is left out.
   /// Range 64 KiB to 1 TiB.
   std::int64_t update_ratio_bytes = std::int64_t{1} << 30;
+  /// Patterns like those of `include`: sampled parameters whose distance ‖w − w₀‖ from what they were at `watch()` is measured. None by
+  /// default: it needs a copy of each of them.
+  std::vector<std::string> distance = {};
+  /// Patterns like those of `include`: sampled parameters of whose gradient the cosine with that of the sample before is measured. None by
+  /// default: it needs a copy of each of these gradients.
+  std::vector<std::string> gradient_cosine = {};
+  /// Upper bound on the memory for the copies that `distance` and `gradient_cosine` need, in bytes, likewise. Range 64 KiB to 1 TiB.
+  std::int64_t copy_bytes = std::int64_t{1} << 30;
+  /// Patterns like those of `include`: parameters of whose optimizer state (Adam's moments, momentum buffers) the norms are measured. None
+  /// by default: it reads as much memory again as that state has.
+  std::vector<std::string> optimizer_state = {};
+  /// Activations are observed on steps that are a multiple of this (and on step 1), which are sampled then whatever `every_steps` says, and
+  /// in the first batch of an evaluation phase. Range 0 (never) to 1,000,000. An observed step takes longer, as libtorch hands every
+  /// operator's arguments over; on the others nothing is attached.
+  std::int64_t activations_every_steps = 100;
+  /// Upper bound on the layers with activations, whose rows are allocated at `watch()`; later ones are counted as left out. Range 0 to
+  /// 65,536.
+  std::int64_t max_activations = 512;
   /// Of all monitors of the process: `automatic` is the fastest that the machine can run, unless another monitor has chosen. For tests and
   /// comparisons; `watch()` refuses one that the machine cannot run.
   Kernel kernel = Kernel::automatic;
@@ -75,6 +100,15 @@ struct GuardConfig {
   /// sampled steps. Range 0 (never) to 1,000,000. The loss is looked at on every step.
   std::int64_t every_steps = 1;
   OnNonfinite on_nonfinite = OnNonfinite::warn;
+  /// `rollback` happens at most this often in a run; after that it answers as `stop`. Range 1 to 1,000,000.
+  std::int64_t max_rollbacks = 3;
+  /// The verdict is `stop`, whatever `on_nonfinite` says, at this many non-finite steps in a row. Range 0 (never) to 1,000,000.
+  std::int64_t stop_after_steps = 0;
+  /// `train_step` runs the batch of a non-finite step (the first of a streak) once more under observation, to name the operation.
+  bool replay = true;
+  /// Steps that are observed operator by operator after a non-finite one that was not explained by a replay. Range 0 (none) to 1,000.
+  /// Each of them takes several times as long.
+  std::int64_t trace_next_steps = 0;
 };
 
 struct RingConfig {
@@ -114,11 +148,21 @@ struct JsonlConfig {
   std::int64_t max_bytes = std::int64_t{256} << 20;
 };
 
+struct ReportConfig {
+  /// A report `vigil-nan-<run>-<step>.json` is written at the first step of each streak of non-finite steps.
+  bool enabled = true;
+  /// Directory for it, which exists. Up to 4096 bytes of printable UTF-8; not empty while `enabled`.
+  std::string directory = ".";
+  /// Reports of one run; further streaks write none. Range 1 to 10,000.
+  std::int64_t max_files = 10;
+};
+
 struct ExportersConfig {
   /// How often the export thread reads the rings, in milliseconds: the age of what a scrape sees. Range 10 to 60,000.
   std::int64_t interval_ms = 250;
   PrometheusConfig prometheus;
   JsonlConfig jsonl;
+  ReportConfig report;
 };
 
 struct LogConfig {
@@ -128,6 +172,7 @@ struct LogConfig {
 
 struct Config {
   RunConfig run;
+  WorkConfig work;
   SamplingConfig sampling;
   GuardConfig guard;
   RingConfig ring;

@@ -330,7 +330,7 @@ void StepRecorder::sample(bool gradients_done) noexcept {
   }
   reduce_weights(Hook::buffers, model_.buffers, buffers_, false);
   ++record_.totals.samples;
-  channel_.publish(FrameHeader{record_.step, wall_time_ns()}, rows_.data(), histograms_.data());
+  channel_.publish(FrameHeader{record_.step, wall_time_ns(), 0}, rows_.data(), histograms_.data());
 }
 
 // Remembers the origin at the first step of a streak. Steps with a finite loss whose gradients were not looked at, or not at all of

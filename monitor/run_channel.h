@@ -1,4 +1,4 @@
-// Where a run's numbers wait for their readers: both rings, their schema, the live words and the error notes of the hooks.
+// Where a run's numbers wait for their readers: the rings, their schema, the live words and the error notes of the hooks.
 // The training thread writes, the export thread reads; neither waits for the other.
 #pragma once
 
@@ -64,14 +64,20 @@ class RunChannel {
   // --- training thread ---------------------------------------------------------------------------------------------------
   /// `scalars` are `scalar_capacity()` doubles: learning rates, then user scalars.
   void publish(const StepRecord& record, const double* scalars) noexcept;
-  /// `rows` and `histograms` are as many as the schema has; `histograms` may be null when it has none.
-  void publish(const FrameHeader& header, const TensorRow* rows, const MagnitudeHistogram* histograms) noexcept;
+  /// `rows` and `histograms` are as many as the schema has, `activations` as many as the header says; what there is none of may be null.
+  void publish(const FrameHeader& header, const TensorRow* rows, const MagnitudeHistogram* histograms,
+               const ActivationRow* activations = nullptr) noexcept;
+  void publish(const NonfiniteEvent& event) noexcept;
   ScalarNames& scalar_names() noexcept { return scalar_names_; }
+  PhaseNames& phase_names() noexcept { return phase_names_; }
+  LayerNames& layer_names() noexcept { return layer_names_; }
   LiveWords& live() noexcept { return live_; }
   HookNote& note(Hook hook) noexcept { return notes_[static_cast<std::size_t>(hook)]; }
 
   // --- any thread --------------------------------------------------------------------------------------------------------
   const ScalarNames& scalar_names() const noexcept { return scalar_names_; }
+  const PhaseNames& phase_names() const noexcept { return phase_names_; }
+  const LayerNames& layer_names() const noexcept { return layer_names_; }
   const LiveWords& live() const noexcept { return live_; }
   const HookNote& note(Hook hook) const noexcept { return notes_[static_cast<std::size_t>(hook)]; }
   std::size_t scalar_capacity() const noexcept { return schema_.learning_rates + ScalarNames::kCapacity; }
@@ -79,6 +85,10 @@ class RunChannel {
   RingGeometry frame_geometry() const noexcept { return frame_geometry_; }
   RingReader step_reader() const noexcept { return {steps_.get(), step_geometry_}; }
   RingReader frame_reader() const noexcept { return {frames_.get(), frame_geometry_}; }
+  RingReader event_reader() const noexcept { return {events_.get(), kEventGeometry}; }
+
+  /// Events are rare and large; the ring of them is as small as it may be and still outlast a slow reader.
+  static constexpr RingGeometry kEventGeometry{sizeof(NonfiniteEvent) / 8, 16};
 
  private:
   struct Free {
@@ -89,11 +99,13 @@ class RunChannel {
 
   Schema schema_;
   ScalarNames scalar_names_;
+  PhaseNames phase_names_;
+  LayerNames layer_names_;
   LiveWords live_;
   std::array<HookNote, kHookNames.size()> notes_;
   RingGeometry step_geometry_, frame_geometry_;
-  Memory steps_, frames_;
-  RingWriter step_writer_, frame_writer_;
+  Memory steps_, frames_, events_;
+  RingWriter step_writer_, frame_writer_, event_writer_;
 };
 
 }  // namespace vigil

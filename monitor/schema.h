@@ -1,5 +1,5 @@
 // What the numbers of a run's rings stand for: who runs, and which tensor each row of a frame describes.
-// Fixed when `watch()` returns, but for the names of user scalars, which are append-only.
+// Fixed when `watch()` returns, but for the names of user scalars, phases and layers with activations, which are append-only.
 #pragma once
 
 #include <array>
@@ -40,7 +40,13 @@ struct RowSchema {
   DType dtype = DType::float32;
   std::int32_t histogram = kNone;  ///< which of the frame's magnitude histograms is of this tensor
   bool has_update = false;         ///< TensorRow::update_norm is measured: a parameter that sampling.update_ratio matches
+  bool has_distance = false;       ///< TensorRow::distance is measured: a parameter that sampling.distance matches
+  bool has_cosine = false;         ///< TensorRow::cosine is measured: the gradient of a parameter that sampling.gradient_cosine matches
+  /// What TensorRow::state_norms are the norms of, at most kStateNorms of them, e.g. "exp_avg": a parameter that sampling.optimizer_state
+  /// matches. By the names that libtorch's optimizers save them under.
+  std::vector<std::string> optimizer_state = {};
 
+  static constexpr std::size_t kStateNorms = 3;
   static constexpr std::int32_t kNone = -1;
 };
 
@@ -55,7 +61,9 @@ struct Schema {
   std::vector<RowSchema> rows;          ///< in the order of the model's modules
   std::size_t histograms = 0;           ///< magnitude histograms of a frame; RowSchema::histogram is below it
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
-  std::size_t learning_rates = 0;       ///< parameter groups of the optimizer
+  std::size_t learning_rates = 0;       ///< parameter groups of the optimizers
+  std::vector<std::string> groups;      ///< as many names: "0", "1", or with several optimizers "generator/0"; empty stands for the former
+  std::size_t activations = 0;          ///< rows for layers with activations: at most as many are ever named
   ModelSize trainable, frozen, buffers;
   std::uint64_t layers = 0;  ///< modules that own at least one parameter
 };
@@ -66,26 +74,54 @@ inline std::string layer_of(std::string_view name) {
   return std::string(dot == std::string_view::npos ? std::string_view{} : name.substr(0, dot));
 }
 
-/// Names of the user's own scalars, in the order of first use. One thread appends, any number read; nothing is ever removed, and
-/// no memory is allocated.
-class ScalarNames {
+/// Names in the order of first use, each with a number that belongs to it. One thread appends, any number read; nothing is ever removed,
+/// and no memory is allocated after construction.
+class NameTable {
  public:
-  static constexpr std::size_t kCapacity = 64;
-  static constexpr std::size_t kMaxBytes = 96;  ///< of one name
+  /// @throws std::bad_alloc
+  NameTable(std::size_t capacity, std::size_t max_bytes)
+      : max_bytes_(max_bytes), bytes_(capacity * max_bytes), lengths_(capacity), tags_(capacity) {}
 
-  /// The index of `name`, appended when it is new; -1 when the table is full, or the name is empty or longer than kMaxBytes.
-  /// Writer's thread only.
-  int find_or_append(std::string_view name) noexcept;
+  /// The index of `name` with this `tag`, appended when it is new; -1 when the table is full, or the name is empty or longer than
+  /// max_bytes(). Writer's thread only.
+  int find_or_append(std::string_view name, std::uint32_t tag = 0) noexcept;
 
   /// Names that a reader may look at.
   // acquire pairs with the release store in find_or_append: names below the count are whole.
   std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
-  std::string_view at(std::size_t index) const noexcept { return {names_[index].data(), lengths_[index]}; }
+  std::string_view at(std::size_t index) const noexcept { return {bytes_.data() + index * max_bytes_, lengths_[index]}; }
+  std::uint32_t tag(std::size_t index) const noexcept { return tags_[index]; }
+  std::size_t capacity() const noexcept { return lengths_.size(); }
+  std::size_t max_bytes() const noexcept { return max_bytes_; }
 
  private:
-  std::array<std::array<char, kMaxBytes>, kCapacity> names_{};
-  std::array<std::size_t, kCapacity> lengths_{};
+  const std::size_t max_bytes_;
+  std::vector<char> bytes_;  // max_bytes_ for each name
+  std::vector<std::size_t> lengths_;
+  std::vector<std::uint32_t> tags_;
   std::atomic<std::size_t> size_{0};
+};
+
+/// Names of the user's own scalars.
+struct ScalarNames : NameTable {
+  static constexpr std::size_t kCapacity = 64;
+  static constexpr std::size_t kMaxBytes = 96;  ///< of one name
+  ScalarNames() : NameTable(kCapacity, kMaxBytes) {}
+};
+
+/// Names of what is being run; the first, "train", is there from the start.
+struct PhaseNames : NameTable {
+  static constexpr std::size_t kCapacity = 8;
+  static constexpr std::size_t kMaxBytes = 32;
+  static constexpr std::string_view kTrain = "train";
+  PhaseNames() : NameTable(kCapacity, kMaxBytes) { find_or_append(kTrain); }
+};
+
+/// Names of the layers with activations, e.g. "layer1.0.conv1", or "layer1.0.conv1/relu" for an operator without parameters after it; the
+/// tag is the phase, an index into PhaseNames.
+struct LayerNames : NameTable {
+  static constexpr std::size_t kMaxBytes = 160;
+  explicit LayerNames(std::size_t capacity) : NameTable(capacity, kMaxBytes) {}
 };
 
 }  // namespace vigil

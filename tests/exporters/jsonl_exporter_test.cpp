@@ -146,7 +146,7 @@ TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
   rows[3].state = TensorRow::absent;
   rows[5].state = TensorRow::unreadable;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs}, rows, {});
+  exporter.on_frame(FrameHeader{9, kStartNs, 0}, rows, {});
   exporter.on_poll();
   const json line = lines_of(path).at(1);
   EXPECT_EQ(line["type"], "frame");
@@ -175,7 +175,7 @@ TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
   std::vector<TensorRow> rows(run.channel()->schema().rows.size());
   rows[0] = {compute_moments(DType::float32, &nan, 1), TensorRow::present};
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{1, 0}, rows, {});
+  exporter.on_frame(FrameHeader{1, 0, 0}, rows, {});
   exporter.on_poll();
   const json tensor = lines_of(path).at(1)["tensors"][0];
   EXPECT_EQ(tensor["mean"], "NaN");
@@ -191,9 +191,9 @@ TEST_F(Jsonl, AFrameHasUpdatesAndMagnitudesWhereTheyAreMeasured) {
   std::vector<MagnitudeHistogram> histograms{make_histogram(0), make_histogram(3)};
   histograms[1].overflow = 7;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs}, rows, histograms);
+  exporter.on_frame(FrameHeader{9, kStartNs, 0}, rows, histograms);
   rows[0].state = TensorRow::absent;
-  exporter.on_frame(FrameHeader{10, kStartNs}, rows, histograms);
+  exporter.on_frame(FrameHeader{10, kStartNs, 0}, rows, histograms);
   exporter.on_poll();
   const json tensors = lines_of(path).at(1)["tensors"];
   EXPECT_EQ(tensors[0]["update_norm"], 0.25);

@@ -123,7 +123,7 @@ void TestRun::publish_frame(std::uint64_t step) {
     if (schema.has_update) rows[i].update_norm = 0.0625 * static_cast<double>(i + 1);
     if (schema.histogram != RowSchema::kNone) histograms[static_cast<std::size_t>(schema.histogram)] = make_histogram(i);
   }
-  channel_->publish(FrameHeader{step, kStartNs}, rows.data(), histograms.data());
+  channel_->publish(FrameHeader{step, kStartNs, 0}, rows.data(), histograms.data());
 }
 
 std::shared_ptr<const Snapshot> TestRun::snapshot() {

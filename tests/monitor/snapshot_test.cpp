@@ -92,7 +92,7 @@ TEST_F(Channel, FramesCarryTheirRows) {
   std::vector<TensorRow> rows(2);
   const float weights[] = {1, 2, 3, 4, 5, 6};
   rows[0] = {compute_moments(DType::float32, weights, 6), TensorRow::present};
-  channel.publish(FrameHeader{7, 123}, rows.data(), nullptr);
+  channel.publish(FrameHeader{7, 123, 0}, rows.data(), nullptr);
   follower.poll();
   const auto snapshot = follower.snapshot();
   ASSERT_TRUE(snapshot->has_frame);
