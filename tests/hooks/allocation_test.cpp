@@ -1,13 +1,17 @@
 // Counts every malloc and operator new of the training thread inside vigil's calls: after the first sample there is none.
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include "hooks/test_model.h"
+#include "vigil/hooks/operation_cost.h"
 #include "vigil/hooks/training_monitor.h"
 
 namespace {
@@ -70,6 +74,33 @@ TEST(Allocation, TheCounterSeesMallocNewAndTensors) {
   EXPECT_GE(allocations_in([] { std::free(seen = std::malloc(10)); }), 1u);
   EXPECT_GE(allocations_in([] { delete static_cast<std::string*>(seen = new std::string(100, 'x')); }), 2u);
   EXPECT_GE(allocations_in([] { torch::ones({3}); }), 1u);
+}
+
+TEST(Allocation, CountingTheProductsOfAnOperatorTakesNone) {
+  const c10::List<std::int64_t> one{1, 1}, none{0, 0};
+  const c10::List<bool> mask{true, true, true, true};
+  const torch::Tensor images = torch::rand({2, 3, 4, 4}), weight = torch::rand({2, 3, 2, 2}), matrix = torch::rand({3, 3});
+  const std::vector<c10::IValue> convolution{images, weight, torch::Tensor(), one, none, one, false, none, 1};
+  const std::vector<c10::IValue> backward{images, images, weight, none, one, none, one, false, none, 1, mask};
+  const std::vector<c10::IValue> rnn{matrix, std::vector<torch::Tensor>{matrix, matrix}, mask};
+  const std::vector<c10::IValue> product{matrix, matrix, matrix}, sparse{matrix.to_sparse(), matrix}, wrong{"text", 1};
+  OutermostProducts outermost;
+  std::uint64_t products = 0;
+  const auto add = [&](std::string_view name, const std::vector<c10::IValue>& inputs) {
+    products += outermost.enter(name, c10::ArrayRef<const c10::IValue>(inputs.data(), inputs.size()));
+    outermost.leave();
+  };
+  EXPECT_EQ(allocations_in([&] {
+              add("aten::_convolution", convolution);
+              add("aten::convolution_backward", backward);
+              add("aten::_cudnn_rnn_backward", rnn);
+              add("aten::addmm", product);
+              add("aten::mm", sparse);
+              add("aten::mm", wrong);
+              add("aten::an_operator_with_a_name_that_is_not_counted", wrong);
+            }),
+            0u);
+  EXPECT_GT(products, 0u);
 }
 
 class LoopAllocation : public testing::TestWithParam<OnNonfinite> {};
