@@ -20,7 +20,13 @@ std::string_view short_operation(std::string_view operation) {
   return operation;
 }
 
-TensorPlaces::TensorPlaces(const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+TensorPlaces::TensorPlaces(const NamedTensors& parameters, const NamedTensors& buffers) : parameters_(parameters.size()) {
+  add(parameters);
+  add(buffers);
+  std::stable_sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return std::less<>()(a.memory, b.memory); });
+}
+
+void TensorPlaces::add(const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     const int index = static_cast<int>(names_.size());
     names_.push_back(name);
@@ -33,7 +39,6 @@ TensorPlaces::TensorPlaces(const std::vector<std::pair<std::string, at::Tensor>>
     }
     places_.push_back(place);
   }
-  std::stable_sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return std::less<>()(a.memory, b.memory); });
 }
 
 int TensorPlaces::find(const at::Tensor& tensor) const {

@@ -37,11 +37,15 @@ class TensorPlaces {
  public:
   static constexpr int kNone = -1;
 
-  /// `tensors` with their full paths; those later in the list give way where two share memory.
-  explicit TensorPlaces(const std::vector<std::pair<std::string, at::Tensor>>& tensors);
+  using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-  /// Of the tensor of the model that shares memory with `tensor`, be it the same or a view: its index in the list. Some tens of nanoseconds.
+  /// With their full paths. Of two that share memory the first counts, and a parameter rather than a buffer.
+  TensorPlaces(const NamedTensors& parameters, const NamedTensors& buffers);
+
+  /// Of the tensor of the model that shares memory with `tensor`, be it the same or a view: its index, buffers after parameters. Some tens
+  /// of nanoseconds.
   int find(const at::Tensor& tensor) const;
+  bool is_buffer(int index) const { return static_cast<std::size_t>(index) >= parameters_; }
   const std::string& name(int index) const { return names_[static_cast<std::size_t>(index)]; }
   /// Path of the module that owns it; empty at the root.
   const std::string& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
@@ -52,6 +56,9 @@ class TensorPlaces {
     const char *begin, *end;  // several tensors may lie in one storage
     int index;
   };
+  void add(const NamedTensors& tensors);
+
+  std::size_t parameters_;
   std::vector<std::string> names_, layers_;
   std::vector<Place> places_;  // by memory, then by index
 };
@@ -68,7 +75,7 @@ struct OperatorPlace {
   /// Of a layer or weights the path of its module, or the operator where that is the root; of a follower the module that it follows, the
   /// operator, and which of them it is: "conv1/relu#2".
   std::string layer;
-  int module = -1;  ///< which of the modules seen, for follow()
+  int module = -1;                      ///< which of the modules seen, for follow()
   int parameter = TensorPlaces::kNone;  ///< the first of them among its inputs
 };
 

@@ -24,7 +24,7 @@ namespace vigil {
 
 /// A tensor at the moment when an operator began or ended. Holds no reference to it.
 struct SeenTensor {
-  int memory = -1;  ///< which of the trace's pieces of memory; views of it have the same
+  int memory = -1;                              ///< which of the trace's pieces of memory; views of it have the same
   const char *begin = nullptr, *end = nullptr;  ///< its bytes, for tensors that share memory; null where they are not known
   bool has_nan = false, has_positive_inf = false, has_negative_inf = false;
   bool is_number = false;  ///< a C++ number that libtorch made a tensor of

@@ -1,0 +1,135 @@
+#include "vigil/hooks/step_replay.h"
+
+#include <mutex>
+#include <utility>
+
+#include <ATen/Context.h>
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+
+#include "vigil/hooks/operator_observer.h"
+#include "vigil/hooks/operator_trace.h"
+
+namespace vigil {
+namespace {
+
+// Past the version counter: graphs that are still alive shall not think that something has changed.
+void write_back(const at::Tensor& tensor, const at::Tensor& value) {
+  const at::NoGradGuard no_grad;
+  tensor.variable_data().copy_(value);
+}
+
+}  // namespace
+
+GeneratorStates::GeneratorStates(const std::vector<at::Tensor>& tensors) {
+  for (const at::Tensor& tensor : tensors) {
+    if (!tensor.defined() || tensor.is_cpu() || tensor.is_meta()) continue;
+    const at::Generator& generator = at::globalContext().defaultGenerator(tensor.device());
+    bool is_new = true;
+    for (const auto& other : others_) is_new &= !(other.first == generator);
+    if (is_new) others_.emplace_back(generator, at::Tensor());
+  }
+}
+
+void GeneratorStates::remember() {
+  at::Generator cpu = at::detail::getDefaultCPUGenerator();
+  {
+    const std::lock_guard lock(cpu.mutex());
+    auto* const state = at::check_generator<at::CPUGeneratorImpl>(cpu);
+    engine_ = state->engine();
+    next_float_ = state->next_float_normal_sample();
+    next_double_ = state->next_double_normal_sample();
+  }
+  for (auto& [generator, state] : others_) {
+    const std::lock_guard lock(generator.mutex());
+    state = generator.get_state();
+  }
+}
+
+void GeneratorStates::restore() const {
+  at::Generator cpu = at::detail::getDefaultCPUGenerator();
+  {
+    const std::lock_guard lock(cpu.mutex());
+    auto* const state = at::check_generator<at::CPUGeneratorImpl>(cpu);
+    state->set_engine(engine_);
+    state->set_next_float_normal_sample(next_float_);
+    state->set_next_double_normal_sample(next_double_);
+  }
+  for (const auto& [generator, state] : others_) {
+    at::Generator writable = generator;
+    const std::lock_guard lock(writable.mutex());
+    writable.set_state(state);
+  }
+}
+
+StepReplay::StepReplay(const TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers)
+    : places_(places), parameters_(std::move(parameters)), generators_(parameters_) {
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& buffer : buffers) {
+    if (buffer.defined()) buffers_.push_back({buffer, buffer.detach().clone(), -1});
+  }
+}
+
+void StepReplay::remember() {
+  generators_.remember();
+  for (Buffer& buffer : buffers_) {
+    const std::int64_t version = buffer.tensor._version();
+    if (version == buffer.version && buffer.tensor.nbytes() > kCopiedAlwaysBytes) continue;
+    write_back(buffer.copy, buffer.tensor);
+    buffer.version = version;
+  }
+}
+
+StepReplay::Result StepReplay::run(c10::function_ref<at::Tensor()> closure) {
+  // What the training is to find again.
+  struct Present {
+    StepReplay& replay;
+    GeneratorStates generators;
+    std::vector<at::Tensor> gradients, buffers;
+
+    explicit Present(StepReplay& of) : replay(of), generators(of.parameters_) {
+      generators.remember();
+      const at::NoGradGuard no_grad;
+      for (const Buffer& buffer : replay.buffers_) buffers.push_back(buffer.tensor.detach().clone());
+      for (const at::Tensor& parameter : replay.parameters_) gradients.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
+    }
+    ~Present() {
+      for (std::size_t i = 0; i < gradients.size(); ++i) replay.parameters_[i].mutable_grad() = gradients[i];
+      try {
+        for (std::size_t i = 0; i < buffers.size(); ++i) write_back(replay.buffers_[i].tensor, buffers[i]);
+        generators.restore();
+      } catch (...) {
+        // A buffer that the closure has given another shape or type: there is no way back to that memory.
+      }
+    }
+  } const present(*this);
+
+  for (const Buffer& buffer : buffers_) write_back(buffer.tensor, buffer.copy);
+  generators_.restore();
+  OperatorTrace trace(places_);
+  OperatorObserver observer;
+  Result result;
+  if (!observer.attach(trace)) return result;
+  at::Tensor loss = closure();
+  loss.backward();
+  observer.detach();
+  const std::vector<SeenTensor> targets = nonfinite_results(trace, loss, parameters_);
+  result.was_finite = targets.empty();
+  result.is_complete = trace.is_complete();
+  result.provenance = find_provenance(trace, targets);
+  return result;
+}
+
+std::vector<SeenTensor> nonfinite_results(OperatorTrace& trace, const at::Tensor& loss, const std::vector<at::Tensor>& parameters) {
+  std::vector<SeenTensor> results;
+  if (loss.defined()) {
+    if (SeenTensor seen = trace.see(loss); seen.is_nonfinite()) return {std::move(seen)};
+  }
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.grad().defined()) continue;
+    if (SeenTensor seen = trace.see(parameter.grad()); seen.is_nonfinite()) results.push_back(std::move(seen));
+  }
+  return results;
+}
+
+}  // namespace vigil
