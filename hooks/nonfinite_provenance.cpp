@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <initializer_list>
 #include <limits>
 #include <map>
 #include <string_view>
 #include <utility>
+
+#include "vigil/monitor/dtype.h"
 
 namespace vigil {
 namespace {
@@ -41,6 +42,9 @@ bool takes_infinite_number(std::string_view operation) {
          is_one_of(operation, {"clip", "hardtanh", "nan_to_num", "isclose", "allclose", "renorm", "dist", "cdist", "histc"});
 }
 
+// A function that the program derived from torch::autograd::Function. Its forward pass is no operator of its own.
+bool is_custom(const TracedOperator& node) { return node.is_node && node.name.find("CppNode") != std::string_view::npos; }
+
 class Search {
  public:
   explicit Search(const OperatorTrace& trace);
@@ -50,7 +54,7 @@ class Search {
   Provenance result() const;
 
  private:
-  enum class Kind { nothing, operation, from_outside, number, uninitialised, unobserved };
+  enum class Kind { nothing, operation, from_outside, number, unwritten, unobserved };
   struct Write {
     int operation;
     const SeenTensor* tensor;
@@ -91,13 +95,18 @@ class Search {
   const OperatorTrace& trace_;
   std::vector<std::vector<Write>> writes_;               // of values that are not finite; by memory, in the order of time
   std::vector<FirstSight> first_sights_;                 // by memory
+  std::vector<bool> is_written_;                         // by memory: by some operator that says what is in it
   std::vector<bool> visited_;                            // by operator
   std::vector<std::pair<Read, std::uint64_t>> pending_;  // values to follow, and the time that they were read at
   Found found_;
 };
 
 Search::Search(const OperatorTrace& trace)
-    : trace_(trace), writes_(trace.memories()), first_sights_(trace.memories()), visited_(trace.operators().size()) {
+    : trace_(trace),
+      writes_(trace.memories()),
+      first_sights_(trace.memories()),
+      is_written_(trace.memories()),
+      visited_(trace.operators().size()) {
   const auto sight = [this](const SeenTensor& tensor, std::uint64_t time, int operation, bool as_output) {
     FirstSight& first = first_sights_[static_cast<std::size_t>(tensor.memory)];
     if (time < first.time) first = {time, operation, as_output};
@@ -107,7 +116,9 @@ Search::Search(const OperatorTrace& trace)
     for (const SeenTensor& input : traced.inputs) sight(input, traced.start, static_cast<int>(i), false);
     for (const SeenTensor& output : traced.outputs) {
       sight(output, traced.end, static_cast<int>(i), true);
-      if (!output.is_nonfinite() || makes_uninitialised(short_operation(traced.name))) continue;
+      if (makes_uninitialised(short_operation(traced.name))) continue;
+      is_written_[static_cast<std::size_t>(output.memory)] = true;
+      if (!output.is_nonfinite()) continue;
       writes_[static_cast<std::size_t>(output.memory)].push_back({static_cast<int>(i), &output, traced.end});
     }
   }
@@ -143,7 +154,6 @@ std::vector<Search::Read> Search::nonfinite_inputs(const TracedOperator& traced)
 // A node's own inputs are the gradients; what it has kept from the forward pass shows only in what the operators in it read.
 std::vector<Search::Read> Search::nonfinite_reads_of_node(int node) const {
   std::vector<Read> reads = nonfinite_inputs(at(node));
-  const bool is_custom = at(node).name.find("CppNode") != std::string_view::npos;
   for (std::size_t i = static_cast<std::size_t>(node) + 1; i < trace_.operators().size(); ++i) {
     const TracedOperator& inner = trace_.operators()[i];
     if (inner.start > at(node).end) break;
@@ -152,7 +162,7 @@ std::vector<Search::Read> Search::nonfinite_reads_of_node(int node) const {
       const FirstSight& first = first_sights_[static_cast<std::size_t>(read.tensor->memory)];
       if (first.time > at(node).start) {
         // Made within the node; what an operator was not seen to make is memory that a kernel has yet to write.
-        if (first.as_output || !is_custom || inner.parent != node) continue;
+        if (first.as_output || !is_custom(at(node)) || inner.parent != node) continue;
       } else {
         bool is_written_within = false;
         for (std::size_t j = static_cast<std::size_t>(node) + 1; j < trace_.operators().size() && !is_written_within; ++j) {
@@ -207,8 +217,8 @@ void Search::from_value(const Read& read, std::uint64_t before) {
   if (read.tensor->is_number) {
     note(Kind::number, time, reader, read.tensor);
   } else if (first.operation >= 0 && first.as_output && first.time < before) {
-    const bool uninitialised = makes_uninitialised(short_operation(at(first.operation).name));
-    note(uninitialised ? Kind::uninitialised : Kind::unobserved, time, reader, read.tensor);
+    const bool is_unwritten = !is_written_[static_cast<std::size_t>(read.tensor->memory)];
+    note(is_unwritten ? Kind::unwritten : Kind::unobserved, time, reader, read.tensor);
   } else if (first.operation >= 0 && first.time < time) {
     // It was read before. If it was finite then, something has changed it that is not an operator.
     bool was_finite = false;
@@ -262,8 +272,7 @@ const TracedOperator* Search::forward_of(const TracedOperator& node) const {
 // The operator of the forward pass whose layer an outermost one belongs to.
 const TracedOperator* Search::layer_giver(const TracedOperator& root) const {
   if (!root.is_node) return &root;
-  const bool is_custom = root.name.find("CppNode") != std::string_view::npos;
-  if (const TracedOperator* const forward = is_custom ? nullptr : forward_of(root); forward != nullptr) return &at(forward->root);
+  if (const TracedOperator* const forward = is_custom(root) ? nullptr : forward_of(root); forward != nullptr) return &at(forward->root);
   // A custom function is not an operator: it stands after the last one that was called before it.
   const TracedOperator* before = nullptr;
   for (const TracedOperator& other : trace_.operators()) {
@@ -299,7 +308,7 @@ std::string counts(const SeenTensor& tensor) {
   std::string text;
   if (tensor.moments.nan_count > 0) text = std::to_string(tensor.moments.nan_count) + " NaN";
   if (tensor.moments.inf_count > 0) text += (text.empty() ? "" : " and ") + std::to_string(tensor.moments.inf_count) + " Inf";
-  return text + " of " + std::to_string(tensor.moments.count) + " values";
+  return text + " in " + std::to_string(tensor.moments.count) + (tensor.moments.count == 1 ? " value" : " values");
 }
 
 // "float32 [8, 10] from -1.5 to 3".
@@ -319,36 +328,45 @@ std::string list_of(const std::vector<SeenTensor>& tensors) {
   return text;
 }
 
+// "Net" for "(anonymous namespace)::Net".
+std::string readable(std::string_view name) {
+  static constexpr std::string_view kUnnamed = "(anonymous namespace)::";
+  std::string text(name);
+  for (auto found = text.find(kUnnamed); found != std::string::npos; found = text.find(kUnnamed)) text.erase(found, kUnnamed.size());
+  return text;
+}
+
 std::string in_layer(const std::string& layer) { return layer.empty() ? "" : " in " + layer; }
 
 void Search::tell_operation(Provenance& provenance) const {
   const TracedOperator& root = at(found_.operation);
-  provenance.operation = std::string(root.name);
+  provenance.operation = readable(root.name);
   provenance.backward = root.is_node || root.in_backward;
   provenance.operands = root.inputs;
+  std::string& message = provenance.message;
+  message = provenance.operation;
   if (root.is_node) {
-    const bool is_custom = root.name.find("CppNode") != std::string_view::npos;
-    const TracedOperator* const forward = is_custom ? nullptr : forward_of(root);
-    const TracedOperator* const inner = first_maker_in(found_.operation);
-    if (forward != nullptr) provenance.forward_operation = std::string(forward->name);
-    if (inner != nullptr) provenance.operands = inner->inputs;
-    provenance.message = provenance.operation + ", the backward pass of " +
-                         (forward != nullptr ? provenance.forward_operation
-                          : is_custom        ? "a function of the program's own"
-                                             : "an unseen operator") +
-                         in_layer(provenance.layer) + ", made " + counts(*found_.tensor);
-    if (inner != nullptr) provenance.message += ", by " + std::string(inner->name);
-    provenance.message += provenance.operands.empty() ? "" : " of " + list_of(provenance.operands);
-    return;
+    const TracedOperator* const forward = is_custom(root) ? nullptr : forward_of(root);
+    if (forward != nullptr) provenance.forward_operation = readable(forward->name);
+    message += ", the backward pass of " + (forward != nullptr ? provenance.forward_operation
+                                            : is_custom(root)  ? "a function of the program's own"
+                                                               : "an operator that was not seen");
+    message += in_layer(provenance.layer) + ",";
+  } else {
+    message += in_layer(provenance.layer);
   }
-  const bool blames_number =
-      root.nonfinite_number && (std::isnan(*root.nonfinite_number) || !takes_infinite_number(short_operation(root.name)));
-  provenance.message = provenance.operation + in_layer(provenance.layer) + " made " + counts(*found_.tensor);
-  if (blames_number) {
-    provenance.message += ": its argument is " + number(*root.nonfinite_number);
+  message += " made " + counts(*found_.tensor) + " out of finite inputs";
+  if (const TracedOperator* const inner = root.is_node ? first_maker_in(found_.operation) : nullptr; inner != nullptr) {
+    message += ", in it " + std::string(inner->name);
+    provenance.operands = inner->inputs;
+  }
+  const auto number_given = root.nonfinite_number;
+  if (number_given && (is_nan_bits(*number_given) || !takes_infinite_number(short_operation(root.name)))) {
+    message = provenance.operation + in_layer(provenance.layer) + " was given the number " + number(*number_given) + " and made " +
+              counts(*found_.tensor);
     provenance.operation = "scalar argument of " + provenance.operation;
   }
-  if (!provenance.operands.empty()) provenance.message += " of " + list_of(provenance.operands);
+  if (!provenance.operands.empty()) message += ": " + list_of(provenance.operands);
 }
 
 void Search::tell_value(Provenance& provenance) const {
@@ -364,9 +382,9 @@ void Search::tell_value(Provenance& provenance) const {
       provenance.message = "a number among the arguments of " + (reader == nullptr ? "the loss" : std::string(reader->name)) +
                            in_layer(provenance.layer) + " is not finite";
       break;
-    case Kind::uninitialised:
-      provenance.operation = "uninitialised memory";
-      provenance.message = "memory that nothing has written to since it was allocated is not finite: " + with_range(tensor) + read_by;
+    case Kind::unwritten:
+      provenance.operation = "input data";
+      provenance.message = "memory that no operator has written, but other code or nobody, is not finite: " + with_range(tensor) + read_by;
       break;
     case Kind::unobserved:
       provenance.operation = "code that is not an operator of libtorch";

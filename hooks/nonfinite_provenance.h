@@ -11,7 +11,7 @@ namespace vigil {
 
 struct Provenance {
   /// As libtorch calls it ("aten::log", "LogBackward0"); or what else it is: "input data", "parameter", "buffer", "scalar argument of
-  /// aten::mul", "uninitialised memory", "code that is not an operator of libtorch".
+  /// aten::mul", "code that is not an operator of libtorch".
   std::string operation;
   std::string forward_operation;  ///< of a node of the backward pass; empty when that is not known
   std::string layer;              ///< OperatorPlace::layer; of a node that of its forward operator; empty outside of the model's layers

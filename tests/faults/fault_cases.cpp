@@ -1,0 +1,192 @@
+#include "faults/fault_cases.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace vigil {
+namespace {
+
+namespace nn = torch::nn;
+namespace F = torch::nn::functional;
+using torch::Tensor;
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// --- three layers, one after the other, and a fault behind one of them -------------------------------------------------------
+
+using Fault = std::function<Tensor(Tensor)>;
+constexpr std::array<const char*, 3> kPlaces{"first", "middle", "last"};
+
+struct StagedNet : nn::Module {
+  Tensor forward(Tensor x, std::size_t place, const Fault& fault) {
+    const std::array<nn::Linear, 3> layers{first, middle, last};
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      x = nn::Linear(layers[i])->forward(x);
+      if (i == place && fault) x = fault(x);
+      if (i + 1 < layers.size()) x = torch::leaky_relu(x);  // lets infinities through
+    }
+    return x;
+  }
+  nn::Linear first = register_module("first", nn::Linear(8, 16));
+  nn::Linear middle = register_module("middle", nn::Linear(16, 16));
+  nn::Linear last = register_module("last", nn::Linear(16, 8));
+};
+
+Training staged(std::size_t place, Fault fault) {
+  const auto net = std::make_shared<StagedNet>();
+  const Tensor x = torch::randn({6, 8}), y = torch::randn({6, 8});
+  return {net, [=](bool broken) { return torch::mse_loss(net->forward(x, place, broken ? fault : Fault()), y); }};
+}
+
+// 1 but for the second row, which is 0.
+Tensor zero_row(const Tensor& like) {
+  Tensor mask = torch::ones_like(like.detach());
+  mask.select(0, 1).zero_();
+  return mask;
+}
+
+// Hides the second element of each row, or all of the second row.
+Tensor hidden(const Tensor& like, bool whole_row) {
+  Tensor mask = torch::zeros_like(like.detach(), torch::kBool);
+  if (whole_row) {
+    mask.select(0, 1).fill_(true);
+  } else {
+    mask.select(1, 1).fill_(true);
+  }
+  return mask;
+}
+
+// Its backward pass divides by the square root of what may be 0, as the author's did.
+struct SquareRoot : torch::autograd::Function<SquareRoot> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x) {
+    context->save_for_backward({x});
+    return x.abs().sqrt();
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, const torch::autograd::tensor_list& gradients) {
+    return {gradients[0] / (2 * context->get_saved_variables()[0].abs().sqrt())};
+  }
+};
+
+struct Kind {
+  const char* name;
+  const char* operation;          // as it is named
+  const char* follower;           // the end of the layer's name
+  const char* forward_operation;  // of one in the backward pass
+  Fault fault;
+};
+
+std::vector<Kind> kinds() {
+  return {
+      {"log of zero", "aten::log", "log", "", [](Tensor h) { return torch::log(torch::relu(h)); }},
+      {"log in place of zero", "aten::log_", "log", "", [](Tensor h) { return (h.abs() * zero_row(h)).log_(); }},
+      {"derivative of the square root at zero", "SqrtBackward0", "sqrt", "aten::sqrt",
+       [](Tensor h) { return (h * zero_row(h)).pow(2).sum(1, true).sqrt() + h; }},
+      {"square root of a negative number", "aten::sqrt", "sqrt", "", [](Tensor h) { return torch::sqrt(-h.abs() - 1); }},
+      {"zero divided by zero", "aten::div", "div", "", [](Tensor h) { return (h * zero_row(h)) / (h * zero_row(h)); }},
+      {"division by a zero norm", "aten::div", "div", "", [](Tensor h) { return h * zero_row(h) / (h * zero_row(h)).norm(2, 1, true); }},
+      {"overflow of exp", "aten::exp", "exp", "", [](Tensor h) { return torch::exp(h.abs() * 1000 + 200); }},
+      {"overflow of fp16", "aten::to", "to", "", [](Tensor h) { return (h * 1e7).to(torch::kHalf).to(torch::kFloat); }},
+      {"softmax of a fully masked row", "aten::softmax", "softmax", "",
+       [](Tensor h) { return torch::softmax(h.masked_fill(hidden(h, true), -kInf), 1); }},
+      {"softmax of a row masked by addition", "aten::softmax", "softmax", "",
+       [](Tensor h) { return torch::softmax(h + torch::zeros_like(h.detach()).masked_fill(hidden(h, true), -kInf), 1); }},
+      {"normalising one constant value by hand", "aten::div", "div", "",
+       [](Tensor h) { return (h * 0 - (h * 0).mean(0)) / (h * 0).std(0, false); }},
+      {"batch norm by a running variance of zero", "aten::batch_norm", "batch_norm", "",
+       [](Tensor h) {
+         const Tensor zeros = torch::zeros({h.size(1)});
+         return F::batch_norm(h, zeros, zeros, F::BatchNormFuncOptions().training(false).eps(0));
+       }},
+      {"layer norm of one constant value", "aten::layer_norm", "layer_norm", "",
+       [](Tensor h) { return torch::layer_norm(h * 0, {h.size(1)}, {}, {}, 0); }},
+      {"cosine similarity of zero vectors", "aten::cosine_similarity", "cosine_similarity", "",
+       [](Tensor h) { return h + torch::cosine_similarity(h * 0, h, 1, 0).unsqueeze(1); }},
+      {"fractional power of a negative number", "aten::pow", "pow", "", [](Tensor h) { return torch::pow(-h.abs() - 1, 0.3); }},
+      {"derivative of a fractional power at zero", "PowBackward0", "pow", "aten::pow",
+       [](Tensor h) { return torch::pow(h.abs() * zero_row(h), 0.3); }},
+      {"square root in the branch that where() hides", "SqrtBackward0", "sqrt", "aten::sqrt",
+       [](Tensor h) { return torch::where(hidden(h, false), h, (h.abs() * hidden(h, false).logical_not()).sqrt()); }},
+      {"log in the branch that where() hides", "LogBackward0", "log", "aten::log",
+       [](Tensor h) { return torch::where(hidden(h, false), h, (h.abs() * hidden(h, false).logical_not()).log()); }},
+      {"division in the branch that where() hides", "DivBackward0", "div", "aten::div",
+       [](Tensor h) { return torch::where(hidden(h, false), h, h / (h.detach() * hidden(h, false).logical_not())); }},
+      {"backward of the program's own function", "torch::autograd::CppNode<vigil::SquareRoot>", "mul", "",
+       [](Tensor h) { return SquareRoot::apply(h * zero_row(h)); }},
+      {"forward of the program's own function", "aten::sqrt", "sqrt", "",
+       [](Tensor h) {
+         struct Bare : torch::autograd::Function<Bare> {
+           static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x) { return x.sqrt(); }
+           static torch::autograd::tensor_list backward(torch::autograd::AutogradContext*, const torch::autograd::tensor_list& g) {
+             return g;
+           }
+         };
+         return Bare::apply(-h.abs() - 1);
+       }},
+      {"division in place by zero", "aten::div_", "div", "", [](Tensor h) { return (h * 1).div_(zero_row(h)); }},
+      {"a factor that is NaN", "scalar argument of aten::mul", "mul", "", [](Tensor h) { return h * kNaN; }},
+      {"a fill with NaN", "scalar argument of aten::masked_fill", "masked_fill", "",
+       [](Tensor h) { return h.masked_fill(hidden(h, true), kNaN); }},
+      {"a factor in place that is infinite", "scalar argument of aten::mul_", "mul#2", "", [](Tensor h) { return (h * 1).mul_(kInf); }},
+      {"derivative of acos at one", "AcosBackward0", "acos", "aten::acos", [](Tensor h) { return torch::acos(h.clamp(-1, 1) * 0 + 1); }},
+      {"reciprocal of zero", "aten::reciprocal", "reciprocal", "", [](Tensor h) { return torch::reciprocal(h * zero_row(h)); }},
+      {"inverse square root of zero", "aten::rsqrt", "rsqrt", "", [](Tensor h) { return torch::rsqrt(h.abs() * zero_row(h)); }},
+      {"standard deviation of one value", "aten::std", "std", "", [](Tensor h) { return h + h.slice(1, 0, 1).std(1, true, true); }},
+      {"log of a negative softmax remainder", "aten::log1p", "log1p", "", [](Tensor h) { return torch::log1p(-h.abs() - 1.5); }},
+      {"overflow of a sum of squares", "aten::pow", "pow", "", [](Tensor h) { return h + (h * 1e25).pow(2).sum(1, true); }},
+  };
+}
+
+// --- data, parameters, buffers ----------------------------------------------------------------------------------------------
+
+FaultCase nan_in_input() {
+  return {"NaN in the input data", "", {"first", "input data"}, [] {
+            const auto net = std::make_shared<StagedNet>();
+            const Tensor x = torch::randn({6, 8}), y = torch::randn({6, 8}), bad = x.clone();
+            bad.data_ptr<float>()[5] = static_cast<float>(kNaN);
+            return Training{net, [=](bool broken) { return torch::mse_loss(net->forward(broken ? bad : x, 3, {}), y); }};
+          }};
+}
+
+FaultCase nan_in_loaded_input() {
+  return {"NaN in data that the step loads", "", {"first", "input data"}, [] {
+            const auto net = std::make_shared<StagedNet>();
+            const Tensor y = torch::randn({6, 8});
+            return Training{net, [=](bool broken) {
+                              const Tensor x = torch::empty({6, 8});
+                              for (int i = 0; i < 48; ++i) x.data_ptr<float>()[i] = broken && i == 7 ? static_cast<float>(kNaN) : 0.1F;
+                              return torch::mse_loss(net->forward(x, 3, {}), y);
+                            }};
+          }};
+}
+
+FaultCase inf_in_labels() {
+  return {"Inf in the labels", "", {"last/mse_loss", "input data"}, [] {
+            const auto net = std::make_shared<StagedNet>();
+            const Tensor x = torch::randn({6, 8}), y = torch::randn({6, 8}), bad = y.clone();
+            bad.data_ptr<float>()[3] = static_cast<float>(kInf);
+            return Training{net, [=](bool broken) { return torch::mse_loss(net->forward(x, 3, {}), broken ? bad : y); }};
+          }};
+}
+
+}  // namespace
+
+std::vector<FaultCase> all_fault_cases() {
+  std::vector<FaultCase> cases;
+  for (const Kind& kind : kinds()) {
+    for (std::size_t place = 0; place < kPlaces.size(); ++place) {
+      cases.push_back(
+          {kind.name, kPlaces[place], {std::string(kPlaces[place]) + "/" + kind.follower, kind.operation, kind.forward_operation}, [=] {
+             return staged(place, kind.fault);
+           }});
+    }
+  }
+  cases.push_back(nan_in_input());
+  cases.push_back(nan_in_loaded_input());
+  cases.push_back(inf_in_labels());
+  return cases;
+}
+
+}  // namespace vigil
