@@ -105,7 +105,7 @@ Search::Search(const OperatorTrace& trace)
     : trace_(trace),
       writes_(trace.memories()),
       first_sights_(trace.memories()),
-      is_written_(trace.memories()),
+      first_writes_(trace.memories(), std::numeric_limits<std::uint64_t>::max()),
       visited_(trace.operators().size()) {
   const auto sight = [this](const SeenTensor& tensor, std::uint64_t time, int operation, bool as_output) {
     FirstSight& first = first_sights_[static_cast<std::size_t>(tensor.memory)];
@@ -117,7 +117,8 @@ Search::Search(const OperatorTrace& trace)
     for (const SeenTensor& output : traced.outputs) {
       sight(output, traced.end, static_cast<int>(i), true);
       if (makes_uninitialised(short_operation(traced.name))) continue;
-      is_written_[static_cast<std::size_t>(output.memory)] = true;
+      std::uint64_t& first_write = first_writes_[static_cast<std::size_t>(output.memory)];
+      first_write = std::min(first_write, traced.end);
       if (!output.is_nonfinite()) continue;
       writes_[static_cast<std::size_t>(output.memory)].push_back({static_cast<int>(i), &output, traced.end});
     }
@@ -217,7 +218,7 @@ void Search::from_value(const Read& read, std::uint64_t before) {
   if (read.tensor->is_number) {
     note(Kind::number, time, reader, read.tensor);
   } else if (first.operation >= 0 && first.as_output && first.time < before) {
-    const bool is_unwritten = !is_written_[static_cast<std::size_t>(read.tensor->memory)];
+    const bool is_unwritten = first_writes_[static_cast<std::size_t>(read.tensor->memory)] > before;
     note(is_unwritten ? Kind::unwritten : Kind::unobserved, time, reader, read.tensor);
   } else if (first.operation >= 0 && first.time < time) {
     // It was read before. If it was finite then, something has changed it that is not an operator.
