@@ -95,7 +95,7 @@ class Search {
   const OperatorTrace& trace_;
   std::vector<std::vector<Write>> writes_;               // of values that are not finite; by memory, in the order of time
   std::vector<FirstSight> first_sights_;                 // by memory
-  std::vector<bool> is_written_;                         // by memory: by some operator that says what is in it
+  std::vector<std::uint64_t> first_writes_;              // by memory: when an operator first said what is in it
   std::vector<bool> visited_;                            // by operator
   std::vector<std::pair<Read, std::uint64_t>> pending_;  // values to follow, and the time that they were read at
   Found found_;
