@@ -69,8 +69,20 @@ int LayerAttribution::module_index(const std::string& path) {
   return static_cast<int>(modules_.size() - 1);
 }
 
+namespace {
+
+// Looks at the shape of what it is given, not at the values.
+bool makes_anew(std::string_view operation) {
+  constexpr std::string_view kLike = "_like";
+  return operation.substr(0, 4) == "new_" ||
+         (operation.size() > kLike.size() && operation.substr(operation.size() - kLike.size()) == kLike);
+}
+
+}  // namespace
+
 OperatorPlace LayerAttribution::place(std::string_view operation, c10::ArrayRef<const c10::IValue> inputs) {
   OperatorPlace place;
+  if (makes_anew(short_operation(operation))) return place;
   bool has_data = false;
   int weights_of = -1, follows = -1;
   for_each_tensor(inputs, [&](const at::Tensor& tensor) {
