@@ -162,6 +162,92 @@ FaultCase nan_in_loaded_input() {
           }};
 }
 
+// A value of a tensor of the model becomes `value` before the step.
+template <class Model>
+FaultCase broken_tensor(std::string name, Origin origin, std::function<Model()> make, std::function<Tensor(Model&)> loss, double value) {
+  return {std::move(name), "", origin, [=] {
+            Model model = make();
+            const std::string tensor = origin.tensor;
+            const auto break_model = [model, tensor, value]() mutable {
+              const torch::NoGradGuard no_grad;
+              auto tensors = model->named_parameters();
+              for (const auto& buffer : model->named_buffers()) tensors.insert(buffer.key(), buffer.value());
+              tensors[tensor].view(-1)[2].fill_(value);
+            };
+            return Training{model.ptr(), [model, loss](bool) mutable { return loss(model); }, 0.01, break_model};
+          }};
+}
+
+struct SentenceNetImpl : nn::Module {
+  Tensor forward(const Tensor& tokens) {
+    Tensor x = embedding->forward(tokens);
+    x = std::get<0>(lstm->forward(x));
+    return head->forward(x.select(1, -1));
+  }
+  nn::Embedding embedding = register_module("embedding", nn::Embedding(5, 6));
+  nn::LSTM lstm = register_module("lstm", nn::LSTM(nn::LSTMOptions(6, 7).batch_first(true)));
+  nn::Linear head = register_module("head", nn::Linear(7, 3));
+};
+TORCH_MODULE(SentenceNet);
+
+Tensor sentence_loss(SentenceNet& net) {
+  const Tensor tokens = torch::tensor({{0, 1, 2}, {3, 4, 0}, {1, 1, 2}});
+  return torch::cross_entropy_loss(net->forward(tokens), torch::tensor({0, 1, 2}));
+}
+
+struct ImageNetImpl : nn::Module {
+  Tensor forward(Tensor x) {
+    x = torch::relu(norm->forward(conv1->forward(x)));
+    x = torch::relu(conv2->forward(x)).mean({2, 3});
+    return fc->forward(x);
+  }
+  nn::Conv2d conv1 = register_module("conv1", nn::Conv2d(1, 4, 3));
+  nn::BatchNorm2d norm = register_module("norm", nn::BatchNorm2d(4));
+  nn::Conv2d conv2 = register_module("conv2", nn::Conv2d(4, 6, 3));
+  nn::Linear fc = register_module("fc", nn::Linear(6, 3));
+};
+TORCH_MODULE(ImageNet);
+
+// Of a network in evaluation mode, as when its last layers alone are trained.
+Tensor image_loss(ImageNet& net) {
+  const Tensor x = torch::arange(4 * 64, torch::kFloat).view({4, 1, 8, 8}) / 256;
+  return torch::cross_entropy_loss(net->forward(x), torch::tensor({0, 1, 2, 0}));
+}
+
+struct AttentionNetImpl : nn::Module {
+  Tensor forward(const Tensor& x, const Tensor& mask) {
+    const Tensor attended = std::get<0>(attention->forward(x, x, x, {}, true, mask));
+    return head->forward(attended + x);
+  }
+  nn::MultiheadAttention attention = register_module("attention", nn::MultiheadAttention(8, 2));
+  nn::Linear head = register_module("head", nn::Linear(8, 4));
+};
+TORCH_MODULE(AttentionNet);
+
+FaultCase fully_masked_attention(bool additive) {
+  return {additive ? "fully masked row of an attention, by addition" : "fully masked row of an attention",
+          "",
+          {"attention/softmax", "aten::softmax"},
+          [=] {
+            AttentionNet net;
+            const Tensor x = torch::randn({5, 2, 8});
+            return Training{net.ptr(), [=](bool broken) mutable {
+                              Tensor mask = torch::ones({5, 5}, torch::kBool).triu(1);  // causal
+                              if (broken) mask.select(0, 3).fill_(true);
+                              return net->forward(x, torch::zeros({5, 5}).masked_fill(mask, -kInf)).pow(2).mean();
+                            }};
+          }};
+}
+
+// Weights grow until a product leaves the range of float32. Which one is found by running the layers one after the other.
+FaultCase exploding_learning_rate() {
+  return {"exploding learning rate", "", {"middle", "aten::addmm"}, [] {
+            const auto net = std::make_shared<StagedNet>();
+            const Tensor x = torch::randn({6, 8}), y = torch::randn({6, 8});
+            return Training{net, [=](bool) { return torch::mse_loss(net->forward(x, 3, {}), y); }, 1e25};
+          }};
+}
+
 FaultCase inf_in_labels() {
   return {"Inf in the labels", "", {"last/mse_loss", "input data"}, [] {
             const auto net = std::make_shared<StagedNet>();
@@ -186,6 +272,29 @@ std::vector<FaultCase> all_fault_cases() {
   cases.push_back(nan_in_input());
   cases.push_back(nan_in_loaded_input());
   cases.push_back(inf_in_labels());
+  const auto sentences = [] { return SentenceNet(); };
+  for (const auto& [tensor, layer, operation] : {std::array{"embedding.weight", "embedding", "parameter"},
+                                                 {"lstm.weight_ih_l0", "lstm", "parameter"},
+                                                 {"lstm.bias_hh_l0", "lstm", "parameter"},
+                                                 {"head.weight", "head", "parameter"}}) {
+    cases.push_back(
+        broken_tensor<SentenceNet>(std::string("NaN in ") + tensor, {layer, operation, "", tensor}, sentences, sentence_loss, kNaN));
+  }
+  const auto images = [] {
+    ImageNet net;
+    net->eval();
+    return net;
+  };
+  for (const auto& [tensor, layer, operation] : {std::array{"conv1.weight", "conv1", "parameter"},
+                                                 {"conv2.weight", "conv2", "parameter"},
+                                                 {"norm.running_mean", "norm", "buffer"},
+                                                 {"fc.bias", "fc", "parameter"}}) {
+    cases.push_back(broken_tensor<ImageNet>(std::string("Inf in ") + tensor, {layer, operation, "", tensor}, images, image_loss, kInf));
+  }
+  cases.push_back(
+      broken_tensor<ImageNet>("negative running variance", {"norm", "aten::batch_norm", "", "norm.running_var"}, images, image_loss, -1));
+  cases.push_back(fully_masked_attention());
+  cases.push_back(exploding_learning_rate());
   return cases;
 }
 

@@ -17,6 +17,15 @@ TEST(Faults, AreNamed) {
     for (auto& item : training.model->named_buffers()) buffers.emplace_back(item.key(), item.value()), b.push_back(item.value());
     TensorPlaces places(parameters, buffers);
     StepReplay replay(places, p, b);
+    torch::optim::SGD optimizer(training.model->parameters(), training.learning_rate);
+    for (int i = 0; i < 2; ++i) {
+      optimizer.zero_grad();
+      auto l = training.loss(false);
+      l.backward();
+      if (!l.isfinite().item<bool>()) break;
+      optimizer.step();
+    }
+    training.break_model();
     replay.remember();
     auto result = replay.run([&]() -> at::Tensor { return training.loss(true); });
     const bool ok = result.provenance && result.provenance->operation == fault.origin.operation &&
