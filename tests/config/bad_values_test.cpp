@@ -69,7 +69,7 @@ std::vector<BadInput> rows() {
       {"NumberForABoolean", "exporters:\n  jsonl:\n    enabled: 1\n",
        "v.yml:3:14: exporters.jsonl.enabled: expected true or false, got '1'"},
       {"UnknownChoice", "guard:\n  on_nonfinite: ignore\n",
-       "v.yml:2:17: guard.on_nonfinite: expected warn, skip_step or stop, got 'ignore'"},
+       "v.yml:2:17: guard.on_nonfinite: expected warn, skip_step, stop or rollback, got 'ignore'"},
       {"CapitalChoice", "log:\n  level: INFO\n", "v.yml:2:10: log.level: expected debug, info, warning, error or off, got 'INFO'"},
       {"ListForAChoice", "log:\n  level: [info]\n", "v.yml:2:10: log.level: expected debug, info, warning, error or off, got a list"},
       {"MissingValue", "sampling:\n  every_steps:\n  buffers: true\n",

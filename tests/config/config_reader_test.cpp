@@ -232,7 +232,7 @@ TEST(Validate, NamesEverySettingThatNoFileCouldSet) {
             "sampling.include[1]: expected a pattern of 1 to 1024 bytes, got \"\"\n"
             "sampling.exclude: expected a list of at most 1000 patterns, got 1001\n"
             "guard.every_steps: expected an integer from 0 to 1000000, got -1\n"
-            "guard.on_nonfinite: expected warn, skip_step or stop, got 9\n"
+            "guard.on_nonfinite: expected warn, skip_step, stop or rollback, got 9\n"
             "ring.step_records: expected an integer from 16 to 16777216, got 15\n"
             "ring.frame_bytes: expected a size from 64KiB to 16GiB (in bytes, KiB, MiB, GiB or TiB), got 1KiB\n"
             "exporters.interval_ms: expected a duration from 10ms to 60s (in ms or s), got 9223372036854775807ms\n"
