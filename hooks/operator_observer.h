@@ -20,8 +20,8 @@ struct OperatorCall {
 
 /// What is known when a call starts.
 struct OperatorStart {
-  std::string_view name;  ///< "aten::relu"; of a node its type, "ReluBackward0"
-  bool is_node = false;   ///< a node of the backward pass: its operators are calls within it
+  std::string_view name;              ///< "aten::relu"; of a node its type, "ReluBackward0"
+  bool is_node = false;               ///< a node of the backward pass: its operators are calls within it
   std::int64_t sequence_number = -1;  ///< autograd's: that of a node is that of the operator which made it; -1: it makes none
   std::uint64_t thread = 0;           ///< libtorch's number of the thread, of a node that of its forward operator
   c10::ArrayRef<const c10::IValue> inputs;

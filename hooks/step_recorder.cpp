@@ -1,11 +1,12 @@
 #include "vigil/hooks/step_recorder.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <limits>
 #include <utility>
 
 #include "vigil/hooks/tensor_reduction.h"
+#include "vigil/monitor/dtype.h"
 
 namespace vigil {
 namespace {
@@ -22,84 +23,60 @@ NonfiniteCounts& nonfinite_values(StepRecord& record, NonfiniteIn where) noexcep
   return record.totals.nonfinite_values[static_cast<std::size_t>(where)];
 }
 
-void add_nonfinite(NonfiniteCounts& counts, const Moments& moments) noexcept {
-  counts.nan += moments.nan_count;
-  counts.inf += moments.inf_count;
+void add(NonfiniteCounts& counts, const NonfiniteCounts& more) noexcept {
+  counts.nan += more.nan;
+  counts.inf += more.inf;
+}
+
+TensorPlaces places_of(const std::vector<PartTensors>& parts) {
+  NamedTensors parameters, buffers;
+  for (const PartTensors& part : parts) {
+    parameters.insert(parameters.end(), part.parameters.begin(), part.parameters.end());
+    buffers.insert(buffers.end(), part.buffers.begin(), part.buffers.end());
+  }
+  return {parameters, buffers};
+}
+
+std::vector<at::Tensor> buffers_of(const std::vector<PartTensors>& parts) {
+  std::vector<at::Tensor> buffers;
+  for (const PartTensors& part : parts) {
+    for (const auto& [name, tensor] : part.buffers) buffers.push_back(tensor);
+  }
+  return buffers;
+}
+
+std::size_t parameters_in(const torch::optim::Optimizer& optimizer) {
+  std::size_t count = 0;
+  for (const auto& group : optimizer.param_groups()) count += group.params().size();
+  return count;
 }
 
 }  // namespace
 
-StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const torch::optim::Optimizer& optimizer,
-                           const SamplingConfig& sampling, const GuardConfig& guard)
+StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const std::vector<PartTensors>& parts, const SamplingConfig& sampling,
+                           const GuardConfig& guard, bool can_replay)
     : channel_(channel),
       boundary_(channel),
-      model_(std::move(model)),
-      optimizer_(optimizer),
       sampling_(sampling),
       guard_(guard),
+      places_(places_of(parts)),
+      tensors_(channel.schema(), std::move(model), boundary_),
+      activations_(channel, places_),
+      trace_(places_),
       scalars_(channel.scalar_capacity(), std::numeric_limits<double>::quiet_NaN()),
-      rows_(channel.schema().rows.size()),
-      histograms_(channel.schema().histograms),
-      gradients_(model_.parameters.size()),
-      parameters_(model_.parameters.size()),
-      buffers_(model_.buffers.size()),
-      gradient_nonfinite_(model_.parameters.size()),
-      origin_nonfinite_(model_.parameters.size()),
       last_end_(Clock::now()) {
-  elsewhere_.reserve(model_.parameters.size() + model_.buffers.size());
-  elsewhere_indices_.reserve(elsewhere_.capacity());
-  elsewhere_histograms_.reserve(elsewhere_.capacity());
-  for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
-    const WatchedTensor& watched = model_.parameters[i];
-    gradients_.set_histogram(i, histogram_at(watched.gradient_row));
-    parameters_.set_histogram(i, histogram_at(watched.row));
-    if (!watched.has_update) continue;
-    has_updates_ = true;
-    parameters_.keep_previous(i, watched.tensor.nbytes());
+  std::size_t rate = 0;
+  for (const PartTensors& part : parts) {
+    const std::size_t rates = part.optimizer->param_groups().size();
+    parts_.push_back({part.name, part.optimizer, rate, rates, parameters_in(*part.optimizer), part.name + "/loss"});
+    rate += rates;
   }
-  for (std::size_t i = 0; i < model_.buffers.size(); ++i) buffers_.set_histogram(i, histogram_at(model_.buffers[i].row));
-  // A gradient has the size of its parameter, whenever it comes.
-  for (const auto& [pass, tensors] :
-       {std::pair(&gradients_, &model_.parameters), std::pair(&parameters_, &model_.parameters), std::pair(&buffers_, &model_.buffers)}) {
-    for (std::size_t i = 0; i < tensors->size(); ++i) {
-      pass->set(i, dense_memory((*tensors)[i].tensor));
-    }
-    pass->prepare();
+  if (can_replay && guard.replay) {
+    std::vector<at::Tensor> parameters;
+    for (const WatchedTensor& watched : tensors_.model().parameters) parameters.push_back(watched.tensor);
+    replay_.emplace(places_, std::move(parameters), buffers_of(parts));
   }
-}
-
-MagnitudeHistogram* StepRecorder::histogram_at(int row) noexcept {
-  if (row == WatchedTensor::kNoRow) return nullptr;
-  const std::int32_t index = channel_.schema().rows[static_cast<std::size_t>(row)].histogram;
-  return index == RowSchema::kNone ? nullptr : &histograms_[static_cast<std::size_t>(index)];
-}
-
-template <class Account>
-bool StepRecorder::reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures,
-                                         Account account) noexcept {
-  if (elsewhere_.empty()) return true;
-  bool all = true;
-  int failures_of_all = 0;
-  const bool together = boundary_.attempt(hook, failures_of_all, [&] {
-    const std::vector<Moments> reduced = reduce_elsewhere(elsewhere_, elsewhere_histograms_);
-    for (std::size_t e = 0; e < reduced.size(); ++e) {
-      tensors[elsewhere_indices_[e]].*failures = 0;
-      account(elsewhere_indices_[e], reduced[e]);
-    }
-    return true;
-  });
-  // One of them failed; the others shall not suffer for it.
-  for (std::size_t e = 0; !together && e < elsewhere_.size(); ++e) {
-    all &= boundary_.attempt(hook, tensors[elsewhere_indices_[e]].*failures, [&] {
-      if (elsewhere_histograms_[e] != nullptr) *elsewhere_histograms_[e] = MagnitudeHistogram{};
-      account(elsewhere_indices_[e], reduce_elsewhere({elsewhere_[e]}, {elsewhere_histograms_[e]}).front());
-      return true;
-    });
-  }
-  elsewhere_.clear();  // nothing is kept alive beyond the call
-  elsewhere_indices_.clear();
-  elsewhere_histograms_.clear();
-  return all;
+  observe_next();
 }
 
 void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
@@ -107,290 +84,276 @@ void StepRecorder::count_misuse(Hook hook, std::string_view text) noexcept {
   channel_.note(hook).write_first(text);
 }
 
-StepRecorder::Clock::time_point StepRecorder::begin_step() noexcept {
-  if (pending_) {
+bool StepRecorder::is_observed(std::uint64_t step) const noexcept {
+  const std::int64_t every = sampling_.activations_every_steps;
+  return every > 0 && sampling_.max_activations > 0 && (step == 1 || static_cast<std::int64_t>(step) % every == 0);
+}
+
+bool StepRecorder::is_scheduled(std::uint64_t step) const noexcept {
+  return step == 1 || static_cast<std::int64_t>(step) % sampling_.every_steps == 0 || is_observed(step);
+}
+
+// Attaches what the next step is to be watched with.
+void StepRecorder::observe_next() noexcept {
+  if (is_observed(record_.step + 1)) {
+    boundary_.attempt(Hook::activations, activation_failures_, [this] {
+      activations_.begin(record_.step + 1, 0, false);
+      return true;
+    });
+  }
+  if (trace_left_ > 0) {
+    --trace_left_;
+    boundary_.attempt(Hook::provenance, provenance_failures_, [this] {
+      trace_.begin();
+      return true;
+    });
+  }
+}
+
+void StepRecorder::end_activations() noexcept {
+  if (!activations_.is_observing()) return;
+  boundary_.attempt(Hook::activations, activation_failures_, [this] {
+    activations_.end();
+    return true;
+  });
+  record_.totals.layers_dropped = activations_.layers_dropped();
+  add(nonfinite_values(record_, NonfiniteIn::activation), activations_.nonfinite());
+}
+
+void StepRecorder::begin_step(bool to_replay) noexcept {
+  const Clock::time_point now = Clock::now();
+  forward_begin_ = now;
+  has_begun_ = true;
+  remembered_ = false;
+  if (!to_replay || !replay_) return;
+  remembered_ = boundary_.attempt(Hook::provenance, provenance_failures_, [this] {
+    replay_->remember();
+    return true;
+  });
+  record_.totals.overhead_ns += nanoseconds(Clock::now() - now);
+}
+
+std::size_t StepRecorder::part_of(const torch::optim::Optimizer* stepping) noexcept {
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (stepping == nullptr || parts_[i].optimizer == stepping) return i;
+  }
+  count_misuse(Hook::optimizer, "a step was made with another optimizer than those given to watch(), whose learning rates are shown");
+  return 0;
+}
+
+void StepRecorder::end_before(const torch::optim::Optimizer& stepping) noexcept {
+  for (const Part& part : parts_) {
+    if (parts_.size() > 1 && part.optimizer == &stepping && part.is_done && pending_) after_step();
+  }
+}
+
+bool StepRecorder::all_parts_done() const noexcept {
+  return std::all_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.is_done; });
+}
+
+void StepRecorder::begin_turn(Part& part, Clock::time_point now) noexcept {
+  if (pending_ && part.is_done) {
     count_misuse(Hook::sequence,
                  "after_backward was called again without after_step in between; call after_step once after each optimizer.step()");
     publish_step();
   }
-  const Clock::time_point now = Clock::now();
+  part.is_done = true;
+  turn_nonfinite_ = false;
+  if (pending_) return;
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
   record_.flags = record_.flags & StepRecord::has_parameter_norm;
+  record_.data_ns = 0;
   record_.forward_backward_ns = nanoseconds(now - last_end_);
-  record_.optimizer_ns = record_.total_ns = 0;
+  if (has_begun_) {
+    record_.data_ns = nanoseconds(forward_begin_ - last_end_);
+    record_.forward_backward_ns = nanoseconds(now - forward_begin_);
+    if (record_.step > 1) record_.flags |= StepRecord::has_data_time;
+  }
+  record_.optimizer_ns = record_.total_ns = record_.vigil_ns = 0;
   pending_ = true;
   stopped_ = false;
-  return now;
+  sampled_ = is_scheduled(record_.step);
+  frame_pending_ = false;
+  norm_complete_ = true;
+  gradient_norm_ = {};
 }
 
-void StepRecorder::read_loss(const at::Tensor& loss) {
-  record_.loss = std::numeric_limits<double>::quiet_NaN();
+double StepRecorder::read_loss(const at::Tensor& loss) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  has_turn_loss_ = false;
   if (!loss.defined()) {
     count_misuse(Hook::loss, "the loss is an undefined tensor; pass the tensor that backward() was called on");
-    return;
+    return kNone;
   }
   if (loss.numel() != 1) {
     count_misuse(Hook::loss, "the loss has more or less than one element; pass the reduced loss, e.g. loss.mean()");
-    return;
+    return kNone;
   }
   if (!at::isFloatingType(loss.scalar_type())) {
     count_misuse(Hook::loss, "the loss is not of a floating-point type; pass the tensor that backward() was called on");
+    return kNone;
+  }
+  const double value = read_scalar(loss);
+  has_turn_loss_ = true;
+  if (!is_finite_bits(value)) {
+    NonfiniteCounts& counts = nonfinite_values(record_, NonfiniteIn::loss);
+    ++(is_nan_bits(value) ? counts.nan : counts.inf);
+  }
+  return value;
+}
+
+void StepRecorder::micro_batch(const at::Tensor& loss) noexcept {
+  const Clock::time_point begin = Clock::now();
+  if (phase_ != 0) {
+    count_misuse(Hook::sequence, "micro_batch was called in an evaluation phase; call phase(\"train\") first");
     return;
   }
-  record_.loss = read_scalar(loss);
-  record_.flags |= StepRecord::has_loss;
-  if (is_finite_bits(record_.loss)) return;
-  NonfiniteCounts& counts = nonfinite_values(record_, NonfiniteIn::loss);
-  ++(is_nan_bits(record_.loss) ? counts.nan : counts.inf);
-}
-
-void StepRecorder::read_learning_rates() {
-  const auto& groups = optimizer_.param_groups();
-  const std::size_t count = std::min(groups.size(), channel_.schema().learning_rates);
-  for (std::size_t i = 0; i < count; ++i) scalars_[i] = groups[i].options().get_lr();
-  if (groups.size() == channel_.schema().learning_rates || std::exchange(groups_told_, true)) return;
-  count_misuse(
-      Hook::optimizer,
-      "the optimizer has other parameter groups than at watch(); what was added is neither guarded nor shown: call watch() after the "
-      "last add_param_group()");
-}
-
-void StepRecorder::note_optimizer(const torch::optim::Optimizer& stepping) noexcept {
-  if (&stepping == &optimizer_) return;
-  count_misuse(Hook::optimizer, "step() was called with another optimizer than watch(), whose learning rates are shown");
-}
-
-void StepRecorder::account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept {
-  gradient_norm_.add(norm.l2_norm);
-  if (norm.all_finite) return;
-  gradients_finite_ = false;
-  gradient_nonfinite_[index] = 1;
-  add_nonfinite(nonfinite_values(record_, NonfiniteIn::gradient), moments);
-}
-
-void StepRecorder::put_elsewhere(std::size_t index, const at::Tensor& tensor, MagnitudeHistogram* histogram) {
-  elsewhere_.push_back(tensor);
-  elsewhere_indices_.push_back(index);
-  elsewhere_histograms_.push_back(histogram);
-  if (histogram != nullptr) *histogram = MagnitudeHistogram{};
-}
-
-// The elements do not lie together, and are gathered as they are read.
-Moments StepRecorder::reduce_strided(const at::Tensor& tensor, MagnitudeHistogram* histogram) {
-  if (histogram != nullptr) *histogram = MagnitudeHistogram{};
-  return reduce_in_place(tensor, histogram);
-}
-
-bool StepRecorder::reduce_gradients(bool sampled) noexcept {
-  gradient_norm_ = {};
-  gradients_finite_ = true;
-  std::fill(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), std::uint8_t{0});
-  const Hook hook = sampled ? Hook::gradients : Hook::guard;
-  bool complete = true, looked = true;
-  const auto account = [this, sampled](std::size_t i, const Moments& moments) {
-    TensorRow* const row = sampled ? row_at(model_.parameters[i].gradient_row) : nullptr;
-    if (row != nullptr) {
-      row->moments = moments;
-      row->state = TensorRow::present;
-    }
-    account_gradient(i, finite_norm_of(moments), moments);
-  };
-
-  for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
-    WatchedTensor& watched = model_.parameters[i];
-    TensorRow* const row = sampled ? row_at(watched.gradient_row) : nullptr;
-    if (row != nullptr) row->state = TensorRow::unreadable;  // until it was read
-    if (HookBoundary::is_given_up(watched.gradient_failures)) {
-      gradients_.clear(i);
-      complete = false;
-      continue;
-    }
-    const bool could_read = boundary_.attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
-      const at::Tensor& gradient = watched.tensor.grad();
-      const bool exists = gradient.defined() && dtype_of(gradient.scalar_type());
-      if (!exists && row != nullptr) row->state = TensorRow::absent;
-      if (gradients_.set(i, exists ? dense_memory(gradient) : std::nullopt) || !exists) return true;
-      MagnitudeHistogram* const histogram = sampled ? histogram_at(watched.gradient_row) : nullptr;
-      if (!is_in_place(gradient)) {
-        put_elsewhere(i, gradient, histogram);
-        return false;  // nothing is known of it yet
-      }
-      account(i, reduce_strided(gradient, histogram));
-      return true;
-    });
-    if (!could_read) gradients_.clear(i);
-    looked &= could_read;
-  }
-  bool has_moments = sampled;
-  bool ran = run_pass(hook, gradients_, sampled ? TensorPass::Mode::moments : TensorPass::Mode::norms);
-  if (ran && !sampled) {
-    bool all_finite = true;
-    for (std::size_t i = 0; i < model_.parameters.size(); ++i) all_finite &= !gradients_.is_set(i) || gradients_.norm(i).all_finite;
-    // What is not finite has to be counted, too.
-    has_moments = !all_finite;
-    if (has_moments) ran = run_pass(hook, gradients_, TensorPass::Mode::moments);
-  }
-  looked &= ran;
-  for (std::size_t i = 0; ran && i < model_.parameters.size(); ++i) {
-    if (!gradients_.is_set(i)) continue;
-    if (has_moments) {
-      account(i, gradients_.moments(i));
-    } else {
-      gradient_norm_.add(gradients_.norm(i).l2_norm);
-    }
-  }
-  looked &= reduce_elsewhere_each(hook, model_.parameters, &WatchedTensor::gradient_failures, account);
-  // The norm of a part would look like that of the whole.
-  if (complete && looked) {
-    record_.gradient_norm = gradient_norm_.value();
-    record_.flags |= StepRecord::has_gradient_norm;
-  }
-  return looked;
-}
-
-bool StepRecorder::run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep) noexcept {
-  int failures = 0;  // one pass failing says nothing of the next
-  return boundary_.attempt(hook, failures, [&] {
-    pass.run(mode, keep);
+  boundary_.attempt(Hook::loss, loss_failures_, [&] {
+    const double value = read_loss(loss);
+    ++micro_batches_;
+    ++record_.totals.micro_batches;
+    micro_loss_ += value;
+    if (has_turn_loss_ && !is_finite_bits(value) && nonfinite_micro_batch_ == 0) nonfinite_micro_batch_ = micro_batches_;
     return true;
   });
+  record_.totals.overhead_ns += nanoseconds(Clock::now() - begin);
 }
 
-bool StepRecorder::reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors, TensorPass& pass, bool keep) noexcept {
-  weight_norm_ = {};
-  bool complete = true;
-  const auto account = [this, &tensors](std::size_t i, const Moments& moments) {
-    if (TensorRow* const row = row_at(tensors[i].row); row != nullptr) {
-      row->moments = moments;
-      row->state = TensorRow::present;
-    }
-    weight_norm_.add(finite_norm_of(moments).l2_norm);
-    add_nonfinite(nonfinite_values(record_, NonfiniteIn::parameter), moments);
-  };
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const at::Tensor& tensor = tensors[i].tensor;
-    if (TensorRow* const row = row_at(tensors[i].row); row != nullptr) {
-      row->state = TensorRow::unreadable;  // until it was read
-      row->update_norm = std::numeric_limits<double>::quiet_NaN();
-    }
-    const bool could_read = boundary_.attempt(hook, tensors[i].failures, [&] {
-      if (pass.set(i, dense_memory(tensor)) || !dtype_of(tensor.scalar_type())) return true;
-      if (!is_in_place(tensor)) {
-        put_elsewhere(i, tensor, histogram_at(tensors[i].row));
-        return false;
-      }
-      account(i, reduce_strided(tensor, histogram_at(tensors[i].row)));
-      return true;
-    });
-    if (!could_read) pass.clear(i);
-    complete &= could_read;
+// The loss of a step is the mean of those of its micro-batches.
+void StepRecorder::take_loss(const Part& part, const at::Tensor& loss) {
+  turn_loss_ = read_loss(loss);
+  if (has_turn_loss_ && micro_batches_ > 0) turn_loss_ = (micro_loss_ + turn_loss_) / static_cast<double>(micro_batches_ + 1);
+  if (&part != &parts_.front()) {
+    if (has_turn_loss_) set_scalar(part.loss_name, turn_loss_);
+    return;
   }
-  const bool ran = run_pass(hook, pass, TensorPass::Mode::moments, keep);
-  complete &= ran;
-  for (std::size_t i = 0; ran && i < tensors.size(); ++i) {
-    if (!pass.is_set(i)) continue;
-    account(i, pass.moments(i));
-    if (tensors[i].has_update) row_at(tensors[i].row)->update_norm = pass.update_norm(i);
-  }
-  complete &= reduce_elsewhere_each(hook, tensors, &WatchedTensor::failures, account);
-  return complete;
+  record_.loss = turn_loss_;
+  if (has_turn_loss_) record_.flags |= StepRecord::has_loss;
 }
 
-bool StepRecorder::is_scheduled(std::uint64_t step) const noexcept {
-  return step == 1 || static_cast<std::int64_t>(step) % sampling_.every_steps == 0;
+void StepRecorder::read_learning_rates(Part& part) {
+  const auto& groups = part.optimizer->param_groups();
+  const std::size_t count = std::min(groups.size(), part.rates);
+  for (std::size_t i = 0; i < count; ++i) scalars_[part.first_rate + i] = groups[i].options().get_lr();
+  if (groups.size() == part.rates || std::exchange(part.rates_told, true)) return;
+  count_misuse(Hook::optimizer,
+               "the optimizer has other parameter groups than at watch(); their parameters are guarded, but their learning rates and "
+               "statistics are not shown: call watch() after the last add_param_group()");
 }
 
-// The weights of this step, which the next one, a sampled one, is to be compared with.
-void StepRecorder::keep_weights() noexcept {
-  int failures = 0;
-  boundary_.attempt(Hook::parameters, failures, [this] {
-    for (std::size_t i = 0; i < model_.parameters.size(); ++i) {
-      if (model_.parameters[i].has_update) parameters_.set(i, dense_memory(model_.parameters[i].tensor));
+void StepRecorder::look_for_late_parameters(std::size_t index) {
+  Part& part = parts_[index];
+  const std::size_t now = parameters_in(*part.optimizer);
+  if (now == part.known_parameters) return;
+  part.known_parameters = now;
+  std::vector<at::Tensor> late;
+  const auto& groups = part.optimizer->param_groups();
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    for (std::size_t p = 0; p < groups[g].params().size(); ++p) {
+      const at::Tensor& tensor = groups[g].params()[p];
+      const auto& known = tensors_.model().parameters;
+      if (std::any_of(known.begin(), known.end(), [&](const WatchedTensor& watched) { return watched.tensor.is_same(tensor); })) continue;
+      late.push_back(tensor);
+      late_names_.push_back((parts_.size() > 1 ? part.name + " " : "") + "group " + std::to_string(g) + " parameter " + std::to_string(p));
     }
-    parameters_.keep();
-    return true;
-  });
+  }
+  tensors_.add_late(index, late);
 }
 
-void StepRecorder::sample(bool gradients_done) noexcept {
-  if (!gradients_done) {
-    // The guard has already counted this step's non-finite values: the pass for the rows must not count them again.
-    const NonfiniteCounts counted = nonfinite_values(record_, NonfiniteIn::gradient);
-    reduce_gradients(true);
-    nonfinite_values(record_, NonfiniteIn::gradient) = counted;
-  }
+void StepRecorder::sample(std::size_t part, bool gradients_done) noexcept {
+  // The guard has already counted this step's non-finite values: the pass for the rows must not count them again.
+  if (!gradients_done) tensors_.reduce_gradients(part, true);
+  if (frame_pending_) return;  // an earlier turn of the step has done the rest
   if (sampling_.parameters) {
-    if (reduce_weights(Hook::parameters, model_.parameters, parameters_, has_updates_ && is_scheduled(record_.step + 1))) {
-      record_.parameter_norm = weight_norm_.value();
+    const TensorSampler::Weights weights = tensors_.reduce_parameters(is_scheduled(record_.step + 1));
+    add(nonfinite_values(record_, NonfiniteIn::parameter), weights.nonfinite);
+    record_.flags &= ~std::uint64_t{StepRecord::has_parameter_norm};
+    if (weights.complete) {
+      record_.parameter_norm = weights.norm.value();
       record_.flags |= StepRecord::has_parameter_norm;
-    } else {
-      record_.flags &= ~std::uint64_t{StepRecord::has_parameter_norm};
     }
   }
-  reduce_weights(Hook::buffers, model_.buffers, buffers_, false);
+  add(nonfinite_values(record_, NonfiniteIn::parameter), tensors_.reduce_buffers().nonfinite);
   ++record_.totals.samples;
-  channel_.publish(FrameHeader{record_.step, wall_time_ns(), 0}, rows_.data(), histograms_.data());
+  frame_pending_ = true;
 }
 
-// Remembers the origin at the first step of a streak. Steps with a finite loss whose gradients were not looked at, or not at all of
-// them, tell nothing: they end no streak.
-void StepRecorder::note_nonfinite_step(bool guarded) noexcept {
-  const bool loss_nonfinite = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss);
-  if (!loss_nonfinite && gradients_finite_) {
-    if (guarded) in_streak_ = false;
-    return;
-  }
-  record_.flags |= StepRecord::nonfinite;
-  ++record_.totals.nonfinite_steps;
-  if (in_streak_) return;
-  in_streak_ = true;
-  record_.origin_step = record_.step;
-  record_.origin = -1;
-  // Modules are registered in the order of the forward pass, and backward goes the other way: the last one is the nearest to the loss.
-  for (std::size_t i = gradient_nonfinite_.size(); i-- > 0 && record_.origin < 0;) {
-    if (gradient_nonfinite_[i] != 0) record_.origin = static_cast<std::int64_t>(i);
-  }
-  std::copy(gradient_nonfinite_.begin(), gradient_nonfinite_.end(), origin_nonfinite_.begin());
-  origin_loss_nonfinite_ = loss_nonfinite;
+void StepRecorder::publish_frame() noexcept {
+  if (!std::exchange(frame_pending_, false)) return;
+  channel_.publish(FrameHeader{record_.step, wall_time_ns(), activations_.layers()}, tensors_.rows().data(), tensors_.histograms().data(),
+                   activations_.rows().data());
 }
 
-Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
-  const Clock::time_point begin = begin_step();
+Verdict StepRecorder::after_backward(const at::Tensor& loss, const torch::optim::Optimizer* stepping, const LossClosure* again) noexcept {
+  if (phase_ != 0) {
+    count_misuse(Hook::sequence, "after_backward was called in an evaluation phase; call phase(\"train\") first");
+    return Verdict::proceed;
+  }
+  const Clock::time_point begin = Clock::now();
+  end_activations();
+  const std::size_t index = part_of(stepping);
+  Part& part = parts_[index];
+  begin_turn(part, begin);
   const auto step = static_cast<std::int64_t>(record_.step);
-  bool sampled = is_scheduled(record_.step);
-  bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
 
   boundary_.attempt(Hook::loss, loss_failures_, [&] {
-    read_loss(loss);
+    take_loss(part, loss);
     return true;
   });
   boundary_.attempt(Hook::optimizer, optimizer_failures_, [&] {
-    read_learning_rates();
+    read_learning_rates(part);
+    look_for_late_parameters(index);
     return true;
   });
-  const bool starts_with_loss = record_.has(StepRecord::has_loss) && !is_finite_bits(record_.loss) && !in_streak_;
-  sampled = sampled || starts_with_loss;
-  guarded = guarded || starts_with_loss;
-  gradients_finite_ = true;
-  if (guarded) guarded = reduce_gradients(sampled);
-  const bool was_in_streak = in_streak_;
-  note_nonfinite_step(guarded);
+  const bool loss_nonfinite = (has_turn_loss_ && !is_finite_bits(turn_loss_)) || nonfinite_micro_batch_ > 0;
+  const bool starts_with_loss = loss_nonfinite && !part.in_streak;
+  if (sampled_ && !frame_pending_) tensors_.clear_gradient_rows();
+  bool sampled = sampled_ || starts_with_loss;
+  bool guarded = sampled || (guard_.every_steps > 0 && step % guard_.every_steps == 0);
+  TensorSampler::Gradients gradients;
+  if (guarded) {
+    gradients = tensors_.reduce_gradients(index, sampled);
+    gradient_norm_.add(gradients.norm.value());
+    add(nonfinite_values(record_, NonfiniteIn::gradient), gradients.nonfinite);
+    guarded = gradients.looked;
+  }
+  norm_complete_ &= gradients.has_norm;
+  record_.flags &= ~std::uint64_t{StepRecord::has_gradient_norm};
+  if (norm_complete_) {
+    record_.gradient_norm = gradient_norm_.value();
+    record_.flags |= StepRecord::has_gradient_norm;
+  }
+  if (clip_norm_ && norm_complete_) {
+    record_.clip_ratio = std::min(1.0, *clip_norm_ / (record_.gradient_norm + 1e-6));  // as torch::nn::utils::clip_grad_norm_
+    record_.flags |= StepRecord::has_clip_ratio;
+  }
 
-  const bool starts_streak = in_streak_ && !was_in_streak;
+  // Steps with a finite loss whose gradients were not looked at, or not at all of them, tell nothing: they end no streak.
+  turn_nonfinite_ = loss_nonfinite || !gradients.all_finite;
+  const bool starts_streak = turn_nonfinite_ && !part.in_streak;
+  if (turn_nonfinite_) {
+    if (!record_.has(StepRecord::nonfinite)) ++record_.totals.nonfinite_steps;
+    record_.flags |= StepRecord::nonfinite;
+    ++part.nonfinite_in_row;
+    part.in_streak = true;
+  } else if (guarded) {
+    part.in_streak = false;
+    part.nonfinite_in_row = 0;
+  }
   if (sampled || starts_streak) {
-    sample(sampled);
-  } else if (has_updates_ && is_scheduled(record_.step + 1)) {
-    keep_weights();
+    sample(index, sampled);
+  } else if (is_scheduled(record_.step + 1)) {
+    tensors_.keep_weights();
   }
-  boundary_.count_into(record_.totals);
+  if (parts_.size() == 1 || all_parts_done()) publish_frame();
+  if (turn_nonfinite_) note_streak(index, starts_streak);
+  if (trace_.is_tracing() || starts_streak) explain(index, loss, starts_streak ? again : nullptr);
+  micro_batches_ = nonfinite_micro_batch_ = 0;
+  micro_loss_ = 0;
 
-  Verdict verdict = Verdict::proceed;
-  if (record_.has(StepRecord::nonfinite) && guard_.on_nonfinite != OnNonfinite::warn) {
-    verdict = guard_.on_nonfinite == OnNonfinite::stop ? Verdict::stop : Verdict::skip;
-    record_.flags |= StepRecord::skipped;
-    ++record_.totals.skipped_steps;
-  }
+  const Verdict verdict = judge(part);
+  boundary_.count_into(record_.totals);
   verdict_time_ = Clock::now();
   record_.totals.overhead_ns += nanoseconds(verdict_time_ - begin);
   if (verdict == Verdict::stop) {
@@ -401,10 +364,47 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss) noexcept {
   return verdict;
 }
 
+bool StepRecorder::roll_back() noexcept {
+  if (!restore_) {
+    count_misuse(Hook::rollback, "guard.on_nonfinite is rollback, but nothing can restore the last good state: call set_rollback() before");
+    return false;
+  }
+  if (record_.totals.rollbacks >= static_cast<std::uint64_t>(guard_.max_rollbacks)) return false;
+  int failures = 0;
+  std::uint64_t restored = 0;
+  boundary_.attempt(Hook::rollback, failures, [&] {
+    restored = restore_();
+    return true;
+  });
+  if (restored == 0) {
+    channel_.note(Hook::rollback).write_first("the function given to set_rollback() restored nothing; the run ends");
+    return false;
+  }
+  ++record_.totals.rollbacks;
+  tensors_.forget_weights();
+  return true;
+}
+
+Verdict StepRecorder::judge(Part& part) noexcept {
+  if (!turn_nonfinite_) return Verdict::proceed;
+  Verdict verdict = Verdict::proceed;
+  switch (guard_.on_nonfinite) {
+    case OnNonfinite::warn: break;
+    case OnNonfinite::skip_step: verdict = Verdict::skip; break;
+    case OnNonfinite::stop: verdict = Verdict::stop; break;
+    case OnNonfinite::rollback: verdict = roll_back() ? Verdict::skip : Verdict::stop; break;
+  }
+  if (guard_.stop_after_steps > 0 && part.nonfinite_in_row >= guard_.stop_after_steps) verdict = Verdict::stop;
+  if (verdict == Verdict::proceed) return verdict;
+  if (!record_.has(StepRecord::skipped)) ++record_.totals.skipped_steps;
+  record_.flags |= StepRecord::skipped;
+  return verdict;
+}
+
 void StepRecorder::after_step() noexcept {
   const Clock::time_point begin = Clock::now();
   if (!pending_) {
-    if (!stopped_) count_misuse(Hook::sequence, "after_step was called without after_backward before it");
+    if (!stopped_ && phase_ == 0) count_misuse(Hook::sequence, "after_step was called without after_backward before it");
     return;
   }
   if (!record_.has(StepRecord::skipped)) {
@@ -412,10 +412,17 @@ void StepRecorder::after_step() noexcept {
     record_.flags |= StepRecord::has_optimizer_time;
   }
   publish_step();
+  observe_next();
 }
 
 void StepRecorder::publish_step() noexcept {
+  publish_frame();
   const Clock::time_point now = Clock::now();
+  if (activations_.examples() > 0) examples_seen_ = activations_.examples();
+  if (activations_.multiply_accumulates() > 0) record_.multiply_accumulates = activations_.multiply_accumulates();
+  record_.examples = examples_told_ > 0 ? std::exchange(examples_told_, 0) : examples_seen_;
+  record_.totals.examples += record_.examples;
+  record_.vigil_ns = record_.totals.overhead_ns - overhead_before_step_ns_;
   // The first step's times hold what happened between watch() and the loop.
   if (record_.step > 1) {
     record_.total_ns = nanoseconds(now - last_end_);
@@ -424,19 +431,21 @@ void StepRecorder::publish_step() noexcept {
     record_.totals.loop_overhead_ns = record_.totals.overhead_ns - overhead_before_loop_ns_;
   }
   last_end_ = now;
-  pending_ = false;
+  pending_ = has_begun_ = remembered_ = false;
+  for (Part& part : parts_) part.is_done = false;
   scalars_unpublished_ = false;
   record_.wall_time_ns = wall_time_ns();
   record_.user_scalars = channel_.scalar_names().size();
   channel_.publish(record_, scalars_.data());
   record_.totals.overhead_ns += nanoseconds(Clock::now() - now);
+  overhead_before_step_ns_ = record_.totals.overhead_ns;
   if (record_.step == 1) {
     loop_begin_ = now;
     overhead_before_loop_ns_ = record_.totals.overhead_ns;
   }
 }
 
-void StepRecorder::log(std::string_view name, double value) noexcept {
+void StepRecorder::set_scalar(std::string_view name, double value) noexcept {
   const int index = channel_.scalar_names().find_or_append(name);
   if (index < 0) {
     count_misuse(Hook::scalars, "log(): more than 64 names, or a name that is empty or longer than 96 bytes");
@@ -446,39 +455,70 @@ void StepRecorder::log(std::string_view name, double value) noexcept {
   scalars_unpublished_ = true;
 }
 
+void StepRecorder::log(std::string_view name, double value) noexcept {
+  if (phase_ == 0 || name.empty()) {
+    set_scalar(name, value);
+    return;
+  }
+  // "loss" of the phase "validation" is "validation/loss".
+  const std::string_view in = phase();
+  std::array<char, PhaseNames::kMaxBytes + 1 + ScalarNames::kMaxBytes + 1> text{};
+  if (name.size() > ScalarNames::kMaxBytes || (name.size() > in.size() && name.substr(0, in.size()) == in && name[in.size()] == '/')) {
+    set_scalar(name, value);
+    return;
+  }
+  char* end = std::copy(in.begin(), in.end(), text.begin());
+  *end++ = '/';
+  end = std::copy(name.begin(), name.end(), end);
+  set_scalar({text.data(), static_cast<std::size_t>(end - text.data())}, value);
+}
+
+void StepRecorder::phase(std::string_view name) noexcept {
+  const int index = channel_.phase_names().find_or_append(name);
+  if (index < 0) {
+    count_misuse(Hook::sequence, "phase(): more than 8 names, or a name that is empty or longer than 32 bytes");
+    return;
+  }
+  const auto next = static_cast<std::uint32_t>(index);
+  if (next == phase_) return;
+  const Clock::time_point now = Clock::now();
+  if (phase_ == 0) {
+    phase_begin_ = now;
+    activations_.abandon();  // of the training step to come
+  } else {
+    end_activations();
+  }
+  phase_ = next;
+  if (next == 0) {
+    // The time in between belongs to no step.
+    const auto away = now - phase_begin_;
+    last_end_ += away;
+    verdict_time_ += away;
+    loop_begin_ += away;
+    if (has_begun_) forward_begin_ += away;
+    if (!pending_) observe_next();
+  } else if (sampling_.activations_every_steps > 0 && sampling_.max_activations > 0) {
+    boundary_.attempt(Hook::activations, activation_failures_, [&] {
+      activations_.begin(record_.step, next, true);
+      return true;
+    });
+  }
+  record_.totals.overhead_ns += nanoseconds(Clock::now() - now);
+}
+
 void StepRecorder::finish(RunState state) noexcept {
+  activations_.abandon();
+  trace_.abandon();
   if (pending_) {
     publish_step();
   } else if (scalars_unpublished_ && record_.step > 0) {
     // Logged after the last step (a test accuracy): once more the same record, marked, so that nothing is counted twice.
-    record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time};
+    record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time | StepRecord::has_data_time};
     record_.flags |= StepRecord::again;
     record_.user_scalars = channel_.scalar_names().size();
     channel_.publish(record_, scalars_.data());
   }
   channel_.live().state.store(state, std::memory_order_relaxed);  // a lone word
-}
-
-std::optional<NonfiniteOrigin> StepRecorder::nonfinite_origin() const {
-  if (record_.origin_step == 0) return std::nullopt;
-  NonfiniteOrigin origin;
-  origin.step = record_.origin_step;
-  origin.loss_nonfinite = origin_loss_nonfinite_;
-  const auto& names = channel_.schema().parameters;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (origin_nonfinite_[i] != 0) origin.parameters.push_back(names[i]);
-  }
-  if (record_.origin >= 0) {
-    origin.parameter = names[static_cast<std::size_t>(record_.origin)];
-    origin.layer = layer_of(origin.parameter);
-  }
-  origin.message = "step " + std::to_string(origin.step) + ": ";
-  if (origin.loss_nonfinite) origin.message += "the loss is not finite";
-  if (!origin.parameters.empty()) {
-    origin.message += std::string(origin.loss_nonfinite ? ", and " : "") + "the gradients of " + std::to_string(origin.parameters.size()) +
-                      " of " + std::to_string(names.size()) + " parameters are not finite; nearest to the loss: " + origin.parameter;
-  }
-  return origin;
 }
 
 }  // namespace vigil

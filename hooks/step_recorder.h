@@ -1,17 +1,24 @@
-// The loop's side of vigil: guards a step, samples it, and publishes what it saw into the channel.
+// The loop's side of vigil: guards a step, has it sampled, and publishes what was seen into the channel.
 #pragma once
 
-#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/hooks/activation_sampler.h"
 #include "vigil/hooks/hook_boundary.h"
+#include "vigil/hooks/layer_attribution.h"
+#include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/norm_sum.h"
-#include "vigil/hooks/tensor_pass.h"
+#include "vigil/hooks/origin_event.h"
+#include "vigil/hooks/step_replay.h"
+#include "vigil/hooks/tensor_sampler.h"
 #include "vigil/hooks/verdict.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/run_channel.h"
@@ -19,90 +26,122 @@
 namespace vigil {
 
 /// All members run on the training thread. Nothing throws, locks, prints, or waits but for libtorch's own threads in a pass over the
-/// tensors. Memory is allocated at construction only, but for tensors that ATen has to reduce (sparse gradients, other devices), and when the
-/// number of libtorch's threads or the size of a gradient has changed.
+/// tensors. Memory is allocated at construction only, but for what TensorSampler says, on steps that are observed operator by operator, and
+/// at the first step of a streak of non-finite ones.
 class StepRecorder {
  public:
-  /// `channel` was made from `model.schema`; it and `optimizer` outlive the recorder.
-  StepRecorder(RunChannel& channel, WatchedModel model, const torch::optim::Optimizer& optimizer, const SamplingConfig& sampling,
-               const GuardConfig& guard);
+  /// `channel` was made from `model.schema`, and that from `parts`; it and the optimizers outlive the recorder. With `can_replay` batches
+  /// may be run again, which other ranks would have to do at the same time. @throws std::bad_alloc, c10::Error
+  StepRecorder(RunChannel& channel, WatchedModel model, const std::vector<PartTensors>& parts, const SamplingConfig& sampling,
+               const GuardConfig& guard, bool can_replay);
 
-  Verdict after_backward(const at::Tensor& loss) noexcept;
+  /// The data are there, the forward pass begins. With `to_replay` the step may be asked to be run again.
+  void begin_step(bool to_replay) noexcept;
+  void micro_batch(const at::Tensor& loss) noexcept;
+  /// `stepping` is the optimizer of the part whose turn it is; null: the only one's, or the first's. `again` makes the loss of the same
+  /// batch once more; null when there is no way.
+  Verdict after_backward(const at::Tensor& loss, const torch::optim::Optimizer* stepping, const LossClosure* again) noexcept;
   void after_step() noexcept;
-  /// The loop steps with `stepping`: a misuse when that is not the optimizer watched.
-  void note_optimizer(const torch::optim::Optimizer& stepping) noexcept;
+  /// Whether every part has had its turn in the step under way.
+  bool all_parts_done() const noexcept;
+  /// Ends the step under way where the part that `stepping` steps has had its turn in it.
+  void end_before(const torch::optim::Optimizer& stepping) noexcept;
+
   void log(std::string_view name, double value) noexcept;
+  void examples(std::uint64_t count) noexcept { examples_told_ += count; }
+  void clip_norm(double max_norm) noexcept { clip_norm_ = max_norm; }
+  void phase(std::string_view name) noexcept;
+  std::string_view phase() const noexcept { return channel_.phase_names().at(phase_); }
+  void set_rollback(std::function<std::uint64_t()> restore) { restore_ = std::move(restore); }
   /// Publishes a step that after_step has not ended, or scalars that no record carries yet, and sets the last state of the run.
   void finish(RunState state) noexcept;
 
+  /// True while a batch is run again: calls of the loop mean nothing then.
+  bool is_replaying() const noexcept { return is_replaying_; }
   std::optional<NonfiniteOrigin> nonfinite_origin() const;
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  Clock::time_point begin_step() noexcept;
-  void read_loss(const at::Tensor& loss);
-  void read_learning_rates();
-  /// Looks at every gradient; with `sampled` fills its rows too. False when one could not be read, but for those given up.
-  bool reduce_gradients(bool sampled) noexcept;
-  /// Fills the rows of parameters or buffers and `weight_norm_`; with `keep` keeps the weights for the next step. False when one could not
-  /// be read.
-  bool reduce_weights(Hook hook, std::vector<WatchedTensor>& tensors, TensorPass& pass, bool keep) noexcept;
-  bool run_pass(Hook hook, TensorPass& pass, TensorPass::Mode mode, bool keep = false) noexcept;
-  static Moments reduce_strided(const at::Tensor& tensor, MagnitudeHistogram* histogram);
-  void put_elsewhere(std::size_t index, const at::Tensor& tensor, MagnitudeHistogram* histogram);
-  void keep_weights() noexcept;
+  // What one optimizer steps.
+  struct Part {
+    std::string name;
+    const torch::optim::Optimizer* optimizer;
+    std::size_t first_rate, rates;  // of its learning rates among the scalars
+    std::size_t known_parameters;   // in the optimizer's groups
+    std::string loss_name;          // user scalar for its loss; the first part's is the record's
+    bool is_done = false;           // has had its turn in this step
+    bool in_streak = false;         // its latest guarded turn was not finite
+    std::int64_t nonfinite_in_row = 0;
+    bool rates_told = false;
+  };
+
+  std::size_t part_of(const torch::optim::Optimizer* stepping) noexcept;
+  void begin_turn(Part& part, Clock::time_point now) noexcept;
+  double read_loss(const at::Tensor& loss);
+  void take_loss(const Part& part, const at::Tensor& loss);
+  void read_learning_rates(Part& part);
+  void look_for_late_parameters(std::size_t part);
+  void end_activations() noexcept;
+  void sample(std::size_t part, bool gradients_done) noexcept;
+  void publish_frame() noexcept;
+  void note_streak(std::size_t part, bool starts) noexcept;
+  void explain(std::size_t part, const at::Tensor& loss, const LossClosure* again) noexcept;
+  void publish_origin(const NonfiniteEvent& event) noexcept;
+  Verdict judge(Part& part) noexcept;
+  bool roll_back() noexcept;
+  void publish_step() noexcept;
+  void observe_next() noexcept;
+  void set_scalar(std::string_view name, double value) noexcept;
   /// Whether the tensors of this step are sampled whatever happens in it.
   bool is_scheduled(std::uint64_t step) const noexcept;
-  void account_gradient(std::size_t index, FiniteNorm norm, const Moments& moments) noexcept;
-  void sample(bool gradients_done) noexcept;
-  void note_nonfinite_step(bool guarded) noexcept;
-  void publish_step() noexcept;
-
-  /// Reduces `elsewhere_`, all at once or, when that fails, one by one; `account` takes index and moments. False when one failed.
-  template <class Account>
-  bool reduce_elsewhere_each(Hook hook, std::vector<WatchedTensor>& tensors, int WatchedTensor::*failures, Account account) noexcept;
+  bool is_observed(std::uint64_t step) const noexcept;
   /// Counts a call that cannot be meant so. Costs nothing, so nothing is ever given up for it.
   void count_misuse(Hook hook, std::string_view text) noexcept;
-
-  TensorRow* row_at(int index) noexcept { return index == WatchedTensor::kNoRow ? nullptr : &rows_[static_cast<std::size_t>(index)]; }
-
-  MagnitudeHistogram* histogram_at(int row) noexcept;
+  std::vector<at::Tensor> parameters_of(std::size_t part) const;
 
   RunChannel& channel_;
   HookBoundary boundary_;
-  WatchedModel model_;
-  const torch::optim::Optimizer& optimizer_;
   const SamplingConfig sampling_;
   const GuardConfig guard_;
+  TensorPlaces places_;
+  TensorSampler tensors_;
+  ActivationSampler activations_;
+  TracedStep trace_;
+  std::optional<StepReplay> replay_;
+  std::vector<Part> parts_;
+  std::vector<std::string> late_names_;  // of the parameters that came after watch()
+  std::function<std::uint64_t()> restore_;
 
   StepRecord record_;
   std::vector<double> scalars_;
-  std::vector<TensorRow> rows_;
-  std::vector<MagnitudeHistogram> histograms_;
-  bool groups_told_ = false;  // that the optimizer has more parameter groups than at watch()
-  bool pending_ = false;      // between after_backward and after_step
-  bool stopped_ = false;      // the last verdict was stop, its record is out
+  bool pending_ = false;  // between the first after_backward of a step and after_step
+  bool stopped_ = false;  // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
+  std::uint32_t phase_ = 0;
 
-  TensorPass gradients_, parameters_, buffers_;  // by the index of their tensors
-  bool has_updates_ = false;                     // that some parameter's update is to be measured
+  // Of the step under way.
+  bool sampled_ = false, frame_pending_ = false;
+  bool norm_complete_ = false;
+  bool turn_nonfinite_ = false;
+  bool remembered_ = false;  // that the replay knows where the step began
+  NormSum gradient_norm_;
+  bool has_begun_ = false;  // begin_step() was called
+  std::uint64_t micro_batches_ = 0, nonfinite_micro_batch_ = 0;
+  double micro_loss_ = 0;
+  double turn_loss_ = 0;
+  bool has_turn_loss_ = false;
+  std::uint64_t examples_told_ = 0, examples_seen_ = 0;
+  std::optional<double> clip_norm_;
 
-  NormSum gradient_norm_, weight_norm_;
-  bool gradients_finite_ = true;
-  std::vector<std::uint8_t> gradient_nonfinite_;  // of this step, by parameter
-  bool in_streak_ = false;                        // the latest guarded step was not finite
-  std::vector<std::uint8_t> origin_nonfinite_;    // of the origin's step
-  bool origin_loss_nonfinite_ = false;
+  std::optional<NonfiniteEvent> origin_;
+  std::vector<std::string> origin_parameters_;
+  std::int64_t trace_left_ = 0;
+  bool is_replaying_ = false;
 
-  // Empty between two passes.
-  std::vector<at::Tensor> elsewhere_;                      // tensors that cannot be read in place,
-  std::vector<std::size_t> elsewhere_indices_;             // whose they are,
-  std::vector<MagnitudeHistogram*> elsewhere_histograms_;  // and where their magnitudes are counted
-
-  int loss_failures_ = 0, optimizer_failures_ = 0;  // in a row
-  Clock::time_point last_end_, verdict_time_, loop_begin_;
-  std::uint64_t overhead_before_loop_ns_ = 0;
+  int loss_failures_ = 0, optimizer_failures_ = 0, activation_failures_ = 0, provenance_failures_ = 0;  // in a row
+  Clock::time_point last_end_, verdict_time_, loop_begin_, forward_begin_, phase_begin_;
+  std::uint64_t overhead_before_loop_ns_ = 0, overhead_before_step_ns_ = 0;
 };
 
 }  // namespace vigil

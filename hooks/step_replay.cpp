@@ -1,14 +1,12 @@
 #include "vigil/hooks/step_replay.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
-
-#include "vigil/hooks/operator_observer.h"
-#include "vigil/hooks/operator_trace.h"
 
 namespace vigil {
 namespace {
@@ -80,7 +78,7 @@ void StepReplay::remember() {
   }
 }
 
-StepReplay::Result StepReplay::run(c10::function_ref<at::Tensor()> closure) {
+Explanation StepReplay::run(const LossClosure& closure) {
   // What the training is to find again.
   struct Present {
     StepReplay& replay;
@@ -106,30 +104,39 @@ StepReplay::Result StepReplay::run(c10::function_ref<at::Tensor()> closure) {
 
   for (const Buffer& buffer : buffers_) write_back(buffer.tensor, buffer.copy);
   generators_.restore();
-  OperatorTrace trace(places_);
-  OperatorObserver observer;
-  Result result;
-  if (!observer.attach(trace)) return result;
-  at::Tensor loss = closure();
+  TracedStep traced(places_);
+  traced.begin();
+  const at::Tensor loss = closure();
   loss.backward();
-  observer.detach();
-  const std::vector<SeenTensor> targets = nonfinite_results(trace, loss, parameters_);
-  result.was_finite = targets.empty();
-  result.is_complete = trace.is_complete();
-  result.provenance = find_provenance(trace, targets);
-  return result;
+  return traced.end(loss, parameters_);
 }
 
-std::vector<SeenTensor> nonfinite_results(OperatorTrace& trace, const at::Tensor& loss, const std::vector<at::Tensor>& parameters) {
-  std::vector<SeenTensor> results;
-  if (loss.defined()) {
-    if (SeenTensor seen = trace.see(loss); seen.is_nonfinite()) return {std::move(seen)};
+void TracedStep::begin() {
+  trace_ = std::make_unique<OperatorTrace>(places_);
+  if (!observer_.attach(*trace_)) trace_.reset();
+}
+
+void TracedStep::abandon() noexcept {
+  observer_.detach();
+  trace_.reset();
+}
+
+Explanation TracedStep::end(const at::Tensor& loss, const std::vector<at::Tensor>& parameters) {
+  observer_.detach();
+  Explanation explanation;
+  if (trace_ == nullptr) return explanation;
+  const std::unique_ptr<OperatorTrace> trace = std::move(trace_);
+  std::vector<SeenTensor> targets;
+  if (loss.defined()) targets.push_back(trace->see(loss));
+  if (targets.empty() || !targets.front().is_nonfinite()) {
+    for (const at::Tensor& parameter : parameters) {
+      if (parameter.grad().defined()) targets.push_back(trace->see(parameter.grad()));
+    }
   }
-  for (const at::Tensor& parameter : parameters) {
-    if (!parameter.grad().defined()) continue;
-    if (SeenTensor seen = trace.see(parameter.grad()); seen.is_nonfinite()) results.push_back(std::move(seen));
-  }
-  return results;
+  explanation.was_finite = std::none_of(targets.begin(), targets.end(), [](const SeenTensor& target) { return target.is_nonfinite(); });
+  explanation.is_complete = trace->is_complete();
+  explanation.provenance = find_provenance(*trace, targets);
+  return explanation;
 }
 
 }  // namespace vigil

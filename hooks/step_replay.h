@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -9,10 +11,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
-#include <c10/util/FunctionRef.h>
 
 #include "vigil/hooks/layer_attribution.h"
+#include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/nonfinite_provenance.h"
+#include "vigil/hooks/operator_observer.h"
+#include "vigil/hooks/operator_trace.h"
 
 namespace vigil {
 
@@ -34,6 +38,33 @@ class GeneratorStates {
   std::vector<std::pair<at::Generator, at::Tensor>> others_;
 };
 
+/// What a look at every operator of a step has brought.
+struct Explanation {
+  bool was_finite = false;               ///< loss and gradients were, this time
+  std::optional<Provenance> provenance;  ///< empty when they were, or when nothing was found
+  bool is_complete = true;               ///< all operators were kept
+};
+
+/// Watches every operator from begin() on. Training thread only.
+class TracedStep {
+ public:
+  /// `places` outlives this.
+  explicit TracedStep(const TensorPlaces& places) : places_(places) {}
+
+  /// Does nothing when no more observers can be attached. @throws std::bad_alloc
+  void begin();
+  bool is_tracing() const noexcept { return trace_ != nullptr; }
+  /// Ends it: after the backward pass of `loss`, which has left its gradients in `parameters`. Of the loss where that is not finite, else
+  /// of the gradients. @throws std::bad_alloc
+  Explanation end(const at::Tensor& loss, const std::vector<at::Tensor>& parameters);
+  void abandon() noexcept;
+
+ private:
+  const TensorPlaces& places_;
+  std::unique_ptr<OperatorTrace> trace_;
+  OperatorObserver observer_;
+};
+
 /// Training thread only.
 class StepReplay {
  public:
@@ -48,16 +79,11 @@ class StepReplay {
   /// @throws c10::Error
   void remember();
 
-  struct Result {
-    bool was_finite = false;               ///< this time loss and gradients were
-    std::optional<Provenance> provenance;  ///< empty when they were, or when nothing was found
-    bool is_complete = true;               ///< all operators were kept
-  };
   /// Sets generators and buffers back to where remember() found them, runs `closure`, which makes the loss, and its backward pass under a
   /// trace; then puts generators, buffers and gradients back as they were before the call, bit for bit, also when something throws.
   /// Parameters are not touched. Autograd hooks of the program's run again, and so does what `closure` does besides.
   /// @throws what the closure throws
-  Result run(c10::function_ref<at::Tensor()> closure);
+  Explanation run(const LossClosure& closure);
 
  private:
   struct Buffer {
@@ -71,8 +97,5 @@ class StepReplay {
   std::vector<Buffer> buffers_;
   GeneratorStates generators_;
 };
-
-/// Of what `trace` saw: the loss where that is not finite, else the gradients of `parameters` that are not. Empty when all are.
-std::vector<SeenTensor> nonfinite_results(OperatorTrace& trace, const at::Tensor& loss, const std::vector<at::Tensor>& parameters);
 
 }  // namespace vigil

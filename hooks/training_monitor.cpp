@@ -82,6 +82,12 @@ NamedTensors list_of(const torch::OrderedDict<std::string, torch::Tensor>& tenso
   return list;
 }
 
+NamedTensors prefixed(const std::string& prefix, const NamedTensors& tensors) {
+  NamedTensors list;
+  for (const auto& [name, tensor] : tensors) list.emplace_back(with_prefix(prefix, name), tensor);
+  return list;
+}
+
 template <class JitList>
 NamedTensors list_of_jit(const JitList& tensors) {
   NamedTensors list;
@@ -101,9 +107,10 @@ class TrainingMonitor::Impl {
  public:
   explicit Impl(Config config) : config_(std::move(config)) { validate(config_); }
 
-  void watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
-             const torch::optim::Optimizer& optimizer);
+  void watch(const std::string& model_name, const std::vector<PartTensors>& parts);
   bool active() const noexcept { return recorder_ != nullptr && !finished_.load(std::memory_order_relaxed) && !forked(); }
+  /// Whether a call of the loop is to be taken note of.
+  bool listens() const noexcept { return active() && !recorder_->is_replaying(); }
   void finish(RunState state) noexcept;
 
   bool forked() const noexcept { return fork_generation() != generation_; }
@@ -119,12 +126,12 @@ class TrainingMonitor::Impl {
   std::atomic<bool> finished_{false};  // relaxed: what the end of the run wrote is published by the export thread's lock
   std::shared_ptr<RunChannel> channel_;
   std::unique_ptr<StepRecorder> recorder_;
+  std::function<std::uint64_t()> restore_;  // given before watch()
   std::shared_ptr<ExportThread> export_;
   const std::shared_ptr<ExportSlot> slot_ = std::make_shared<ExportSlot>();
 };
 
-void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTensors& parameters, const NamedTensors& buffers,
-                                  const torch::optim::Optimizer& optimizer) {
+void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vector<PartTensors>& parts) {
   if (channel_ != nullptr) throw std::invalid_argument("watch: this monitor watches a model already; create one TrainingMonitor per model");
   const LaunchEnvironment launch = read_launch_environment();
   Config config = config_;
@@ -132,12 +139,15 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const NamedTens
   // Appending to one file from several processes would mix their lines.
   if (launch.world_size > 1) config.exporters.jsonl.path += ".rank" + std::to_string(launch.rank);
 
-  WatchedModel model = watch_tensors(parameters, buffers, optimizer, config.sampling);
+  WatchedModel model = watch_tensors(parts, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
   const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);
-  auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), optimizer, config.sampling, config.guard);
+  // Another rank would wait for a collective operation that this one runs again alone.
+  const bool can_replay = launch.world_size == 1;
+  auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), parts, config.sampling, config.guard, can_replay);
+  if (restore_) recorder->set_rollback(restore_);
   set_log_level(config.log.level);
   choose_kernel(config.sampling.kernel);  // of the process: not by a watch() that fails before this
   auto exporting = std::make_shared<ExportThread>(channel, config);
@@ -189,14 +199,15 @@ TrainingMonitor::~TrainingMonitor() {
 }
 
 void TrainingMonitor::watch(torch::nn::Module& module, torch::optim::Optimizer& optimizer) {
-  if (impl_ != nullptr) impl_->watch(type_name(module), list_of(module.named_parameters()), list_of(module.named_buffers()), optimizer);
+  if (impl_ == nullptr) return;
+  impl_->watch(type_name(module), {{"", list_of(module.named_parameters()), list_of(module.named_buffers()), &optimizer}});
 }
 
 void TrainingMonitor::watch(torch::jit::Module& module, torch::optim::Optimizer& optimizer) {
   if (impl_ == nullptr) return;
   const auto type = module.type()->name();
-  impl_->watch(type ? type->name() : "ScriptModule", list_of_jit(module.named_parameters()), list_of_jit(module.named_buffers()),
-               optimizer);
+  impl_->watch(type ? type->name() : "ScriptModule",
+               {{"", list_of_jit(module.named_parameters()), list_of_jit(module.named_buffers()), &optimizer}});
 }
 
 void TrainingMonitor::watch(const std::string& name, const torch::OrderedDict<std::string, torch::Tensor>& parameters,
@@ -207,41 +218,168 @@ void TrainingMonitor::watch(const std::string& name, const torch::OrderedDict<st
 void TrainingMonitor::watch(const std::string& name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters,
                             torch::optim::Optimizer& optimizer) {
   if (impl_ == nullptr) return;
-  NamedTensors prefixed;
-  for (const auto& [key, tensor] : parameters) prefixed.emplace_back(with_prefix(name, key), tensor);
-  impl_->watch(name, prefixed, {}, optimizer);
+  impl_->watch(name, {{"", prefixed(name, parameters), {}, &optimizer}});
+}
+
+void TrainingMonitor::watch(const std::vector<WatchedPart>& parts) {
+  if (impl_ == nullptr) return;
+  if (parts.empty()) throw std::invalid_argument("watch: the list of parts is empty; give at least one");
+  std::string model;
+  std::vector<PartTensors> tensors;
+  for (const WatchedPart& part : parts) {
+    if (part.name.empty()) throw std::invalid_argument("watch: a part has no name; each needs one of its own");
+    for (const PartTensors& other : tensors) {
+      if (other.name == part.name)
+        throw std::invalid_argument("watch: two parts are called '" + part.name + "'; give each a name of its own");
+      if (other.optimizer == part.optimizer) {
+        throw std::invalid_argument("watch: '" + other.name + "' and '" + part.name +
+                                    "' have the same optimizer; parts that are stepped together are one part");
+      }
+    }
+    tensors.push_back({part.name, part.parameters, part.buffers, part.optimizer});
+    model += (model.empty() ? "" : "+") + part.name;
+  }
+  impl_->watch(model, tensors);
+}
+
+WatchedPart::WatchedPart(std::string its_name, torch::nn::Module& module, torch::optim::Optimizer& its_optimizer)
+    : name(std::move(its_name)),
+      parameters(prefixed(name, list_of(module.named_parameters()))),
+      buffers(prefixed(name, list_of(module.named_buffers()))),
+      optimizer(&its_optimizer) {}
+
+WatchedPart::WatchedPart(std::string its_name, const std::vector<std::pair<std::string, torch::Tensor>>& its_parameters,
+                         torch::optim::Optimizer& its_optimizer)
+    : name(std::move(its_name)), parameters(prefixed(name, its_parameters)), optimizer(&its_optimizer) {}
+
+void TrainingMonitor::set_rollback(std::function<std::uint64_t()> restore) {
+  if (impl_ == nullptr) return;
+  impl_->restore_ = std::move(restore);
+  if (impl_->recorder_ != nullptr) impl_->recorder_->set_rollback(impl_->restore_);
 }
 
 Verdict TrainingMonitor::after_backward(const torch::Tensor& loss) noexcept {
-  if (!active()) return Verdict::proceed;
+  if (!listening()) return Verdict::proceed;
   const DefaultFloatEnvironment environment;
-  return impl_->recorder_->after_backward(loss);
+  return impl_->recorder_->after_backward(loss, nullptr, nullptr);
+}
+
+Verdict TrainingMonitor::after_backward(const torch::Tensor& loss, const torch::optim::Optimizer& optimizer) noexcept {
+  if (!listening()) return Verdict::proceed;
+  const DefaultFloatEnvironment environment;
+  return impl_->recorder_->after_backward(loss, &optimizer, nullptr);
 }
 
 void TrainingMonitor::after_step() noexcept {
-  if (!active()) return;
+  if (!listening()) return;
   const DefaultFloatEnvironment environment;
   impl_->recorder_->after_step();
 }
 
+void TrainingMonitor::begin_step() noexcept {
+  if (listening()) impl_->recorder_->begin_step(false);
+}
+
+void TrainingMonitor::micro_batch(const torch::Tensor& loss) noexcept {
+  if (!listening()) return;
+  const DefaultFloatEnvironment environment;
+  impl_->recorder_->micro_batch(loss);
+}
+
+void TrainingMonitor::phase(std::string_view name) noexcept {
+  if (!listening()) return;
+  const DefaultFloatEnvironment environment;
+  impl_->recorder_->phase(name);
+}
+
+void TrainingMonitor::examples(std::uint64_t count) noexcept {
+  if (listening()) impl_->recorder_->examples(count);
+}
+
+void TrainingMonitor::clip_norm(double max_norm) noexcept {
+  if (listening()) impl_->recorder_->clip_norm(max_norm);
+}
+
+namespace {
+
+// Ends the step on every way out.
+template <class End>
+struct AtEnd {
+  End end;
+  ~AtEnd() { end(); }
+};
+template <class End>
+AtEnd(End) -> AtEnd<End>;
+
+}  // namespace
+
 Verdict TrainingMonitor::step(torch::optim::Optimizer& optimizer, const torch::Tensor& loss) {
-  // Ends the step on every way out.
-  struct StepEnd {
-    TrainingMonitor& monitor;
-    ~StepEnd() { monitor.after_step(); }
-  };
-  const Verdict verdict = after_backward(loss);
-  const StepEnd end{*this};
-  if (active()) impl_->recorder_->note_optimizer(optimizer);
+  if (!listening()) {
+    optimizer.step();
+    return Verdict::proceed;
+  }
+  impl_->recorder_->end_before(optimizer);
+  const Verdict verdict = after_backward(loss, optimizer);
+  const AtEnd end{[this] {
+    if (impl_->recorder_->all_parts_done()) after_step();
+  }};
   if (verdict == Verdict::proceed) optimizer.step();
   return verdict;
 }
 
+TrainStep<torch::Tensor> TrainingMonitor::run_train_step(torch::optim::Optimizer& optimizer, LossClosure closure) {
+  const OptimizerStep step = [&optimizer](const torch::Tensor&) { optimizer.step(); };
+  return run_train_step(optimizer, closure, step);
+}
+
+TrainStep<torch::Tensor> TrainingMonitor::run_train_step(torch::optim::LBFGS& optimizer, LossClosure closure) {
+  // Its first evaluation has been made; it makes the others itself.
+  const OptimizerStep step = [&optimizer, &closure](const torch::Tensor& first) {
+    bool is_first = true;
+    optimizer.step([&]() -> torch::Tensor {
+      if (std::exchange(is_first, false)) return first;
+      optimizer.zero_grad();
+      torch::Tensor loss = closure();
+      loss.backward();
+      return loss;
+    });
+  };
+  return run_train_step(optimizer, closure, step);
+}
+
+TrainStep<torch::Tensor> TrainingMonitor::run_train_step(torch::optim::Optimizer& optimizer, LossClosure closure,
+                                                         const OptimizerStep& step) {
+  const bool listens = listening();
+  if (listens) {
+    impl_->recorder_->end_before(optimizer);
+    impl_->recorder_->begin_step(true);
+  }
+  optimizer.zero_grad();
+  TrainStep<torch::Tensor> made;
+  made.loss = closure();
+  made.loss.backward();
+  if (!listens) {
+    step(made.loss);
+    return made;
+  }
+  {
+    const DefaultFloatEnvironment environment;
+    made.verdict = impl_->recorder_->after_backward(made.loss, &optimizer, &closure);
+  }
+  const AtEnd end{[this] {
+    if (impl_->recorder_->all_parts_done()) after_step();
+  }};
+  if (made.verdict == Verdict::proceed) step(made.loss);
+  return made;
+}
+
 void TrainingMonitor::log(std::string_view name, double value) noexcept {
-  if (active()) impl_->recorder_->log(name, value);
+  if (listening()) impl_->recorder_->log(name, value);
 }
 
 bool TrainingMonitor::active() const noexcept { return impl_ != nullptr && impl_->active(); }
+
+bool TrainingMonitor::listening() const noexcept { return impl_ != nullptr && impl_->listens(); }
 
 std::optional<NonfiniteOrigin> TrainingMonitor::nonfinite_origin() const {
   if (impl_ == nullptr || impl_->recorder_ == nullptr) return std::nullopt;

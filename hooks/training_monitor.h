@@ -9,9 +9,12 @@
 //     monitor.after_step();
 //   }
 //
-// Or, instead of the last three lines, `monitor.step(optimizer, loss)`.
+// Or, instead of the last three lines, `monitor.step(optimizer, loss)`; or, for all of it, `monitor.train_step(optimizer, closure)`, which
+// can also run the batch of a non-finite step again and name the operation that made it so.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,9 +23,11 @@
 #include <vector>
 
 #include <torch/nn/module.h>
+#include <torch/optim/lbfgs.h>
 #include <torch/optim/optimizer.h>
 
 #include "vigil/config/config_reader.h"
+#include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/verdict.h"
 #include "vigil/monitor/snapshot.h"
 
@@ -35,7 +40,19 @@ struct Module;
 
 namespace vigil {
 
-/// Watches one model's training. Every member is called from the training thread unless it says otherwise.
+/// A model, or a part of one, that an optimizer of its own steps: the generator of a GAN, a critic, an encoder.
+struct WatchedPart {
+  /// `name` stands in front of each tensor's: "generator" makes "generator.conv1.weight". Unlike that of any other part, and not empty.
+  WatchedPart(std::string name, torch::nn::Module& module, torch::optim::Optimizer& optimizer);
+  WatchedPart(std::string name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters, torch::optim::Optimizer& optimizer);
+
+  std::string name;
+  std::vector<std::pair<std::string, torch::Tensor>> parameters, buffers;
+  torch::optim::Optimizer* optimizer;
+};
+
+/// Watches one model's training, or that of several that are trained together. Every member is called from the training thread unless it
+/// says otherwise.
 ///
 /// From `watch()` on, the calls of the loop never throw, lock, wait, print or abort, and allocate nothing after the first
 /// sample (but for sparse gradients and tensors outside the CPU, which are reduced by ATen). What fails is counted in
@@ -72,19 +89,73 @@ class TrainingMonitor {
   void watch(const std::string& name, const std::vector<std::pair<std::string, torch::Tensor>>& parameters,
              torch::optim::Optimizer& optimizer);
 
+  /// Several models and optimizers, such as a GAN's; the first one's loss is that of the records, those of the others become the user
+  /// scalars "<name>/loss". @throws std::invalid_argument also for names that are empty or equal, and for an optimizer that is given twice.
+  void watch(const std::vector<WatchedPart>& parts);
+
+  /// What `guard.on_nonfinite: rollback` calls, on the training thread, from within the call that saw the non-finite step: it restores the
+  /// last good parameters and optimizer state, and returns the step that they are of; 0 when it has none, which ends the run. It may throw,
+  /// which is counted as an error of the hook "rollback". Call it before or after `watch()`.
+  void set_rollback(std::function<std::uint64_t()> restore);
+
   // --- the loop ------------------------------------------------------------------------------------------------------------
 
   /// After `loss.backward()` and before clipping and `optimizer.step()`. Looks at the loss and, as configured, at every gradient;
   /// on sampled steps computes the statistics of all watched tensors. A `loss` that is undefined, not floating-point or has other
   /// than one element is counted as an error of the hook "loss"; the gradients are guarded all the same.
   Verdict after_backward(const torch::Tensor& loss) noexcept;
+  /// The same of one of several parts: `optimizer` tells which. Each has its turn before `after_step()` ends the step; a part that has none
+  /// has no gradients in the step's sample.
+  Verdict after_backward(const torch::Tensor& loss, const torch::optim::Optimizer& optimizer) noexcept;
 
   /// Ends the step, whether the optimizer ran or not, and publishes its record.
   void after_step() noexcept;
 
   /// `after_backward`, then `optimizer.step()` if the verdict is `proceed`, then `after_step`.
   /// What `optimizer.step()` throws passes through, after the step's record has been published.
+  /// Of several parts: the step ends when each has had its turn, or when one comes again.
   Verdict step(torch::optim::Optimizer& optimizer, const torch::Tensor& loss);
+
+  /// A whole step: `optimizer.zero_grad()`, `closure`, which computes the loss from this step's batch and returns it, its backward pass,
+  /// `after_backward`, `optimizer.step()` if the verdict is `proceed`, `after_step`. What closure and optimizer throw passes through; a
+  /// step whose closure throws is no step.
+  ///
+  /// With `guard.replay`, which is the default, the first step of a streak of non-finite ones is run once more under observation before the
+  /// verdict: random generators of libtorch and buffers of the model are set back to where the step began, `closure` and its backward pass
+  /// run again, and generators, buffers and gradients are put back bit for bit. So `closure` is called twice on such a step: it takes its
+  /// batch from outside, not from the loader. Calls of this monitor within it do nothing the second time. Of several ranks none replays.
+  template <class Closure>
+  TrainStep<torch::Tensor> train_step(torch::optim::Optimizer& optimizer, Closure&& closure) {
+    return run_train_step(optimizer, LossClosure(closure));
+  }
+  /// The same for LBFGS, which evaluates the closure several times a step. The first evaluation is the step's loss and is guarded; the
+  /// gradients of the others are its own matter.
+  template <class Closure>
+  TrainStep<torch::Tensor> train_step(torch::optim::LBFGS& optimizer, Closure&& closure) {
+    return run_train_step(optimizer, LossClosure(closure));
+  }
+
+  /// Optional, for loops without train_step: the step's data are there, its forward pass begins. With it a record tells the time for the
+  /// data from that for forward and backward.
+  void begin_step() noexcept;
+
+  /// After each `loss.backward()` of a step but the last, where gradients are accumulated over several batches; `after_backward` takes the
+  /// last one's loss. The loss of the step is the mean of theirs, so give each as it was before it was divided by their number. The
+  /// gradients are looked at in `after_backward` only.
+  void micro_batch(const torch::Tensor& loss) noexcept;
+
+  /// What runs from now on: "validation", "test", and "train" again (1 to 32 bytes, 8 names a run). Outside of "train", which it is from
+  /// the start, the time belongs to no step, `log("loss", …)` becomes "validation/loss", activations of the first batch are kept apart, no
+  /// gradient is looked at, and `after_backward` is a misuse (counted as an error of the hook "sequence").
+  void phase(std::string_view name) noexcept;
+
+  /// The batch of this step has so many examples, more with every call until `after_step`. Without it, the size of the first dimension of
+  /// what went into the first layer on the latest observed step counts.
+  void examples(std::uint64_t count) noexcept;
+
+  /// The norm that the program clips the gradients to (`torch::nn::utils::clip_grad_norm_`) from now on: for the clip ratio
+  /// min(1, max_norm / (norm + 1e-6)) of each step.
+  void clip_norm(double max_norm) noexcept;
 
   /// Keeps `value` as the user's scalar `name` (1 to 96 bytes, 64 names a run) from the next published step on, or from `finish()`.
   /// NaN and infinities are kept as they are. Too many or too long names are counted as errors of the hook "scalars".
@@ -121,6 +192,13 @@ class TrainingMonitor {
   void finish() noexcept;
 
  private:
+  TrainStep<torch::Tensor> run_train_step(torch::optim::Optimizer& optimizer, LossClosure closure);
+  TrainStep<torch::Tensor> run_train_step(torch::optim::LBFGS& optimizer, LossClosure closure);
+  using OptimizerStep = std::function<void(const torch::Tensor& loss)>;
+  TrainStep<torch::Tensor> run_train_step(torch::optim::Optimizer& optimizer, LossClosure closure, const OptimizerStep& step);
+  /// Whether calls of the loop are taken note of: not within a closure that is run again.
+  bool listening() const noexcept;
+
   class Impl;
   std::unique_ptr<Impl> impl_;  // null when disabled
 };

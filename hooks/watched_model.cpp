@@ -132,45 +132,57 @@ void check_optimizer(const torch::optim::Optimizer& optimizer, const SeenTensors
 
 }  // namespace
 
-WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& buffers, const torch::optim::Optimizer& optimizer,
-                           const SamplingConfig& sampling) {
+WatchedModel watch_tensors(const std::vector<PartTensors>& parts, const SamplingConfig& sampling) {
   WatchedModel model;
+  model.parts = parts.size();
   Schema& schema = model.schema;
   SeenTensors seen;
   std::set<std::string> layers, names;
   std::vector<std::string> with_statistics;  // a tied tensor under its first name only
-  for (const auto& [name, tensor] : parameters) {
-    if (!tensor.defined() || !seen.insert(tensor)) continue;
-    check_parameter(name, tensor, names);
-    layers.insert(layer_of(name));
-    add_size(tensor.requires_grad() ? schema.trainable : schema.frozen, tensor);
-    schema.parameters.push_back(name);
-    WatchedTensor& watched = model.parameters.emplace_back();
-    watched.tensor = tensor;
-    if (!dtype_of(tensor.scalar_type())) {
-      model.left_out.push_back(name + " (" + std::string(tensor.dtype().name()) + ")");
-      continue;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    for (const auto& [name, tensor] : parts[part].parameters) {
+      if (!tensor.defined() || !seen.insert(tensor)) continue;
+      check_parameter(name, tensor, names);
+      layers.insert(layer_of(name));
+      add_size(tensor.requires_grad() ? schema.trainable : schema.frozen, tensor);
+      schema.parameters.push_back(name);
+      WatchedTensor& watched = model.parameters.emplace_back();
+      watched.tensor = tensor;
+      watched.part = part;
+      if (!dtype_of(tensor.scalar_type())) {
+        model.left_out.push_back(name + " (" + std::string(tensor.dtype().name()) + ")");
+        continue;
+      }
+      with_statistics.push_back(name);
+      if (!is_sampled(sampling, name)) continue;
+      if (sampling.parameters) watched.row = append_row(schema, sampling, TensorKind::parameter, name, tensor);
+      // A frozen parameter gets a row too: it may be thawed later.
+      if (sampling.gradients) watched.gradient_row = append_row(schema, sampling, TensorKind::gradient, name, tensor);
     }
-    with_statistics.push_back(name);
-    if (!is_sampled(sampling, name)) continue;
-    if (sampling.parameters) watched.row = append_row(schema, sampling, TensorKind::parameter, name, tensor);
-    // A frozen parameter gets a row too: it may be thawed later.
-    if (sampling.gradients) watched.gradient_row = append_row(schema, sampling, TensorKind::gradient, name, tensor);
   }
   if (model.parameters.empty()) {
     throw std::invalid_argument("watch: the model has no parameter; register its modules and parameters before watch()");
   }
-  check_optimizer(optimizer, seen, model.parameters.size());
+  for (const PartTensors& part : parts) {
+    check_optimizer(*part.optimizer, seen, model.parameters.size());
+    const std::size_t groups = part.optimizer->param_groups().size();
+    schema.learning_rates += groups;
+    for (std::size_t group = 0; parts.size() > 1 && group < groups; ++group) {
+      schema.groups.push_back(part.name + "/" + std::to_string(group));
+    }
+  }
 
-  for (const auto& [name, tensor] : buffers) {
-    if (!tensor.defined() || !seen.insert(tensor)) continue;
-    add_size(schema.buffers, tensor);
-    // Integer buffers (BatchNorm's num_batches_tracked) are no news: they have no statistics and need no line.
-    if (!dtype_of(tensor.scalar_type()) || !sampling.buffers) continue;
-    with_statistics.push_back(name);
-    WatchedTensor& watched = model.buffers.emplace_back();
-    watched.tensor = tensor;
-    if (is_sampled(sampling, name)) watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
+  for (const PartTensors& part : parts) {
+    for (const auto& [name, tensor] : part.buffers) {
+      if (!tensor.defined() || !seen.insert(tensor)) continue;
+      add_size(schema.buffers, tensor);
+      // Integer buffers (BatchNorm's num_batches_tracked) are no news: they have no statistics and need no line.
+      if (!dtype_of(tensor.scalar_type()) || !sampling.buffers) continue;
+      with_statistics.push_back(name);
+      WatchedTensor& watched = model.buffers.emplace_back();
+      watched.tensor = tensor;
+      if (is_sampled(sampling, name)) watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
+    }
   }
   list_unmatched("sampling.include", sampling.include, with_statistics, model.unmatched);
   list_unmatched("sampling.exclude", sampling.exclude, with_statistics, model.unmatched);
@@ -178,7 +190,7 @@ WatchedModel watch_tensors(const NamedTensors& parameters, const NamedTensors& b
   list_unmatched("sampling.update_ratio", sampling.update_ratio, schema.parameters, model.unmatched);
   choose_updates(model, sampling);
   schema.layers = layers.size();
-  schema.learning_rates = optimizer.param_groups().size();
+  schema.activations = sampling.activations_every_steps > 0 ? static_cast<std::size_t>(sampling.max_activations) : 0;
   return model;
 }
 

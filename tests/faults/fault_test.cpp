@@ -27,7 +27,7 @@ TEST(Faults, AreNamed) {
     }
     training.break_model();
     replay.remember();
-    auto result = replay.run([&]() -> at::Tensor { return training.loss(true); });
+    auto result = [&] { auto c = [&]() -> at::Tensor { return training.loss(true); }; return replay.run(LossClosure(c)); }();
     const bool ok = result.provenance && result.provenance->operation == fault.origin.operation &&
                     result.provenance->layer == fault.origin.layer &&
                     result.provenance->forward_operation == fault.origin.forward_operation;

@@ -156,8 +156,10 @@ TEST_F(Sampling, UpdateOfASkippedStepIsZero) {
 TEST_F(Sampling, CopiesForUpdatesStopAtTheirBound) {
   config.sampling.update_ratio = {"*"};
   config.sampling.update_ratio_bytes = 4 * (4 * 9 + 4 + 4 + 4);  // conv and norm, not fc
-  WatchedModel model = watch_tensors({{"conv.weight", net->conv->weight}, {"fc.weight", net->fc->weight}, {"fc.bias", net->fc->bias}}, {},
-                                     torch::optim::SGD({net->conv->weight, net->fc->weight, net->fc->bias}, 0.1), config.sampling);
+  torch::optim::SGD optimizer({net->conv->weight, net->fc->weight, net->fc->bias}, 0.1);
+  WatchedModel model = watch_tensors(
+      {{"", {{"conv.weight", net->conv->weight}, {"fc.weight", net->fc->weight}, {"fc.bias", net->fc->bias}}, {}, &optimizer}},
+      config.sampling);
   EXPECT_TRUE(model.parameters[0].has_update);
   EXPECT_FALSE(model.parameters[1].has_update);
   EXPECT_THAT(model.without_update, testing::ElementsAre("fc.weight"));

@@ -42,7 +42,7 @@ NamedTensors list_of(const torch::OrderedDict<std::string, torch::Tensor>& tenso
 TEST(Watch, ListsParametersGradientsAndFloatingPointBuffers) {
   SmallNet net;
   torch::optim::SGD optimizer(net->parameters(), 0.1);
-  const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, {});
+  const WatchedModel model = watch_tensors({{"", list_of(net->named_parameters()), list_of(net->named_buffers()), &optimizer}}, {});
   EXPECT_THAT(model.schema.parameters, ElementsAre("conv.weight", "conv.bias", "norm.weight", "norm.bias", "fc.weight", "fc.bias"));
   std::multiset<std::string> rows;
   for (const auto& row : model.schema.rows) rows.insert(std::string(kTensorKindNames[static_cast<std::size_t>(row.kind)]) + " " + row.name);
@@ -71,7 +71,7 @@ TEST(Watch, CountsTiedWeightsOnceUnderTheirFirstName) {
   Tied tied;
   const auto other = tied.decoder->named_parameters()["weight2"];
   torch::optim::SGD optimizer({other}, 0.1);
-  const WatchedModel model = watch_tensors(list_of(tied.named_parameters()), {}, optimizer, {});
+  const WatchedModel model = watch_tensors({{"", list_of(tied.named_parameters()), {}, &optimizer}}, {});
   // "view" is registered at the root, which comes before the children; it is the encoder's memory under another name.
   EXPECT_EQ(model.schema.trainable.elements, 25u + 25u);  // the encoder's and the decoder's first, unused weight
   EXPECT_EQ(model.schema.parameters.size(), 2u);
@@ -81,7 +81,7 @@ TEST(Watch, CountsFrozenParametersApart) {
   SmallNet net;
   net->fc->weight.set_requires_grad(false);
   torch::optim::SGD optimizer(net->parameters(), 0.1);
-  const WatchedModel model = watch_tensors(list_of(net->named_parameters()), {}, optimizer, {});
+  const WatchedModel model = watch_tensors({{"", list_of(net->named_parameters()), {}, &optimizer}}, {});
   EXPECT_EQ(model.schema.frozen.elements, 3u * 144);
 }
 
@@ -92,7 +92,7 @@ TEST(Watch, IncludeAndExcludePatternsChooseTheSampledTensors) {
   sampling.include = {"conv.*", "fc.*"};
   sampling.exclude = {"*.bias"};
   sampling.gradients = false;
-  const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, sampling);
+  const WatchedModel model = watch_tensors({{"", list_of(net->named_parameters()), list_of(net->named_buffers()), &optimizer}}, sampling);
   std::vector<std::string> names;
   for (const auto& row : model.schema.rows) names.push_back(row.name);
   EXPECT_THAT(names, ElementsAre("conv.weight", "fc.weight"));
@@ -107,7 +107,7 @@ TEST(Watch, PatternsThatMatchNothingAreListed) {
   sampling.exclude = {"norm.running_*", "*.wieght"};
   sampling.histogram = {"norm.running_mean", "fc"};
   sampling.update_ratio = {"fc.bias", "norm.running_mean"};  // a buffer has no update
-  const WatchedModel model = watch_tensors(list_of(net->named_parameters()), list_of(net->named_buffers()), optimizer, sampling);
+  const WatchedModel model = watch_tensors({{"", list_of(net->named_parameters()), list_of(net->named_buffers()), &optimizer}}, sampling);
   EXPECT_THAT(model.unmatched, ElementsAre("sampling.include: 'conv9*'", "sampling.exclude: '*.wieght'", "sampling.histogram: 'fc'",
                                            "sampling.update_ratio: 'norm.running_mean'"));
 }
@@ -117,7 +117,7 @@ TEST(Watch, TypesWithoutStatisticsAreListed) {
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   auto parameters = list_of(net->named_parameters());
   parameters.emplace_back("fourier", torch::zeros({3}, torch::kComplexFloat));
-  const WatchedModel model = watch_tensors(parameters, {}, optimizer, {});
+  const WatchedModel model = watch_tensors({{"", parameters, {}, &optimizer}}, {});
   ASSERT_EQ(model.left_out.size(), 1u);
   EXPECT_THAT(model.left_out[0], HasSubstr("fourier"));
 }
@@ -204,12 +204,14 @@ TEST(Watch, RefusesNamesThatDoNotTellParametersApart) {
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   auto parameters = list_of(net->named_parameters());
   parameters.emplace_back("fc.weight", torch::zeros({3}));
-  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }),
+  EXPECT_THAT(message_of([&] {
+                watch_tensors({{"", parameters, {}, &optimizer}}, {});
+              }),
               HasSubstr("two parameters are called 'fc.weight'; give each"));
   parameters.back() = {"", torch::zeros({3})};
-  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("shape [3] has no name; give it one"));
+  EXPECT_THAT(message_of([&] { watch_tensors({{"", parameters, {}, &optimizer}}, {}); }), HasSubstr("shape [3] has no name; give it one"));
   parameters.back() = {"fc.weight", net->fc->weight};
-  EXPECT_NO_THROW(watch_tensors(parameters, {}, optimizer, {})) << "the same tensor again";
+  EXPECT_NO_THROW(watch_tensors({{"", parameters, {}, &optimizer}}, {})) << "the same tensor again";
 }
 
 TEST(Watch, RefusesATensorThatIsComputedFromOthers) {
@@ -217,7 +219,10 @@ TEST(Watch, RefusesATensorThatIsComputedFromOthers) {
   torch::optim::SGD optimizer(net->parameters(), 0.1);
   auto parameters = list_of(net->named_parameters());
   parameters.emplace_back("scaled", net->fc->weight * 2);
-  EXPECT_THAT(message_of([&] { watch_tensors(parameters, {}, optimizer, {}); }), HasSubstr("'scaled' is computed from other tensors"));
+  EXPECT_THAT(message_of([&] {
+                watch_tensors({{"", parameters, {}, &optimizer}}, {});
+              }),
+              HasSubstr("'scaled' is computed from other tensors"));
 }
 
 TEST(Watch, TakesAScriptModule) {
