@@ -11,8 +11,9 @@
 namespace vigil {
 namespace {
 
+// 0 for less than that: calls out of order.
 std::uint64_t nanoseconds(std::chrono::steady_clock::duration duration) noexcept {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count()));
 }
 
 std::int64_t wall_time_ns() noexcept {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 namespace vigil {
@@ -77,6 +78,10 @@ struct Kind {
   const char* forward_operation;  // of one in the backward pass
   Fault fault;
 };
+
+bool is_backward(std::string_view operation) {
+  return operation.find("Backward0") != std::string_view::npos || operation.find("CppNode") != std::string_view::npos;
+}
 
 std::vector<Kind> kinds() {
   return {
@@ -225,10 +230,7 @@ struct AttentionNetImpl : nn::Module {
 TORCH_MODULE(AttentionNet);
 
 FaultCase fully_masked_attention() {
-  return {"fully masked row of an attention",
-          "",
-          {"attention/softmax", "aten::softmax"},
-          [] {
+  return {"fully masked row of an attention", "", {"attention/softmax", "aten::softmax"}, [] {
             AttentionNet net;
             const Tensor x = torch::randn({5, 2, 8});
             return Training{net.ptr(), [=](bool broken) mutable {

@@ -30,6 +30,7 @@ struct FaultCase {
   std::string name, place;  ///< "log of zero", "middle"
   Origin origin;
   std::function<Training()> make;
+  bool backward = false;  ///< the operation belongs to the backward pass
 };
 
 /// Each fault in the first, a middle and the last layer where it can be, and in models of other kinds.
