@@ -265,10 +265,11 @@ std::vector<FaultCase> all_fault_cases() {
   std::vector<FaultCase> cases;
   for (const Kind& kind : kinds()) {
     for (std::size_t place = 0; place < kPlaces.size(); ++place) {
-      cases.push_back(
-          {kind.name, kPlaces[place], {std::string(kPlaces[place]) + "/" + kind.follower, kind.operation, kind.forward_operation}, [=] {
-             return staged(place, kind.fault);
-           }});
+      cases.push_back({kind.name,
+                       kPlaces[place],
+                       {std::string(kPlaces[place]) + "/" + kind.follower, kind.operation, kind.forward_operation},
+                       [=] { return staged(place, kind.fault); },
+                       is_backward(kind.operation)});
     }
   }
   cases.push_back(nan_in_input());
