@@ -119,14 +119,20 @@ void ExportThread::State::poll() noexcept {
   try {
     follower.poll(
         [this](const StepRecord& record, const double* scalars) {
-          run_log.look_at_step(channel->schema(), record, Clock::now());
+          run_log.look_at_step(record);
           for (RunningExporter& running : exporters) {
             guarded(running, [&](Exporter& exporter) { exporter.on_step(record, scalars); });
           }
         },
-        [this](const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms) {
+        [this](const Frame& frame) {
           for (RunningExporter& running : exporters) {
-            guarded(running, [&](Exporter& exporter) { exporter.on_frame(header, rows, histograms); });
+            guarded(running, [&](Exporter& exporter) { exporter.on_frame(frame); });
+          }
+        },
+        [this](const NonfiniteEvent& event) {
+          run_log.look_at_event(event, Clock::now());
+          for (RunningExporter& running : exporters) {
+            guarded(running, [&](Exporter& exporter) { exporter.on_event(event); });
           }
         });
     publish();

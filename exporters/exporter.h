@@ -21,8 +21,9 @@ class Exporter {
 
   /// For every record read, in order. `scalars` are learning rates, then user scalars, as in the ring. Does no I/O.
   virtual void on_step(const StepRecord& /*record*/, const double* /*scalars*/) {}
-  virtual void on_frame(const FrameHeader& /*header*/, const std::vector<TensorRow>& /*rows*/,
-                        const std::vector<MagnitudeHistogram>& /*histograms*/) {}
+  virtual void on_frame(const Frame& /*frame*/) {}
+  /// The first step of a streak of non-finite steps; a second time where a replay or a trace has found more.
+  virtual void on_event(const NonfiniteEvent& /*event*/) {}
   /// After each poll of the rings, once the new snapshot is published: the place for I/O.
   virtual void on_poll() {}
 

@@ -5,6 +5,7 @@
 #include "vigil/exporters/exporter.h"
 #include "vigil/exporters/http_endpoint.h"
 #include "vigil/exporters/jsonl_exporter.h"
+#include "vigil/exporters/report_exporter.h"
 
 namespace vigil {
 namespace {
@@ -45,10 +46,15 @@ std::unique_ptr<Exporter> make_jsonl(const ExporterContext& context) {
   return std::make_unique<JsonlExporter>(context.config.jsonl, context.channel);
 }
 
+std::unique_ptr<Exporter> make_report(const ExporterContext& context) {
+  if (!context.config.report.enabled) return nullptr;
+  return std::make_unique<ReportExporter>(context.config.report, context.channel);
+}
+
 }  // namespace
 
 const std::vector<ExporterRow>& exporter_table() {
-  static const std::vector<ExporterRow> table{{"prometheus", make_http}, {"jsonl", make_jsonl}};
+  static const std::vector<ExporterRow> table{{"prometheus", make_http}, {"jsonl", make_jsonl}, {"report", make_report}};
   return table;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/gzip_stream.h"
 #include "vigil/exporters/tensor_series.h"
 #include "vigil/exporters/text_writer.h"
@@ -77,11 +78,14 @@ template <class Sink>
 void write_exposition(Sink& sink, const Snapshot& snapshot, const SeriesPlan& plan, const SeenTensors& tensors, TextFormat format,
                       const std::vector<Family>& more) {
   std::string text;
-  append_families(text, make_run_families(snapshot, tensors.series(), plan.dropped_series()), format);
+  const ActivationSeries activations = count_activation_series(snapshot, plan);
+  append_families(text, make_run_families(snapshot, tensors.series() + activations.shown, plan.dropped_series() + activations.dropped),
+                  format);
   sink(text);
   PieceWriter<Sink> writer(sink);
   for (const TensorFamily& family : tensor_families()) write_tensor_family(writer, family, tensors, plan, format);
   text.clear();
+  append_families(text, make_activation_families(snapshot, plan), format);
   append_families(text, more, format);
   text += end_of_text(format);
   writer.write(text);
@@ -94,7 +98,7 @@ std::size_t estimated_size(const SeenTensors& tensors, const SeriesPlan& plan) {
   for (const TensorFamily& family : tensor_families()) {
     std::size_t series = 0, text_bytes = 0;
     for (const SeenTensor* tensor = tensors.begin(family.kind); tensor != tensors.end(family.kind); ++tensor) {
-      const std::size_t here = series_of(family, *tensor);
+      const std::size_t here = family.statistic != nullptr ? 1 : series_of(family.metric, *tensor);
       series += here;
       text_bytes += here * plan.text_of(*tensor->entry).size();
     }

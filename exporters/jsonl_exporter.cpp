@@ -7,15 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <system_error>
 
+#include "vigil/exporters/json_text.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
@@ -26,38 +25,6 @@
 
 namespace vigil {
 namespace {
-
-std::string to_json(std::string_view text) { return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
-
-void append(std::string& out, double value) {
-  if (is_nan_bits(value)) {
-    out += "\"NaN\"";
-  } else if (!is_finite_bits(value)) {
-    out += value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
-  } else {
-    char text[32];
-    out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
-  }
-}
-
-template <class Integer, std::enable_if_t<std::is_integral_v<Integer>, int> = 0>
-void append(std::string& out, Integer value) {
-  out += std::to_string(value);
-}
-
-void append(std::string& out, std::string_view text) { out += to_json(text); }
-void append(std::string& out, const std::string& text) { out += to_json(text); }
-void append(std::string& out, bool value) { out += value ? "true" : "false"; }
-
-// `,"key":value`; keys are ours and need no escapes.
-template <class Value>
-void append_member(std::string& out, std::string_view key, const Value& value) {
-  if (out.back() != '{') out += ',';
-  out += '"';
-  out += key;
-  out += "\":";
-  append(out, value);
-}
 
 std::string begin_line(std::string_view type) { return "{\"type\":\"" + std::string(type) + "\""; }
 
@@ -245,8 +212,13 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   if (record.has(StepRecord::has_total_time)) {
     append_member(line, "total_seconds", to_seconds(record.total_ns));
     append_member(line, "forward_backward_seconds", to_seconds(record.forward_backward_ns));
+    append_member(line, "vigil_seconds", to_seconds(record.vigil_ns));
   }
+  if (record.has(StepRecord::has_data_time)) append_member(line, "data_seconds", to_seconds(record.data_ns));
   if (record.has(StepRecord::has_optimizer_time)) append_member(line, "optimizer_seconds", to_seconds(record.optimizer_ns));
+  if (record.has(StepRecord::has_clip_ratio)) append_member(line, "clip_ratio", record.clip_ratio);
+  if (record.examples > 0) append_member(line, "examples", record.examples);
+  if (record.multiply_accumulates > 0) append_member(line, "multiply_accumulates", record.multiply_accumulates);
   append_member(line, "nonfinite", record.has(StepRecord::nonfinite));
   append_member(line, "skipped", record.has(StepRecord::skipped));
   if (record.origin_step != 0) {
@@ -263,6 +235,8 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   line += '}';
   append_member(line, "nonfinite_steps", record.totals.nonfinite_steps);
   append_member(line, "skipped_steps", record.totals.skipped_steps);
+  append_member(line, "rollbacks", record.totals.rollbacks);
+  append_member(line, "micro_batches", record.totals.micro_batches);
   append_member(line, "overhead_seconds", to_seconds(record.totals.overhead_ns));
   append_member(line, "loop_overhead_seconds", to_seconds(record.totals.loop_overhead_ns));
   append_member(line, "loop_seconds", to_seconds(record.totals.loop_ns));
@@ -270,32 +244,63 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_line(line);
 }
 
-void JsonlExporter::on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows,
-                             const std::vector<MagnitudeHistogram>& histograms) {
+void JsonlExporter::append_tensor(std::string& line, std::size_t index, const Frame& frame) const {
+  const TensorRow& row = frame.rows[index];
+  const RowSchema& schema = channel_.schema().rows[index];
+  line += row_heads_[index];
+  if (row.state != TensorRow::present) {
+    append_member(line, "state", std::string_view(row.state == TensorRow::absent ? "absent" : "unreadable"));
+    line += '}';
+    return;
+  }
+  append_member(line, "elements", row.moments.count);
+  for (const Statistic& statistic : kStatistics) append_member(line, statistic.name, statistic.value(row.moments));
+  if (const auto ratio = update_ratio(schema, row)) {
+    append_member(line, "update_norm", row.update_norm);
+    append_member(line, metric_row(TensorMetric::update_ratio).name, *ratio);
+  }
+  if (schema.has_distance) {
+    if (const auto distance = norm_of_change(row, row.distance)) append_member(line, metric_row(TensorMetric::distance).name, *distance);
+  }
+  if (schema.has_cosine && !is_nan_bits(row.cosine)) append_member(line, metric_row(TensorMetric::cosine).name, row.cosine);
+  for (std::size_t i = 0; i < schema.optimizer_state.size() && i < RowSchema::kStateNorms; ++i) {
+    if (row.has_state(i)) append_member(line, schema.optimizer_state[i] + "_norm", row.state_norms[i]);
+  }
+  const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
+  if (histogram < frame.histograms.size()) append_magnitudes(line, frame.histograms[histogram], row.moments);
+  line += '}';
+}
+
+void JsonlExporter::on_frame(const Frame& frame) {
   std::string line = begin_line("frame");
-  append_member(line, "step", header.step);
-  append_member(line, "time", to_seconds(header.wall_time_ns));
+  append_member(line, "step", frame.header.step);
+  append_member(line, "time", to_seconds(frame.header.wall_time_ns));
   line += ",\"tensors\":[";
-  const std::size_t count = std::min(rows.size(), row_heads_.size());
+  const std::size_t count = std::min(frame.rows.size(), row_heads_.size());
   for (std::size_t i = 0; i < count; ++i) {
     if (i > 0) line += ',';
-    line += row_heads_[i];
-    if (rows[i].state == TensorRow::present) {
-      append_member(line, "elements", rows[i].moments.count);
-      for (const Statistic& statistic : kStatistics) append_member(line, statistic.name, statistic.value(rows[i].moments));
-      const RowSchema& schema = channel_.schema().rows[i];
-      if (const auto ratio = update_ratio(schema, rows[i])) {
-        append_member(line, "update_norm", rows[i].update_norm);
-        append_member(line, metric_row(TensorMetric::update_ratio).name, *ratio);
-      }
-      const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
-      if (histogram < histograms.size()) append_magnitudes(line, histograms[histogram], rows[i].moments);
-    } else {
-      append_member(line, "state", std::string_view(rows[i].state == TensorRow::absent ? "absent" : "unreadable"));
-    }
+    append_tensor(line, i, frame);
+  }
+  line += ']';
+  bool is_first = true;
+  for (std::size_t i = 0; i < frame.activations.size() && i < frame.layers.size(); ++i) {
+    if (told_activations_.size() <= i) told_activations_.resize(i + 1);
+    // What an earlier frame has told is not told again.
+    if (frame.activations[i].step == told_activations_[i]) continue;
+    told_activations_[i] = frame.activations[i].step;
+    line += is_first ? ",\"activations\":[{" : ",{";
+    is_first = false;
+    append_activation(line, frame.activations[i], frame.layers[i]);
     line += '}';
   }
-  line += "]}\n";
+  line += is_first ? "}\n" : "]}\n";
+  append_line(line);
+}
+
+void JsonlExporter::on_event(const NonfiniteEvent& event) {
+  std::string line = begin_line("nonfinite");
+  append_event(line, event);
+  line += "}\n";
   append_line(line);
 }
 

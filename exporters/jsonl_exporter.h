@@ -24,6 +24,9 @@ namespace vigil {
 ///   "frame"  one per sampled step: the statistics of every tensor (kStatistics); "update_norm" and "update_ratio" where measured;
 ///            "magnitude_p01", "…_p50", "…_p99" and "magnitude_buckets" of those with a histogram: counts in MagnitudeHistogram's order,
 ///            from underflow to overflow, without the zeros
+///            "distance", "cosine" and "<state>_norm" likewise; "activations" of the layers that were observed since the frame before
+///   "nonfinite" where the first step of a streak of non-finite steps became so (docs/nan-report.md); a second one where a replay or a
+///            trace has found more
 ///   "lost"   how many lines were given up because they could not be written for too long
 /// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
 /// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
@@ -42,7 +45,8 @@ class JsonlExporter final : public Exporter {
   ~JsonlExporter() override;
 
   void on_step(const StepRecord& record, const double* scalars) override;
-  void on_frame(const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms) override;
+  void on_frame(const Frame& frame) override;
+  void on_event(const NonfiniteEvent& event) override;
   /// Writes what is pending. What could not be written stays pending, for the next call. Waits for who reads a pipe up to a
   /// second, and 100 ms while nothing is read.
   /// @throws std::runtime_error when the file cannot be written, or a pipe has been full for so long that lines are lost
@@ -56,6 +60,7 @@ class JsonlExporter final : public Exporter {
   void rotate();
   void add_run_line();
   void append_scalars(std::string& line, const StepRecord& record, const double* scalars) const;
+  void append_tensor(std::string& line, std::size_t index, const Frame& frame) const;
   void append_line(std::string_view line);
   bool append_lost_line();
   // False when a pipe stays full.
@@ -67,7 +72,8 @@ class JsonlExporter final : public Exporter {
   const std::string path_;
   const std::uint64_t max_bytes_;
   const RunChannel& channel_;
-  std::vector<std::string> row_heads_;  // what never changes of a frame's rows
+  std::vector<std::string> row_heads_;           // what never changes of a frame's rows
+  std::vector<std::uint64_t> told_activations_;  // steps, by layer
   int file_ = -1;
   bool is_regular_ = false;
   std::pair<dev_t, ino_t> identity_;  // of the open file

@@ -69,8 +69,10 @@ void add_figures(std::string& page, const Snapshot& snapshot) {
     add_row(page, "latest step took", to_text(to_seconds(step.total_ns)) + " s");
   }
   add_row(page, "steps that were not finite", std::to_string(step.totals.nonfinite_steps));
-  if (const std::string_view origin = origin_parameter(step, *snapshot.schema); !origin.empty()) {
-    add_row(page, "latest non-finite gradient", std::string(origin) + " at step " + std::to_string(step.origin_step));
+  if (snapshot.origin) add_row(page, "where the latest came from", snapshot.origin->message.view());
+  if (snapshot.mean_step_seconds > 0) {
+    add_row(page, "time of a step", to_text(snapshot.mean_step_seconds) + " s");
+    if (step.examples > 0) add_row(page, "examples per second", to_text(static_cast<double>(step.examples) / snapshot.mean_step_seconds));
   }
   add_row(page, "time spent in vigil", to_text(100 * snapshot.overhead_ratio()) + " %");
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/exporters/tensor_series.h"
 #include "vigil/exporters/update_ratio.h"
@@ -98,20 +99,35 @@ void Builder::add_training() {
   if (!snapshot_.learning_rates.empty()) {
     begin(Metric::learning_rate);
     for (std::size_t group = 0; group < snapshot_.learning_rates.size(); ++group) {
-      add({{"group", std::to_string(group)}}, snapshot_.learning_rates[group]);
+      const auto& groups = snapshot_.schema->groups;
+      add({{"group", group < groups.size() ? groups[group] : std::to_string(group)}}, snapshot_.learning_rates[group]);
     }
   }
   if (snapshot_.gradient_norm) only(Metric::gradient_norm, *snapshot_.gradient_norm);
   if (snapshot_.has_step && step.has(StepRecord::has_parameter_norm)) only(Metric::parameter_norm, step.parameter_norm);
   if (const auto ratio = update_ratio(snapshot_)) only(Metric::update_ratio, *ratio);
+  if (snapshot_.has_step && step.has(StepRecord::has_clip_ratio)) only(Metric::clip_ratio, step.clip_ratio);
   begin(Metric::step_duration);
   for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
     add({{"phase", std::string(kPhaseNames[phase])}}, snapshot_.durations[phase]);
+  }
+  only(Metric::micro_batches, step.totals.micro_batches);
+  only(Metric::examples, step.totals.examples);
+  if (step.multiply_accumulates > 0) {
+    const double flops = 2 * static_cast<double>(step.multiply_accumulates);
+    only(Metric::step_flops, flops);
+    const double peak = snapshot_.schema->peak_flops;
+    if (peak > 0 && snapshot_.mean_step_seconds > 0) only(Metric::flops_utilization, flops / snapshot_.mean_step_seconds / peak);
   }
   if (!snapshot_.user_scalars.empty()) {
     begin(Metric::user_scalar);
     for (const auto& [name, value] : snapshot_.user_scalars) add({{"name", name}}, value);
   }
+}
+
+// The event of the streak that the record tells of; null when the rings have lost it.
+const NonfiniteEvent* origin_of(const Snapshot& snapshot) noexcept {
+  return snapshot.origin && snapshot.origin->step >= snapshot.step.origin_step ? &*snapshot.origin : nullptr;
 }
 
 void Builder::add_numerics() {
@@ -128,8 +144,15 @@ void Builder::add_numerics() {
   if (snapshot_.has_step && snapshot_.step.origin_step != 0) {
     const std::string parameter(origin_parameter(snapshot_.step, *snapshot_.schema));
     begin(Metric::nonfinite_origin_info);
-    add({{"layer", layer_of(parameter)}, {"parameter", parameter}, {"step", std::to_string(snapshot_.step.origin_step)}}, 1.0);
+    const NonfiniteEvent* const event = origin_of(snapshot_);
+    add({{"layer", event != nullptr ? std::string(event->layer.view()) : layer_of(parameter)},
+         {"operation", event != nullptr ? std::string(event->operation.view()) : ""},
+         {"parameter", event != nullptr ? std::string(event->parameter.view()) : parameter},
+         {"step", std::to_string(event != nullptr ? event->step : snapshot_.step.origin_step)},
+         {"found_by", std::string(kFoundByNames[static_cast<std::size_t>(event != nullptr ? event->found_by : FoundBy::bracket)])}},
+        1.0);
   }
+  only(Metric::rollbacks, totals.rollbacks);
 }
 
 void Builder::add_model() {
@@ -155,6 +178,7 @@ void Builder::add_self(std::uint64_t series, std::uint64_t dropped_series) {
   for (const auto& [ring, losses] : rings) add({{"ring", ring}}, static_cast<double>(losses->torn));
   only(Metric::series, series);
   only(Metric::series_dropped, dropped_series);
+  only(Metric::activation_layers_dropped, totals.layers_dropped);
   if (!snapshot_.exporter_errors.empty()) {
     begin(Metric::exporter_errors);
     for (const auto& [exporter, errors] : snapshot_.exporter_errors) {
@@ -187,7 +211,9 @@ std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t se
 
 std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan) {
   const SeenTensors tensors(snapshot, plan);
-  std::vector<Family> families = make_run_families(snapshot, tensors.series(), plan.dropped_series());
+  const ActivationSeries activations = count_activation_series(snapshot, plan);
+  std::vector<Family> families =
+      make_run_families(snapshot, tensors.series() + activations.shown, plan.dropped_series() + activations.dropped);
   for (const TensorFamily& of : tensor_families()) {
     Family family{of.name, of.type, {}, of.help, {}, {}};
     for_each_series(of, tensors, [&family](const SeenTensor& tensor, const SeriesLabel* label, double value) {
@@ -195,6 +221,7 @@ std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& pl
     });
     if (!family.samples.empty()) families.push_back(std::move(family));
   }
+  for (Family& family : make_activation_families(snapshot, plan)) families.push_back(std::move(family));
   return families;
 }
 

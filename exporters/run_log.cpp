@@ -22,20 +22,18 @@ void RunLog::look_at_hooks(const RunChannel& channel) {
   }
 }
 
-void RunLog::look_at_step(const Schema& schema, const StepRecord& step, LogGate::Time now) {
-  if (step.origin_step == origin_step_told_) return;
-  origin_step_told_ = step.origin_step;
-  if (!nonfinite_gate_.open(now)) return;
-  std::string message = "step " + std::to_string(step.origin_step) + " is not finite: ";
-  if (const std::string_view parameter = origin_parameter(step, schema); !parameter.empty()) {
-    message += "the gradient of '" + std::string(parameter) +
-               "' holds NaN or Inf, and no parameter nearer to the loss does, so its layer or the one after it made them";
-  } else {
-    message += "the loss is NaN or Inf; no gradient that was looked at is";
+void RunLog::look_at_event(const NonfiniteEvent& event, LogGate::Time now) {
+  const std::string message(event.message.view());
+  if (event.found_by != FoundBy::bracket) {
+    if (tells_streak_)
+      log(LogLevel::warning, "found by " + std::string(kFoundByNames[static_cast<std::size_t>(event.found_by)]) + ": " + message);
+    return;
   }
-  message += step.totals.skipped_steps > 0 ? ". The loop was told not to run the optimizer"
-                                           : ". An optimizer step writes this into the weights (guard.on_nonfinite: skip_step prevents it)";
-  log(LogLevel::warning, message);
+  tells_streak_ = nonfinite_gate_.open(now);
+  if (!tells_streak_) return;
+  log(LogLevel::warning,
+      message + (skips_ ? ". The loop was told not to run the optimizer"
+                        : ". An optimizer step writes this into the weights (guard.on_nonfinite: skip_step prevents it)"));
 }
 
 void RunLog::look_at_losses(std::string_view records, std::string_view setting, const RingLosses& losses, std::uint64_t& told,

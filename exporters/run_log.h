@@ -35,8 +35,11 @@ class RunLog {
   /// `snapshot` was made from.
   void look_at(const RunChannel& channel, const Snapshot& snapshot, LogGate::Time now);
 
-  /// Logs the first step of a streak of non-finite steps, of those within a minute the first. For every record, in order.
-  void look_at_step(const Schema& schema, const StepRecord& step, LogGate::Time now);
+  /// Takes note of what the guard has answered so far. For every record, in order.
+  void look_at_step(const StepRecord& step) noexcept { skips_ = step.totals.skipped_steps > 0; }
+  /// Logs where the first step of a streak of non-finite steps became so, of those within a minute the first; and what a replay or a trace
+  /// has found of that one.
+  void look_at_event(const NonfiniteEvent& event, LogGate::Time now);
 
  private:
   void look_at_hooks(const RunChannel& channel);
@@ -44,7 +47,8 @@ class RunLog {
                       LogGate::Time now);
 
   std::array<bool, kHookNames.size()> error_told_{}, given_up_told_{};
-  std::uint64_t origin_step_told_ = 0;
+  bool skips_ = false;
+  bool tells_streak_ = false;  // the latest streak is one that is logged
   std::uint64_t steps_lost_told_ = 0, frames_lost_told_ = 0;
   LogGate nonfinite_gate_, steps_gate_, frames_gate_;
 };

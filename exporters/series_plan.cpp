@@ -65,6 +65,7 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   if (config.per_parameter == PerParameter::none) return;
   if (config.per_parameter == PerParameter::rank0 && identity.rank != 0) return;
 
+  exports_tensors_ = true;
   const std::size_t max_series = static_cast<std::size_t>(std::max<std::int64_t>(config.max_series, 0));
   const std::size_t bound = max_series / kStatistics.size();
   const std::size_t rows = schema.rows.size();
@@ -105,34 +106,43 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   for (const std::size_t i : largest) entries_.push_back(std::move(folded[i]));
 
   std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.kind < b.kind; });
-  add_tensor_metrics(schema, max_series - entries_.size() * kStatistics.size());
+  const std::size_t room = add_tensor_metrics(schema, max_series - entries_.size() * kStatistics.size());
+  activation_layers_ = std::min(schema.activations, room / (kActivationStatistics.size() + kActivationMetrics.size()));
   write_texts();
 }
 
-void SeriesPlan::add_tensor_metrics(const Schema& schema, std::size_t room) {
-  constexpr std::size_t kUpdateSeries = metric_row(TensorMetric::update_ratio).series;
+std::size_t SeriesPlan::add_tensor_metrics(const Schema& schema, std::size_t room) {
+  constexpr std::size_t kUpdateSeries = metric_row(TensorMetric::update_ratio).series + metric_row(TensorMetric::update_norm).series;
   constexpr std::size_t kMagnitudeSeries = metric_row(TensorMetric::magnitude_bucket).series + metric_row(TensorMetric::magnitude).series;
   std::vector<Entry*> by_itself(schema.rows.size(), nullptr);
   for (Entry& entry : entries_) {
     if (!entry.is_folded) by_itself[entry.rows.front()] = &entry;
   }
-  const auto fits = [this, &room](const Entry* entry, std::size_t series) {
-    if (entry == nullptr || series > room) {
-      dropped_series_ += series;
-      return false;
-    }
-    room -= series;
-    return true;
-  };
   const std::vector<std::size_t> order = by_size(schema);
-  for (const std::size_t i : order) {
-    const bool wanted = schema.rows[i].has_update && schema.rows[i].kind == TensorKind::parameter;
-    if (wanted && fits(by_itself[i], kUpdateSeries)) by_itself[i]->has_update = true;
-  }
-  for (const std::size_t i : order) {
-    const bool wanted = schema.rows[i].histogram != RowSchema::kNone;
-    if (wanted && fits(by_itself[i], kMagnitudeSeries)) by_itself[i]->histogram = schema.rows[i].histogram;
-  }
+  // `series_of` tells how many a row would have, `give` has them for it.
+  const auto add = [&](auto series_of, auto give) {
+    for (const std::size_t i : order) {
+      const std::size_t series = series_of(schema.rows[i]);
+      if (series == 0) continue;
+      if (by_itself[i] == nullptr || series > room) {
+        dropped_series_ += series;
+        continue;
+      }
+      room -= series;
+      give(*by_itself[i], schema.rows[i]);
+    }
+  };
+  const auto of = [](TensorKind kind, bool RowSchema::*wanted, std::size_t series) {
+    return [=](const RowSchema& row) { return row.kind == kind && row.*wanted ? series : 0; };
+  };
+  add(of(TensorKind::parameter, &RowSchema::has_update, kUpdateSeries), [](Entry& entry, const RowSchema&) { entry.has_update = true; });
+  add(of(TensorKind::parameter, &RowSchema::has_distance, 1), [](Entry& entry, const RowSchema&) { entry.has_distance = true; });
+  add(of(TensorKind::gradient, &RowSchema::has_cosine, 1), [](Entry& entry, const RowSchema&) { entry.has_cosine = true; });
+  add([](const RowSchema& row) { return std::min(row.optimizer_state.size(), RowSchema::kStateNorms); },
+      [](Entry& entry, const RowSchema& row) { entry.moments = std::min(row.optimizer_state.size(), RowSchema::kStateNorms); });
+  add([](const RowSchema& row) { return row.histogram == RowSchema::kNone ? 0 : kMagnitudeSeries; },
+      [](Entry& entry, const RowSchema& row) { entry.histogram = row.histogram; });
+  return room;
 }
 
 void SeriesPlan::write_texts() {

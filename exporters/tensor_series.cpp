@@ -29,33 +29,53 @@ SeenTensors::SeenTensors(const Snapshot& snapshot, const SeriesPlan& plan) {
   const auto is_seen = [&rows](std::size_t row) { return row < rows.size() && rows[row].state == TensorRow::present; };
   seen_.reserve(plan.entries().size());
   for (const SeriesPlan::Entry& entry : plan.entries()) {
-    SeenTensor seen{&entry, nullptr, nullptr, std::nullopt};
+    SeenTensor seen;
+    seen.entry = &entry;
     if (!entry.is_folded && is_seen(entry.rows.front())) {
       const TensorRow& row = rows[entry.rows.front()];
-      seen.moments = &row.moments;
-      if (entry.has_update) seen.update_ratio = update_ratio(snapshot.schema->rows[entry.rows.front()], row);
+      seen.moments_of_tensor = &row.moments;
+      const RowSchema& schema = snapshot.schema->rows[entry.rows.front()];
+      if (entry.has_update) {
+        seen.update_ratio = update_ratio(schema, row);
+        seen.update_norm = norm_of_change(row, row.update_norm);
+      }
+      if (entry.has_distance) seen.distance = norm_of_change(row, row.distance);
+      if (entry.has_cosine && !is_nan_bits(row.cosine)) seen.cosine = row.cosine;
+      for (std::size_t i = 0; i < entry.moments; ++i) {
+        if (row.has_state(i)) seen.moments[i] = {moment_label(schema.optimizer_state[i]), row.state_norms[i]};
+      }
       const auto histogram = static_cast<std::size_t>(entry.histogram);  // kNone is beyond every list
       if (histogram < snapshot.histograms.size()) seen.histogram = &snapshot.histograms[histogram];
     } else if (entry.is_folded) {
       for (const std::size_t row : entry.rows) {
         if (!is_seen(row)) continue;
-        if (seen.moments == nullptr) {
-          seen.moments = &folded_.emplace_back(rows[row].moments);
+        if (seen.moments_of_tensor == nullptr) {
+          seen.moments_of_tensor = &folded_.emplace_back(rows[row].moments);
         } else {
           merge(folded_.back(), rows[row].moments);
         }
       }
     }
-    if (seen.moments == nullptr) continue;
+    if (seen.moments_of_tensor == nullptr) continue;
     series_ += kStatistics.size();
-    if (seen.update_ratio) series_ += metric_row(TensorMetric::update_ratio).series;
-    if (seen.histogram != nullptr)
-      series_ += metric_row(TensorMetric::magnitude_bucket).series + metric_row(TensorMetric::magnitude).series;
+    for (std::size_t metric = 0; metric < kTensorMetrics.size(); ++metric) series_ += series_of(static_cast<TensorMetric>(metric), seen);
     seen_.push_back(seen);
     ++begin_[static_cast<std::size_t>(entry.kind) + 1];
   }
   // Counts by kind become where each kind begins; the plan is sorted by kind.
   for (std::size_t kind = 1; kind < begin_.size(); ++kind) begin_[kind] += begin_[kind - 1];
+}
+
+const SeriesLabel* SeenTensors::moment_label(const std::string& moment) {
+  const auto [known, is_new] = moment_labels_.try_emplace(moment);
+  if (is_new) known->second = make_series_label(metric_row(TensorMetric::optimizer_moment).label, moment);
+  return &known->second;
+}
+
+std::size_t series_of(TensorMetric metric, const SeenTensor& tensor) noexcept {
+  std::size_t series = 0;
+  for_each_series(metric, tensor, [&series](const SeriesLabel*, double) { ++series; });
+  return series;
 }
 
 // In what follows: never destroyed, since a scrape may come while the program's statics are.
@@ -77,8 +97,10 @@ const std::vector<TensorFamily>& tensor_families() {
       for (const Statistic& statistic : kStatistics) add(statistic.name, statistic.help, MetricType::gauge).statistic = &statistic;
       for (std::size_t i = 0; i < kTensorMetrics.size(); ++i) {
         const TensorMetricRow& row = kTensorMetrics[i];
-        if (row.of_parameters_only && static_cast<TensorKind>(kind) != TensorKind::parameter) continue;
-        add(row.name, row.help, row.type).metric = static_cast<TensorMetric>(i);
+        if (!is_of(row, static_cast<TensorKind>(kind))) continue;
+        TensorFamily& family = add(row.name, row.help, row.type);
+        family.metric = static_cast<TensorMetric>(i);
+        if (row.has_whole_name) family.name = "vigil_" + std::string(row.name);
       }
     }
     return made;

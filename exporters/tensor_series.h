@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,12 +21,23 @@
 
 namespace vigil {
 
+/// The label that tells apart the series that a tensor has in one family.
+struct SeriesLabel {
+  Label label;
+  std::string text;  ///< `,le="0"} `: what ends the labels of a series
+};
+
 /// An entry of the plan that the latest frame says something of.
 struct SeenTensor {
-  const SeriesPlan::Entry* entry;
-  const Moments* moments;               ///< of a folded entry: of all its tensors that were there and readable, merged
-  const MagnitudeHistogram* histogram;  ///< null: no magnitudes
-  std::optional<double> update_ratio;
+  const SeriesPlan::Entry* entry = nullptr;
+  const Moments* moments_of_tensor = nullptr;     ///< of a folded entry: of all its tensors that were there and readable, merged
+  const MagnitudeHistogram* histogram = nullptr;  ///< null: no magnitudes
+  std::optional<double> update_ratio, update_norm, distance, cosine;
+  struct Moment {
+    const SeriesLabel* label;
+    double norm;
+  };
+  std::array<std::optional<Moment>, RowSchema::kStateNorms> moments;  ///< of the optimizer's state
 };
 
 /// All of them, in the order of the plan. Valid as long as `snapshot` and `plan`, which it refers to.
@@ -41,9 +53,12 @@ class SeenTensors {
   std::uint64_t series() const noexcept { return series_; }
 
  private:
+  const SeriesLabel* moment_label(const std::string& moment);
+
   std::vector<SeenTensor> seen_;
   std::array<std::size_t, kTensorKindNames.size() + 1> begin_{};
-  std::deque<Moments> folded_;  // does not move what it holds
+  std::deque<Moments> folded_;                        // does not move what it holds
+  std::map<std::string, SeriesLabel> moment_labels_;  // nor does this
   std::uint64_t series_ = 0;
 };
 
@@ -60,53 +75,62 @@ struct TensorFamily {
 /// program.
 const std::vector<TensorFamily>& tensor_families();
 
-/// The label that tells apart the series that a tensor has in one family.
-struct SeriesLabel {
-  Label label;
-  std::string text;  ///< `,le="0"} `: what ends the labels of a series
-};
-
 /// By bound: 0, magnitude_bound(0) to the last, +Inf. Spelled as plain text has them, in both formats: a parser of OpenMetrics makes no
 /// difference between "1" and "1.0" in an untyped metric, but Prometheus would store two series.
 const std::vector<SeriesLabel>& magnitude_bound_labels();
 /// By kMagnitudeQuantiles.
 const std::vector<SeriesLabel>& magnitude_quantile_labels();
 
-/// Series that `tensor` has in `family`: as often as for_each_series calls for it.
-inline std::size_t series_of(const TensorFamily& family, const SeenTensor& tensor) noexcept {
-  if (family.statistic != nullptr) return 1;
-  const bool has = family.metric == TensorMetric::update_ratio ? tensor.update_ratio.has_value() : tensor.histogram != nullptr;
-  return has ? metric_row(family.metric).series : 0;
+/// Calls `emit(const SeriesLabel*, double value)` for each series that `tensor` has of `metric`, in the order of the exposition; the label
+/// is null where a tensor has one series only.
+template <class Emit>
+void for_each_series(TensorMetric metric, const SeenTensor& tensor, Emit emit) {
+  const auto emit_one = [&emit](const std::optional<double>& value) {
+    if (value) emit(nullptr, *value);
+  };
+  switch (metric) {
+    case TensorMetric::update_ratio: emit_one(tensor.update_ratio); return;
+    case TensorMetric::update_norm: emit_one(tensor.update_norm); return;
+    case TensorMetric::distance: emit_one(tensor.distance); return;
+    case TensorMetric::cosine: emit_one(tensor.cosine); return;
+    case TensorMetric::optimizer_moment:
+      for (const auto& moment : tensor.moments) {
+        if (moment) emit(moment->label, moment->norm);
+      }
+      return;
+    case TensorMetric::magnitude_bucket:
+    case TensorMetric::magnitude:
+    case TensorMetric::count: break;
+  }
+  if (tensor.histogram == nullptr) return;
+  const MagnitudeHistogram& histogram = *tensor.histogram;
+  if (metric == TensorMetric::magnitude) {
+    const SeriesLabel* label = magnitude_quantile_labels().data();
+    for (const double q : kMagnitudeQuantiles) emit(label++, magnitude_quantile(histogram, *tensor.moments_of_tensor, q));
+    return;
+  }
+  const SeriesLabel* label = magnitude_bound_labels().data();
+  std::uint64_t count = tensor.moments_of_tensor->zero_count;
+  emit(label++, static_cast<double>(count));
+  emit(label++, static_cast<double>(count += histogram.underflow));
+  for (const std::uint64_t here : histogram.buckets) emit(label++, static_cast<double>(count += here));
+  emit(label, static_cast<double>(count + histogram.overflow));
 }
 
-/// Calls `emit(const SeenTensor&, const SeriesLabel*, double value)` for each series of `family`, in the order of the exposition; the label
-/// is null where a tensor has one series only.
+/// Series that `tensor` has of `metric`: as often as for_each_series calls for it.
+std::size_t series_of(TensorMetric metric, const SeenTensor& tensor) noexcept;
+
+/// Calls `emit(const SeenTensor&, const SeriesLabel*, double value)` for each series of `family`, likewise.
 template <class Emit>
 void for_each_series(const TensorFamily& family, const SeenTensors& tensors, Emit emit) {
   const SeenTensor *const begin = tensors.begin(family.kind), *const end = tensors.end(family.kind);
   if (family.statistic != nullptr) {
     const auto value = family.statistic->value;
-    for (const SeenTensor* tensor = begin; tensor != end; ++tensor) emit(*tensor, nullptr, value(*tensor->moments));
+    for (const SeenTensor* tensor = begin; tensor != end; ++tensor) emit(*tensor, nullptr, value(*tensor->moments_of_tensor));
     return;
   }
   for (const SeenTensor* tensor = begin; tensor != end; ++tensor) {
-    if (family.metric == TensorMetric::update_ratio) {
-      if (tensor->update_ratio) emit(*tensor, nullptr, *tensor->update_ratio);
-      continue;
-    }
-    if (tensor->histogram == nullptr) continue;
-    const MagnitudeHistogram& histogram = *tensor->histogram;
-    if (family.metric == TensorMetric::magnitude) {
-      const SeriesLabel* label = magnitude_quantile_labels().data();
-      for (const double q : kMagnitudeQuantiles) emit(*tensor, label++, magnitude_quantile(histogram, *tensor->moments, q));
-      continue;
-    }
-    const SeriesLabel* label = magnitude_bound_labels().data();
-    std::uint64_t count = tensor->moments->zero_count;
-    emit(*tensor, label++, static_cast<double>(count));
-    emit(*tensor, label++, static_cast<double>(count += histogram.underflow));
-    for (const std::uint64_t here : histogram.buckets) emit(*tensor, label++, static_cast<double>(count += here));
-    emit(*tensor, label, static_cast<double>(count + histogram.overflow));
+    for_each_series(family.metric, *tensor, [&](const SeriesLabel* label, double value) { emit(*tensor, label, value); });
   }
 }
 

@@ -21,6 +21,11 @@ std::optional<double> update_ratio(const RowSchema& schema, const TensorRow& row
   return ratio_of_norms(row.update_norm, l2_norm(row.moments));
 }
 
+std::optional<double> norm_of_change(const TensorRow& row, double norm) noexcept {
+  if (row.moments.nan_count + row.moments.inf_count > 0) return std::numeric_limits<double>::quiet_NaN();
+  return is_nan_bits(norm) ? std::nullopt : std::optional(norm);
+}
+
 std::optional<double> update_ratio(const Snapshot& snapshot) noexcept {
   if (!snapshot.has_frame) return std::nullopt;
   bool measured = false;

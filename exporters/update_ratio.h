@@ -14,7 +14,10 @@ namespace vigil {
 /// there, its update is not measured at all, or it was not measured in this frame.
 std::optional<double> update_ratio(const RowSchema& schema, const TensorRow& row) noexcept;
 
-/// The same of all parameters of the latest frame whose update was measured, as one vector: `vigil_update_ratio`. NaN when one of them
+/// `norm`, one of the row's norms of what changed in it: NaN when an element of the tensor is not finite, empty where it was not measured.
+std::optional<double> norm_of_change(const TensorRow& row, double norm) noexcept;
+
+/// The ratio of all parameters of the latest frame whose update was measured, as one vector: `vigil_update_ratio`. NaN when one of them
 /// gives NaN, empty when there is none. `snapshot.schema` is not null.
 std::optional<double> update_ratio(const Snapshot& snapshot) noexcept;
 

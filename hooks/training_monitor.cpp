@@ -141,6 +141,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
 
   WatchedModel model = watch_tensors(parts, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
+  model.schema.peak_flops = static_cast<double>(config.work.peak_gflops) * 1e9;
   const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);

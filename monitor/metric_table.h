@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "vigil/monitor/magnitude_histogram.h"
+#include "vigil/monitor/records.h"
 
 namespace vigil {
 
@@ -37,12 +38,18 @@ enum class Metric : std::size_t {
   gradient_norm,
   parameter_norm,
   update_ratio,
+  clip_ratio,
   step_duration,
+  micro_batches,
+  examples,
+  step_flops,
+  flops_utilization,
   user_scalar,
   nonfinite_values,
   nonfinite_steps,
   skipped_steps,
   nonfinite_origin_info,
+  rollbacks,
   model_parameters,
   model_bytes,
   model_layers,
@@ -52,6 +59,7 @@ enum class Metric : std::size_t {
   ring_torn,
   series,
   series_dropped,
+  activation_layers_dropped,
   exporter_errors,
   hook_errors,
   count
@@ -68,16 +76,22 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_start_time_seconds", MetricType::gauge, "seconds", "", "When watching began, in seconds since the epoch."},
     {"vigil_run_state", MetricType::gauge, "", "state", "1 for the state the run is in (starting, running, finished, failed), 0 for the others."},
     {"vigil_loss", MetricType::gauge, "", "", "Loss of the latest step that had one; NaN when it was."},
-    {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group."},
+    {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group, with the name of the part in front where several are trained together."},
     {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
     {"vigil_parameter_norm", MetricType::gauge, "", "", "Euclidean norm over all parameters at the latest sample, also those that sampling.include leaves out; NaN or Inf when a parameter is; absent while one cannot be read."},
     {"vigil_update_ratio", MetricType::gauge, "ratio", "", "Euclidean norm of what the optimizer step before the latest sample changed in all parameters whose update is measured, over the norm of these; NaN when one of them is not finite; absent without one."},
-    {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: forward_backward (with loading of data), optimizer, total."},
+    {"vigil_clip_ratio", MetricType::gauge, "ratio", "", "What clipping to the norm that the program told multiplies the latest step's gradients by; 1 when it does not clip, absent when none was told."},
+    {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: data (where train_step or begin_step tells when it ends, else it is in forward_backward), forward_backward, optimizer, vigil (a part of the others), total."},
+    {"vigil_micro_batches_total", MetricType::counter, "", "", "Backward passes whose gradients were accumulated into those of a later one."},
+    {"vigil_examples_total", MetricType::counter, "", "", "Examples trained on, as the program tells their number, or by the first dimension of what the first layer was given on the latest observed step."},
+    {"vigil_step_flops", MetricType::gauge, "", "", "Floating-point operations of the latest observed step, forward and backward: twice the multiply-accumulates of its matrix products, convolutions, recurrent layers and attention; absent until one was observed."},
+    {"vigil_model_flops_utilization_ratio", MetricType::gauge, "ratio", "", "vigil_step_flops over the mean time of the latest 64 steps and over work.peak_gflops; absent unless that is set."},
     {"vigil_user_scalar", MetricType::gauge, "", "name", "Latest value of a scalar that the program logged itself."},
-    {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step) and in parameters and buffers (every sample)."},
+    {"vigil_nonfinite_values_total", MetricType::counter, "", "tensor,value", "NaN and Inf values seen in the loss and in gradients (every guarded step), in parameters and buffers (every sample) and in activations (every observed step)."},
     {"vigil_nonfinite_steps_total", MetricType::counter, "", "", "Steps whose loss or gradients were not finite."},
     {"vigil_skipped_steps_total", MetricType::counter, "", "reason", "Steps for which the guard's verdict was not to run the optimizer."},
-    {"vigil_nonfinite_origin_info", MetricType::gauge, "", "layer,parameter,step", "1 for the parameter nearest to the loss whose gradient was not finite in the first step of the latest streak of such steps; absent until there is one."},
+    {"vigil_nonfinite_origin_info", MetricType::gauge, "", "layer,operation,parameter,step,found_by", "1 for where the first step of the latest streak of non-finite steps became so: by bracket the parameter nearest to the loss whose gradient was not finite, by replay or trace also the operation and its layer; absent until there is one."},
+    {"vigil_rollbacks_total", MetricType::counter, "", "", "Times that the last good state was restored after a non-finite step."},
     {"vigil_model_parameters", MetricType::gauge, "", "kind", "Elements of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_bytes", MetricType::gauge, "bytes", "kind", "Bytes of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_layers", MetricType::gauge, "", "", "Modules that own at least one parameter."},
@@ -87,6 +101,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_ring_torn_total", MetricType::counter, "", "ring", "Reads discarded because the slot changed meanwhile, by ring (steps, frames)."},
     {"vigil_series", MetricType::gauge, "", "", "Per-tensor series in this exposition."},
     {"vigil_series_dropped_total", MetricType::counter, "", "", "Per-tensor series that exporters.prometheus.max_series keeps out: folded into their layer, or left out."},
+    {"vigil_activation_layers_dropped_total", MetricType::counter, "", "", "Layers with activations that sampling.max_activations has no room for."},
     {"vigil_exporter_errors_total", MetricType::counter, "", "exporter", "Failures of an exporter."},
     {"vigil_hook_errors_total", MetricType::counter, "", "hook", "Steps on which a hook failed in the training loop, or misuses of the loss, the optimizer, scalars and the sequence of calls; what fails ten times in a row is left out from then on."},
 }};
@@ -97,34 +112,66 @@ constexpr const MetricRow& metric_row(Metric metric) noexcept { return kMetrics[
 /// Quantiles of |x| that are exported of a tensor with a magnitude histogram.
 inline constexpr std::array<double, 3> kMagnitudeQuantiles{0.01, 0.5, 0.99};
 
-/// A per-tensor metric that only tensors with more than their Moments have: `vigil_<kind>_<name>`.
+/// A per-tensor metric that only tensors with more than their Moments have: `vigil_<kind>_<name>`, or, with a whole name, `vigil_<name>`.
 struct TensorMetricRow {
   std::string_view name;
-  bool of_parameters_only;
+  bool has_whole_name;
+  bool of_parameters, of_gradients, of_buffers;
   MetricType type;
   std::string_view label;  ///< beyond run, rank, parameter and layer; or empty
-  std::size_t series;      ///< of one tensor
+  std::size_t series;      ///< of one tensor, at most
   std::string_view help;   ///< completes "<Tensor kind>: …", without a full stop
   std::string_view formula;
 };
 
-enum class TensorMetric : std::size_t { update_ratio, magnitude_bucket, magnitude, count };
+enum class TensorMetric : std::size_t { update_ratio, update_norm, distance, cosine, optimizer_moment, magnitude_bucket, magnitude, count };
 
 // clang-format off
 inline constexpr std::array<TensorMetricRow, static_cast<std::size_t>(TensorMetric::count)> kTensorMetrics{{
-    {"update_ratio", true, MetricType::gauge, "", 1,
+    {"update_ratio", false, true, false, false, MetricType::gauge, "", 1,
      "Euclidean norm of what the optimizer step before the latest sample changed, over that of the parameter; 0 when both are 0, NaN when an element is not finite, absent when the change was not measured",
      "sqrt(sum((x - x')^2)) / sqrt(sum(x^2))"},
+    {"update_norm", false, true, false, false, MetricType::gauge, "", 1,
+     "Euclidean norm of what the optimizer step before the latest sample changed; NaN when an element is not finite, absent when it was not measured",
+     "sqrt(sum((x - x')^2))"},
+    {"distance", false, true, false, false, MetricType::gauge, "", 1,
+     "Euclidean distance from what the parameter was at watch(); NaN when an element is not finite", "sqrt(sum((x - x0)^2))"},
+    {"cosine", false, false, true, false, MetricType::gauge, "", 1,
+     "cosine between the gradient and that of the sample before; absent where one of them is zero or not finite",
+     "sum(x x') / (sqrt(sum(x^2)) sqrt(sum(x'^2)))"},
+    {"optimizer_moment_norm", true, true, false, false, MetricType::gauge, "moment", RowSchema::kStateNorms,
+     "Euclidean norm of what the optimizer keeps of the parameter, by the name that libtorch saves it under, before the step of the sample",
+     "sqrt(sum(m^2))"},
     // Zeros, the bounds of all buckets, and +Inf.
-    {"magnitude_bucket", false, MetricType::untyped, "le", MagnitudeHistogram::kBuckets + 3,
+    {"magnitude_bucket", false, true, true, true, MetricType::untyped, "le", MagnitudeHistogram::kBuckets + 3,
      "finite elements in the latest sample whose magnitude is at most le, a power of two; 0 counts the zeros, +Inf all",
      "count(|x| <= le)"},
-    {"magnitude", false, MetricType::untyped, "quantile", kMagnitudeQuantiles.size(),
+    {"magnitude", false, true, true, true, MetricType::untyped, "quantile", kMagnitudeQuantiles.size(),
      "quantile of the magnitudes of the finite elements, at most a factor of 2 off between 2^-28 and 2^4; NaN without a finite element",
      "|x| of rank ceil(quantile * n)"},
 }};
 // clang-format on
 
 constexpr const TensorMetricRow& metric_row(TensorMetric metric) noexcept { return kTensorMetrics[static_cast<std::size_t>(metric)]; }
+
+constexpr bool is_of(const TensorMetricRow& row, TensorKind kind) noexcept {
+  return kind == TensorKind::parameter ? row.of_parameters : kind == TensorKind::gradient ? row.of_gradients : row.of_buffers;
+}
+
+/// Statistics (statistics.h) that layers' activations have: `vigil_activation_<name>`.
+inline constexpr std::array<std::string_view, 7> kActivationStatistics{"mean",       "std",        "min",       "max",
+                                                                       "zero_ratio", "nan_values", "inf_values"};
+
+/// What only some activations have, likewise.
+struct ActivationMetricRow {
+  std::string_view name, help, formula;
+  double ActivationRow::*value;
+};
+// clang-format off
+inline constexpr std::array<ActivationMetricRow, 2> kActivationMetrics{{
+    {"saturated_ratio", "share of the inputs of tanh or sigmoid where its derivative is 0 in float32", "count(x < -9.4999 or x > 9.4999) / N, of sigmoid x < -23 or x > 17", &ActivationRow::saturated_ratio},
+    {"dead_ratio", "share of the units of a ReLU (channels, or features) that are 0 for all of the batch", "count(max over the batch(x) <= 0) / units", &ActivationRow::dead_ratio},
+}};
+// clang-format on
 
 }  // namespace vigil

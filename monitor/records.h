@@ -125,8 +125,11 @@ struct TensorRow {
   std::array<double, RowSchema::kStateNorms> state_norms{kNotMeasured, kNotMeasured, kNotMeasured};
 
   static constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+  /// Whether the optimizer has had that state of this parameter: state_norms[i] is valid, and NaN when the state is.
+  bool has_state(std::size_t i) const noexcept { return (states >> i & 1) != 0; }
+  std::uint64_t states = 0;  ///< bit i: has_state(i)
 };
-static_assert(sizeof(TensorRow) == 144);
+static_assert(sizeof(TensorRow) == 152);
 
 /// What was seen of the output of one layer, in the order of LayerNames.
 struct ActivationRow {

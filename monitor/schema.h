@@ -64,6 +64,7 @@ struct Schema {
   std::size_t learning_rates = 0;       ///< parameter groups of the optimizers
   std::vector<std::string> groups;      ///< as many names: "0", "1", or with several optimizers "generator/0"; empty stands for the former
   std::size_t activations = 0;          ///< rows for layers with activations: at most as many are ever named
+  double peak_flops = 0;                ///< what the machine can do at best, in floating-point operations per second; 0: not told
   ModelSize trainable, frozen, buffers;
   std::uint64_t layers = 0;  ///< modules that own at least one parameter
 };

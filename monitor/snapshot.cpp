@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace vigil {
 namespace {
@@ -32,11 +33,14 @@ RunFollower::RunFollower(const RunChannel& channel)
     : channel_(channel),
       steps_(channel.step_reader()),
       frames_(channel.frame_reader()),
+      events_(channel.event_reader()),
       step_words_(channel.step_geometry().payload_words),
       frame_words_(channel.frame_geometry().payload_words),
+      event_words_(RunChannel::kEventGeometry.payload_words),
       scalars_(channel.scalar_capacity()) {
   // The schema belongs to the channel; a snapshot may outlive both, so it holds its own copy.
   state_.schema = std::make_shared<const Schema>(channel.schema());
+  state_.layers = std::make_shared<const std::vector<LayerLabel>>();
 }
 
 void RunFollower::fold_step(const OnStep& on_step) {
@@ -52,9 +56,25 @@ void RunFollower::fold_step(const OnStep& on_step) {
   if (record.has(StepRecord::has_optimizer_time)) observe(Phase::optimizer, record.optimizer_ns);
   if (record.has(StepRecord::has_total_time)) {
     observe(Phase::forward_backward, record.forward_backward_ns);
+    observe(Phase::vigil, record.vigil_ns);
     observe(Phase::total, record.total_ns);
+    if (total_ns_.size() < Snapshot::kMeanSteps) total_ns_.resize(total_ns_.size() + 1);
+    total_ns_[next_total_++ % Snapshot::kMeanSteps] = record.total_ns;
   }
+  if (record.has(StepRecord::has_data_time)) observe(Phase::data, record.data_ns);
   if (on_step) on_step(record, scalars_.data());
+}
+
+// Names only grow: what is known stays as it is.
+void RunFollower::fold_layers() {
+  const LayerNames& names = channel_.layer_names();
+  const std::size_t count = names.size();
+  if (state_.layers->size() >= count) return;
+  std::vector<LayerLabel> layers = *state_.layers;
+  for (std::size_t i = layers.size(); i < count; ++i) {
+    layers.push_back({std::string(names.at(i)), std::string(channel_.phase_names().at(names.tag(i)))});
+  }
+  state_.layers = std::make_shared<const std::vector<LayerLabel>>(std::move(layers));
 }
 
 void RunFollower::fold_frame(const OnFrame& on_frame) {
@@ -70,16 +90,26 @@ void RunFollower::fold_frame(const OnFrame& on_frame) {
     copy_from_words(histogram, words);
     words += sizeof(MagnitudeHistogram) / 8;
   }
+  state_.activations.resize(std::min<std::size_t>(state_.frame.activations, state_.schema->activations));
+  for (ActivationRow& row : state_.activations) {
+    copy_from_words(row, words);
+    words += sizeof(ActivationRow) / 8;
+  }
+  fold_layers();
   state_.has_frame = true;
-  if (on_frame) on_frame(state_.frame, state_.rows, state_.histograms);
+  if (on_frame) on_frame({state_.frame, state_.rows, state_.histograms, state_.activations, *state_.layers});
 }
 
-void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame) {
+void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event) {
   for (std::size_t i = 0; i < channel_.frame_geometry().slot_count && frames_.try_read(frame_words_.data()); ++i) {
     fold_frame(on_frame);
   }
   for (std::size_t i = 0; i < channel_.step_geometry().slot_count && steps_.try_read(step_words_.data()); ++i) {
     fold_step(on_step);
+  }
+  for (std::size_t i = 0; i < RunChannel::kEventGeometry.slot_count && events_.try_read(event_words_.data()); ++i) {
+    copy_from_words(state_.origin.emplace(), event_words_.data());
+    if (on_event) on_event(*state_.origin);
   }
   state_.step_ring = {steps_.read(), steps_.overwritten(), steps_.torn()};
   state_.frame_ring = {frames_.read(), frames_.overwritten(), frames_.torn()};
@@ -91,6 +121,8 @@ std::shared_ptr<Snapshot> RunFollower::snapshot() const {
   auto copy = std::make_shared<Snapshot>(state_);
   copy->learning_rates.clear();
   copy->user_scalars.clear();
+  for (const std::uint64_t total : total_ns_)
+    copy->mean_step_seconds += static_cast<double>(total) * 1e-9 / static_cast<double>(total_ns_.size());
   if (!copy->has_step) return copy;
   const std::size_t rates = state_.schema->learning_rates;
   copy->learning_rates.assign(scalars_.begin(), scalars_.begin() + static_cast<std::ptrdiff_t>(rates));

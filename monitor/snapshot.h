@@ -19,8 +19,8 @@ namespace vigil {
 inline constexpr std::array<double, 16> kDurationBounds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                                         0.25,   0.5,   1,      2.5,   5,    10,    30,   60};
 
-enum class Phase : std::uint8_t { forward_backward, optimizer, total };
-inline constexpr std::array<std::string_view, 3> kPhaseNames{"forward_backward", "optimizer", "total"};
+enum class Phase : std::uint8_t { data, forward_backward, optimizer, vigil, total };
+inline constexpr std::array<std::string_view, 5> kPhaseNames{"data", "forward_backward", "optimizer", "vigil", "total"};
 
 /// Counts of durations; `buckets[i]` counts those at most kDurationBounds[i] and above the bound before, the last one the rest.
 struct DurationHistogram {
@@ -34,6 +34,21 @@ struct DurationHistogram {
 /// What a reader lost of one ring.
 struct RingLosses {
   std::uint64_t read = 0, overwritten = 0, torn = 0;
+};
+
+/// A layer with activations.
+struct LayerLabel {
+  std::string layer;  ///< e.g. "conv1", or "conv1/relu" for an operator without parameters after it
+  std::string phase;  ///< of PhaseNames
+};
+
+/// What was read of one frame. Valid during the call that it is given to.
+struct Frame {
+  const FrameHeader& header;
+  const std::vector<TensorRow>& rows;
+  const std::vector<MagnitudeHistogram>& histograms;
+  const std::vector<ActivationRow>& activations;  ///< as many as the header says
+  const std::vector<LayerLabel>& layers;          ///< theirs; perhaps more
 };
 
 /// A run at one moment. Immutable once made; shared between the export thread and whoever renders it.
@@ -53,6 +68,12 @@ struct Snapshot {
   std::vector<TensorRow> rows;                 ///< as many as schema->rows once there is a frame
   std::vector<MagnitudeHistogram> histograms;  ///< as many as schema->histograms; valid where the row that it belongs to is present
 
+  std::vector<ActivationRow> activations;                 ///< as many as frame.activations
+  std::shared_ptr<const std::vector<LayerLabel>> layers;  ///< theirs; perhaps more; never null
+  std::optional<NonfiniteEvent> origin;                   ///< the latest event
+
+  double mean_step_seconds = 0;  ///< over the latest kMeanSteps steps, or as many as there were; 0: none yet
+  static constexpr std::size_t kMeanSteps = 64;
   std::array<DurationHistogram, kPhaseNames.size()> durations{};
   RingLosses step_ring, frame_ring;
   std::vector<std::pair<std::string, std::uint64_t>> exporter_errors;  ///< by exporter; filled in by the export thread
@@ -66,15 +87,15 @@ class RunFollower {
  public:
   /// Called for every record read, in order. `scalars` are the channel's scalar_capacity() doubles.
   using OnStep = std::function<void(const StepRecord& record, const double* scalars)>;
-  using OnFrame =
-      std::function<void(const FrameHeader& header, const std::vector<TensorRow>& rows, const std::vector<MagnitudeHistogram>& histograms)>;
+  using OnFrame = std::function<void(const Frame& frame)>;
+  using OnEvent = std::function<void(const NonfiniteEvent& event)>;
 
   /// `channel` outlives the follower.
   explicit RunFollower(const RunChannel& channel);
 
-  /// Reads what is new in both rings; at most as many records of each as its ring holds, so that a fast writer cannot keep a
-  /// reader busy forever. Either callback may be empty.
-  void poll(const OnStep& on_step = {}, const OnFrame& on_frame = {});
+  /// Reads what is new in the rings; at most as many records of each as its ring holds, so that a fast writer cannot keep a
+  /// reader busy forever. Frames first, then steps, then events: who is told of an event knows its step. Any callback may be empty.
+  void poll(const OnStep& on_step = {}, const OnFrame& on_frame = {}, const OnEvent& on_event = {});
 
   /// The folded state as it is after the last poll.
   std::shared_ptr<Snapshot> snapshot() const;
@@ -82,10 +103,13 @@ class RunFollower {
  private:
   void fold_step(const OnStep& on_step);
   void fold_frame(const OnFrame& on_frame);
+  void fold_layers();
 
   const RunChannel& channel_;
-  RingReader steps_, frames_;
-  std::vector<std::uint64_t> step_words_, frame_words_;
+  RingReader steps_, frames_, events_;
+  std::vector<std::uint64_t> step_words_, frame_words_, event_words_;
+  std::vector<std::uint64_t> total_ns_;  // of the latest steps, one after the other
+  std::size_t next_total_ = 0;
   std::vector<double> scalars_;
   Snapshot state_;
 };

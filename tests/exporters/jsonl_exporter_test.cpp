@@ -76,6 +76,12 @@ class Jsonl : public testing::Test {
   std::vector<double> scalars = std::vector<double>(run.channel()->scalar_capacity(), 0.0);
 };
 
+void on_frame(JsonlExporter& exporter, const FrameHeader& header, const std::vector<TensorRow>& rows,
+              const std::vector<MagnitudeHistogram>& histograms, const std::vector<ActivationRow>& activations = {},
+              const std::vector<LayerLabel>& layers = {}) {
+  exporter.on_frame({header, rows, histograms, activations, layers});
+}
+
 TEST_F(Jsonl, TheFirstLineSaysWhoRuns) {
   JsonlExporter exporter(config(), *run.channel());
   exporter.on_poll();
@@ -146,7 +152,7 @@ TEST_F(Jsonl, AFrameHasTheStatisticsOfEveryTensor) {
   rows[3].state = TensorRow::absent;
   rows[5].state = TensorRow::unreadable;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs, 0}, rows, {});
+  on_frame(exporter, FrameHeader{9, kStartNs, 0}, rows, {});
   exporter.on_poll();
   const json line = lines_of(path).at(1);
   EXPECT_EQ(line["type"], "frame");
@@ -175,7 +181,7 @@ TEST_F(Jsonl, WithoutFiniteElementsMeanAndExtremesAreNan) {
   std::vector<TensorRow> rows(run.channel()->schema().rows.size());
   rows[0] = {compute_moments(DType::float32, &nan, 1), TensorRow::present};
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{1, 0, 0}, rows, {});
+  on_frame(exporter, FrameHeader{1, 0, 0}, rows, {});
   exporter.on_poll();
   const json tensor = lines_of(path).at(1)["tensors"][0];
   EXPECT_EQ(tensor["mean"], "NaN");
@@ -191,9 +197,9 @@ TEST_F(Jsonl, AFrameHasUpdatesAndMagnitudesWhereTheyAreMeasured) {
   std::vector<MagnitudeHistogram> histograms{make_histogram(0), make_histogram(3)};
   histograms[1].overflow = 7;
   JsonlExporter exporter(config(), *run.channel());
-  exporter.on_frame(FrameHeader{9, kStartNs, 0}, rows, histograms);
+  on_frame(exporter, FrameHeader{9, kStartNs, 0}, rows, histograms);
   rows[0].state = TensorRow::absent;
-  exporter.on_frame(FrameHeader{10, kStartNs, 0}, rows, histograms);
+  on_frame(exporter, FrameHeader{10, kStartNs, 0}, rows, histograms);
   exporter.on_poll();
   const json tensors = lines_of(path).at(1)["tensors"];
   EXPECT_EQ(tensors[0]["update_norm"], 0.25);
@@ -216,13 +222,76 @@ TEST_F(Jsonl, AFrameHasUpdatesAndMagnitudesWhereTheyAreMeasured) {
   EXPECT_FALSE(absent.contains("magnitude_p50") || absent.contains("update_norm"));
 }
 
+TEST_F(Jsonl, AFrameHasWhatTheOptimizerDidAndKeepsWhereItIsMeasured) {
+  std::vector<TensorRow> rows(run.channel()->schema().rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {make_moments(i), TensorRow::present};
+  rows[0].distance = 0.5;
+  rows[3].cosine = -0.25;
+  rows[0].state_norms[1] = std::numeric_limits<double>::quiet_NaN();
+  rows[0].states = 2;  // exp_avg_sq only
+  JsonlExporter exporter(config(), *run.channel());
+  on_frame(exporter, FrameHeader{9, kStartNs, 0}, rows, {});
+  exporter.on_poll();
+  const json tensors = lines_of(path).at(1)["tensors"];
+  EXPECT_EQ(tensors[0]["distance"], 0.5);
+  EXPECT_EQ(tensors[3]["cosine"], -0.25);
+  EXPECT_EQ(tensors[0]["exp_avg_sq_norm"], "NaN");
+  EXPECT_FALSE(tensors[0].contains("exp_avg_norm"));
+  EXPECT_FALSE(tensors[1].contains("distance"));  // not measured
+}
+
+TEST_F(Jsonl, AFrameHasTheActivationsThatNoEarlierOneHad) {
+  const std::vector<TensorRow> rows(run.channel()->schema().rows.size());
+  std::vector<ActivationRow> activations(2);
+  activations[0].moments = make_moments(4);
+  activations[0].saturated_ratio = 0.125;
+  activations[0].step = 9;
+  const std::vector<LayerLabel> layers{{"fc/tanh", "train"}, {"fc", "validation"}};
+  JsonlExporter exporter(config(), *run.channel());
+  on_frame(exporter, FrameHeader{9, kStartNs, 2}, rows, {}, activations, layers);
+  activations[1].step = 9;
+  on_frame(exporter, FrameHeader{10, kStartNs, 2}, rows, {}, activations, layers);
+  on_frame(exporter, FrameHeader{11, kStartNs, 2}, rows, {}, activations, layers);
+  exporter.on_poll();
+  const std::vector<json> lines = lines_of(path);
+  ASSERT_EQ(lines.at(1)["activations"].size(), 1u);
+  const json first = lines.at(1)["activations"][0];
+  EXPECT_EQ(first["layer"], "fc/tanh");
+  EXPECT_EQ(first["phase"], "train");
+  EXPECT_EQ(first["saturated_ratio"], 0.125);
+  EXPECT_EQ(first["max"], activations[0].moments.max);
+  EXPECT_FALSE(first.contains("dead_ratio"));
+  ASSERT_EQ(lines.at(2)["activations"].size(), 1u);
+  EXPECT_EQ(lines.at(2)["activations"][0]["layer"], "fc");
+  EXPECT_FALSE(lines.at(3).contains("activations"));
+}
+
+TEST_F(Jsonl, AnEventIsALineWithAllThatIsKnownOfIt) {
+  run.publish_replay(2);
+  JsonlExporter exporter(config(), *run.channel());
+  exporter.on_event(*run.snapshot()->origin);
+  exporter.on_poll();
+  const json line = lines_of(path).at(1);
+  EXPECT_EQ(line["type"], "nonfinite");
+  EXPECT_EQ(line["step"], 2);
+  EXPECT_EQ(line["found_by"], "replay");
+  EXPECT_EQ(line["layer"], "conv/log");
+  EXPECT_EQ(line["operation"], "LogBackward0");
+  EXPECT_EQ(line["forward_operation"], "aten::log");
+  EXPECT_EQ(line["backward"], true);
+  EXPECT_EQ(line["parameter"], "conv.bias");
+  EXPECT_EQ(line["operands"].size(), 1u);
+  EXPECT_EQ(line["operands"][0]["tensor"], "float32 [4]");
+  EXPECT_EQ(line["operands"][0]["nan_values"], make_moments(2).nan_count);
+}
+
 TEST_F(Jsonl, NamesThatAreNoUtf8StillMakeJson) {
   Schema schema = make_schema();
   schema.identity.run = "a\xff";
   schema.rows[0].name = "\xc3(";
   TestRun odd(schema);
   JsonlExporter exporter(config(), *odd.channel());
-  exporter.on_frame(FrameHeader{}, std::vector<TensorRow>(schema.rows.size()), {});
+  on_frame(exporter, FrameHeader{}, std::vector<TensorRow>(schema.rows.size()), {});
   exporter.on_poll();
   EXPECT_EQ(lines_of(path).at(0)["run"], "a\xef\xbf\xbd");
 }

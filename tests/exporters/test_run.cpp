@@ -32,6 +32,11 @@ Schema make_schema() {
   schema.rows[3].histogram = 1;
   schema.histograms = 2;
   for (std::size_t i = 0; i < 3; ++i) schema.rows[i].has_update = true;
+  schema.rows[0].has_distance = schema.rows[1].has_distance = true;
+  schema.rows[3].has_cosine = schema.rows[4].has_cosine = true;
+  schema.rows[0].optimizer_state = {"exp_avg", "exp_avg_sq"};
+  schema.activations = 3;
+  schema.peak_flops = 1e12;
   schema.parameters = {"conv.weight", "conv.bias", "scale"};
   schema.learning_rates = 1;
   schema.trainable = {41, 164};
@@ -110,7 +115,39 @@ void TestRun::publish_nonfinite_step(std::uint64_t step, std::int64_t origin) {
   record_.origin = origin;
   record_.origin_step = step;
   publish_step(step, kNan);
+  NonfiniteEvent event;
+  event.step = step;
+  event.wall_time_ns = record_.wall_time_ns;
+  event.loss_nonfinite = 1;
+  if (origin >= 0) {
+    const std::string& parameter = channel_->schema().parameters[static_cast<std::size_t>(origin)];
+    event.nonfinite_parameters = 1;
+    event.parameter.assign(parameter);
+    event.layer.assign(layer_of(parameter));
+    event.nearest_finite.assign("scale");
+  }
+  event.message.assign("step " + std::to_string(step) + ": the loss is not finite");
+  channel_->publish(event);
   record_.flags &= ~std::uint64_t{StepRecord::nonfinite};
+}
+
+void TestRun::publish_replay(std::uint64_t step) {
+  NonfiniteEvent event;
+  event.step = step;
+  event.wall_time_ns = record_.wall_time_ns;
+  event.found_by = FoundBy::replay;
+  event.loss_nonfinite = event.nonfinite_parameters = 1;
+  event.backward = 1;
+  event.layer.assign("conv/log");
+  event.operation.assign("LogBackward0");
+  event.forward_operation.assign("aten::log");
+  event.parameter.assign("conv.bias");
+  event.nearest_finite.assign("scale");
+  event.operand_count = 1;
+  event.operands[0].description.assign("float32 [4]");
+  event.operands[0].moments = make_moments(2);
+  event.message.assign("step " + std::to_string(step) + ": LogBackward0 made 4 NaN \"out of\" nothing");
+  channel_->publish(event);
 }
 
 void TestRun::publish_frame(std::uint64_t step) {
@@ -121,9 +158,28 @@ void TestRun::publish_frame(std::uint64_t step) {
     const RowSchema& schema = channel_->schema().rows[i];
     rows[i] = {make_moments(i), TensorRow::present};
     if (schema.has_update) rows[i].update_norm = 0.0625 * static_cast<double>(i + 1);
+    if (schema.has_distance) rows[i].distance = 0.75 + static_cast<double>(i);
+    if (schema.has_cosine && i == 3) rows[i].cosine = -0.5;
+    for (std::size_t s = 0; s < schema.optimizer_state.size(); ++s) {
+      rows[i].state_norms[s] = 0.25 * static_cast<double>(s + 1);
+      rows[i].states |= std::uint64_t{1} << s;
+    }
     if (schema.histogram != RowSchema::kNone) histograms[static_cast<std::size_t>(schema.histogram)] = make_histogram(i);
   }
-  channel_->publish(FrameHeader{step, kStartNs, 0}, rows.data(), histograms.data());
+  std::vector<ActivationRow> activations(channel_->schema().activations);
+  if (activations.size() < 3) {
+    channel_->publish(FrameHeader{step, kStartNs, 0}, rows.data(), histograms.data());
+    return;
+  }
+  channel_->layer_names().find_or_append("conv", 0);
+  channel_->layer_names().find_or_append("conv/relu \"x\"", 0);
+  channel_->phase_names().find_or_append("validation");
+  channel_->layer_names().find_or_append("conv", 1);
+  activations[0].moments = make_moments(4);
+  activations[1].moments = make_moments(5);
+  activations[1].dead_ratio = 0.25;
+  activations[0].step = activations[1].step = step;
+  channel_->publish(FrameHeader{step, kStartNs, 3}, rows.data(), histograms.data(), activations.data());
 }
 
 std::shared_ptr<const Snapshot> TestRun::snapshot() {
@@ -149,7 +205,17 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   run.record().totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::loss)] = {1, 0};
   run.record().totals.skipped_steps = 1;
   run.record().totals.hook_errors[static_cast<std::size_t>(Hook::buffers)] = 2;
+  run.record().clip_ratio = 0.5;
+  run.record().flags |= StepRecord::has_clip_ratio | StepRecord::has_data_time;
+  run.record().data_ns = 500'000;
+  run.record().vigil_ns = 20'000;
+  run.record().multiply_accumulates = 1'000'000;
+  run.record().totals.examples = 96;
+  run.record().totals.micro_batches = 4;
+  run.record().totals.rollbacks = 1;
+  run.record().totals.layers_dropped = 2;
   run.publish_nonfinite_step(2, 1);
+  run.publish_replay(2);
   run.record().gradient_norm = kInf;
   run.publish_frame(3);
   run.publish_step(3, 0.1);

@@ -37,7 +37,11 @@ class TestRun {
   explicit TestRun(Schema schema = make_schema(), ChannelBounds bounds = {64, 0});
 
   void publish_step(std::uint64_t step, double loss = 0.5);
+  /// With the event that a bracket makes of it.
   void publish_nonfinite_step(std::uint64_t step, std::int64_t origin);
+  /// What a replay finds of it.
+  void publish_replay(std::uint64_t step);
+  /// Two layers of the phase "train", one of "validation" that was not measured yet.
   void publish_frame(std::uint64_t step);
 
   /// Of everything published so far.

@@ -56,7 +56,6 @@ struct Copies {
 Config config_of_faults() {
   Config config = quiet_config();
   config.guard.on_nonfinite = OnNonfinite::skip_step;
-  config.exporters.report.enabled = false;
   return config;
 }
 

@@ -24,6 +24,7 @@ inline Config quiet_config() {
   config.run.name = "test";
   config.exporters.prometheus.enabled = false;
   config.exporters.interval_ms = 10;
+  config.exporters.report.enabled = false;
   config.log.level = LogLevel::off;
   return config;
 }

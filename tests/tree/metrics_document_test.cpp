@@ -39,6 +39,10 @@ std::string cell(std::string_view text) {
   return escaped;
 }
 
+TensorKind kind_of(std::string_view name) {
+  return name == "parameter" ? TensorKind::parameter : name == "gradient" ? TensorKind::gradient : TensorKind::buffer;
+}
+
 std::string make_document() {
   std::ostringstream out;
   out << "# Metrics\n\n"
@@ -66,19 +70,20 @@ std::string make_document() {
           << cell(statistic.formula) << "` |\n";
     }
   }
-  out << "\nOnly of tensors that `sampling.update_ratio` or `sampling.histogram` matches, and only as far as `max_series` has room beside "
-         "the "
+  out << "\nOnly of tensors that `sampling.update_ratio`, `distance`, `gradient_cosine`, `optimizer_state` or `histogram` matches, and "
+         "only as far "
+         "as `max_series` has room beside the "
          "series above:\n"
-         "update ratios first, then magnitudes, the largest tensors first. The untyped ones are gauges: they describe the latest sample "
+         "in the order of these settings, the largest tensors first. The untyped ones are gauges: they describe the latest sample "
          "and "
          "do not\n"
          "add up, so use them without `rate`.\n\n"
          "| metric | type | more labels | series | what | formula |\n|---|---|---|---|---|---|\n";
   for (const std::string_view kind : kTensorKindNames) {
     for (const TensorMetricRow& metric : kTensorMetrics) {
-      if (metric.of_parameters_only && kind != "parameter") continue;
-      out << "| `vigil_" << kind << "_" << metric.name << "` | " << type_name(metric.type) << " | "
-          << (metric.label.empty() ? "" : "`" + std::string(metric.label) + "`") << " | " << metric.series << " | " << kind << ": "
+      if (!is_of(metric, kind_of(kind))) continue;
+      out << "| `vigil_" << (metric.has_whole_name ? "" : std::string(kind) + "_") << metric.name << "` | " << type_name(metric.type)
+          << " | " << (metric.label.empty() ? "" : "`" + std::string(metric.label) + "`") << " | " << metric.series << " | " << kind << ": "
           << metric.help << " | `" << cell(metric.formula) << "` |\n";
     }
   }
@@ -86,6 +91,22 @@ std::string make_document() {
       << MagnitudeHistogram::kLowestExponent + static_cast<int>(MagnitudeHistogram::kBuckets) << ", +Inf. `quantile`:";
   for (const double q : kMagnitudeQuantiles) out << " " << q;
   out << ".\n";
+  out << "\n## Of each layer's output\n\n"
+         "On observed steps (`sampling.activations_every_steps`), by `layer` and `phase`: of the output of each module that owns "
+         "parameters, "
+         "and of each operator without\nparameters that follows one (`conv1/relu`). As far as `max_series` has room after all of the "
+         "above, in "
+         "the order in which layers are first seen.\n\n"
+         "| metric | type | what | formula |\n|---|---|---|---|\n";
+  for (const std::string_view name : kActivationStatistics) {
+    for (const Statistic& statistic : kStatistics) {
+      if (statistic.name == name)
+        out << "| `vigil_activation_" << name << "` | gauge | " << statistic.help << " | `" << cell(statistic.formula) << "` |\n";
+    }
+  }
+  for (const ActivationMetricRow& metric : kActivationMetrics) {
+    out << "| `vigil_activation_" << metric.name << "` | gauge | " << metric.help << " | `" << cell(metric.formula) << "` |\n";
+  }
   out << "\n## Buckets of `vigil_step_duration_seconds`\n\n`le` in seconds:";
   for (const double bound : kDurationBounds) out << " " << bound;
   out << ", +Inf. Phases:";

@@ -1,0 +1,73 @@
+#include "vigil/exporters/json_text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "vigil/exporters/seconds.h"
+#include "vigil/monitor/dtype.h"
+#include "vigil/monitor/metric_table.h"
+#include "vigil/monitor/statistics.h"
+
+namespace vigil {
+
+std::string to_json(std::string_view text) { return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+void append(std::string& out, double value) {
+  if (is_nan_bits(value)) {
+    out += "\"NaN\"";
+  } else if (!is_finite_bits(value)) {
+    out += value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
+  } else {
+    char text[32];
+    out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+  }
+}
+
+void append(std::string& out, std::string_view text) { out += to_json(text); }
+
+void append_activation(std::string& out, const ActivationRow& row, const LayerLabel& label) {
+  append_member(out, "layer", label.layer);
+  append_member(out, "phase", label.phase);
+  append_member(out, "step", row.step);
+  append_member(out, "elements", row.moments.count);
+  for (const Statistic& statistic : kStatistics) {
+    const bool is_exported =
+        std::find(kActivationStatistics.begin(), kActivationStatistics.end(), statistic.name) != kActivationStatistics.end();
+    if (is_exported) append_member(out, statistic.name, statistic.value(row.moments));
+  }
+  for (const ActivationMetricRow& metric : kActivationMetrics) {
+    if (const double value = row.*metric.value; !is_nan_bits(value)) append_member(out, metric.name, value);
+  }
+}
+
+void append_event(std::string& out, const NonfiniteEvent& event) {
+  append_member(out, "step", event.step);
+  append_member(out, "time", to_seconds(event.wall_time_ns));
+  append_member(out, "found_by", kFoundByNames[static_cast<std::size_t>(event.found_by)]);
+  append_member(out, "message", event.message.view());
+  append_member(out, "loss_nonfinite", event.loss_nonfinite != 0);
+  append_member(out, "layer", event.layer.view());
+  append_member(out, "operation", event.operation.view());
+  append_member(out, "forward_operation", event.forward_operation.view());
+  append_member(out, "backward", event.backward != 0);
+  append_member(out, "parameter", event.parameter.view());
+  append_member(out, "nearest_finite", event.nearest_finite.view());
+  append_member(out, "nonfinite_parameters", event.nonfinite_parameters);
+  out += ",\"operands\":[";
+  for (std::size_t i = 0; i < std::min<std::size_t>(event.operand_count, event.operands.size()); ++i) {
+    const OperandSeen& operand = event.operands[i];
+    out += i > 0 ? ",{" : "{";
+    append_member(out, "tensor", operand.description.view());
+    append_member(out, "elements", operand.moments.count);
+    append_member(out, "min", operand.moments.min);
+    append_member(out, "max", operand.moments.max);
+    append_member(out, "mean", operand.moments.mean);
+    append_member(out, "nan_values", operand.moments.nan_count);
+    append_member(out, "inf_values", operand.moments.inf_count);
+    out += '}';
+  }
+  out += ']';
+}
+
+}  // namespace vigil

@@ -1,0 +1,41 @@
+// JSON as vigil writes it: one member after the other into a string, with numbers that come back as they were. JSON has no NaN and no
+// infinity, so these are the strings "NaN", "Infinity" and "-Infinity".
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "vigil/monitor/records.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// `text` in quotes, with escapes; bytes that are not UTF-8 become U+FFFD.
+std::string to_json(std::string_view text);
+
+void append(std::string& out, double value);
+void append(std::string& out, std::string_view text);
+inline void append(std::string& out, const std::string& text) { append(out, std::string_view(text)); }
+inline void append(std::string& out, bool value) { out += value ? "true" : "false"; }
+template <class Integer, std::enable_if_t<std::is_integral_v<Integer>, int> = 0>
+void append(std::string& out, Integer value) {
+  out += std::to_string(value);
+}
+
+/// `"key":value`, with a comma in front but at the beginning of an object; keys are ours and need no escapes.
+template <class Value>
+void append_member(std::string& out, std::string_view key, const Value& value) {
+  if (out.back() != '{') out += ',';
+  out += '"';
+  out += key;
+  out += "\":";
+  append(out, value);
+}
+
+/// Members of one layer's activations.
+void append_activation(std::string& out, const ActivationRow& row, const LayerLabel& label);
+/// Members of an event: docs/nan-report.md.
+void append_event(std::string& out, const NonfiniteEvent& event);
+
+}  // namespace vigil
