@@ -24,7 +24,9 @@ struct NonfiniteOrigin {
   /// Found by bracket: module of `parameter`; empty when only the loss was not finite. Else the module whose operation it was, such as
   /// "conv1", or "conv1/relu" for one without parameters that follows it.
   std::string layer;
-  std::string parameter;                ///< full path of the parameter nearest to the loss whose gradient was not finite
+  /// Full path of the parameter nearest to the loss whose gradient was not finite; of the operations "parameter" and "buffer" the one that
+  /// was not finite to begin with.
+  std::string parameter;
   std::string nearest_finite;           ///< of the parameters from there to the loss, the nearest whose gradient was finite; empty: none
   std::vector<std::string> parameters;  ///< every parameter whose gradient was not finite, in the order of the model
   bool loss_nonfinite = false;          ///< the loss itself was NaN or infinite

@@ -26,9 +26,18 @@ TEST(MetricFamilies, FollowTheOrderOfTheContract) {
   std::vector<std::string> tensor_names;
   for (const char* kind : {"parameter", "gradient", "buffer"}) {
     for (const Statistic& statistic : kStatistics) tensor_names.push_back("vigil_" + std::string(kind) + "_" + std::string(statistic.name));
-    if (kind == std::string("parameter")) tensor_names.push_back("vigil_parameter_update_ratio");
+    if (kind == std::string("parameter")) {
+      for (const char* name :
+           {"vigil_parameter_update_ratio", "vigil_parameter_update_norm", "vigil_parameter_distance", "vigil_optimizer_moment_norm"}) {
+        tensor_names.push_back(name);
+      }
+    }
+    if (kind == std::string("gradient")) tensor_names.push_back("vigil_gradient_cosine");
     if (kind == std::string("buffer")) continue;  // has no histogram in this run
     for (const char* name : {"magnitude_bucket", "magnitude"}) tensor_names.push_back("vigil_" + std::string(kind) + "_" + name);
+  }
+  for (const char* name : {"mean", "std", "min", "max", "zero_ratio", "nan_values", "inf_values", "dead_ratio"}) {
+    tensor_names.push_back("vigil_activation_" + std::string(name));  // no tanh in this run
   }
   expected.insert(expected.end(), tensor_names.begin(), tensor_names.end());
   std::vector<std::string_view> names;
@@ -109,20 +118,37 @@ TEST(MetricFamilies, ALossThatIsNanIsExportedAsNan) {
 TEST(MetricFamilies, TheOriginNamesParameterLayerAndStep) {
   TestRun run;
   run.publish_nonfinite_step(7, 1);
-  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(layer="conv",parameter="conv.bias",step="7")")),
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info",
+                     with(R"(layer="conv",parameter="conv.bias",step="7",found_by="bracket")")),
+            1);
+  run.publish_replay(7);
+  const std::vector<Family> families = families_of(*run.snapshot());
+  EXPECT_EQ(value_of(families, "vigil_nonfinite_origin_info",
+                     with(R"(layer="conv/log",operation="LogBackward0",parameter="conv.bias",step="7",found_by="replay")")),
+            1);
+  EXPECT_EQ(find_family(families, "vigil_nonfinite_origin_info")->samples.size(), 1u);
+}
+
+TEST(MetricFamilies, AnOriginWhoseEventIsLostIsThatOfTheRecord) {
+  TestRun run;
+  run.publish_nonfinite_step(7, 1);
+  auto snapshot = std::make_shared<Snapshot>(*run.snapshot());
+  snapshot->origin.reset();
+  EXPECT_EQ(value_of(families_of(*snapshot), "vigil_nonfinite_origin_info",
+                     with(R"(layer="conv",parameter="conv.bias",step="7",found_by="bracket")")),
             1);
 }
 
 TEST(MetricFamilies, AnOriginInTheLossOnlyHasItsStepAlone) {
   TestRun run;
   run.publish_nonfinite_step(7, -1);
-  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with("step=\"7\"")), 1);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(step="7",found_by="bracket")")), 1);
 }
 
 TEST(MetricFamilies, AnOriginBeyondTheParametersIsNotFollowed) {
   TestRun run;
   run.publish_nonfinite_step(7, 1000);
-  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with("step=\"7\"")), 1);
+  EXPECT_EQ(value_of(families_of(*run.snapshot()), "vigil_nonfinite_origin_info", with(R"(step="7",found_by="bracket")")), 1);
 }
 
 TEST(MetricFamilies, UpAndStateFollowTheRun) {
@@ -148,6 +174,35 @@ TEST(MetricFamilies, AFinishedRunKeepsItsSeries) {
   EXPECT_EQ(families_of(*run.snapshot()).size(), before);
 }
 
+// Two distances, a cosine, two moments; seven statistics of each of two layers, and one's dead ratio.
+constexpr std::size_t kMore = 2 + 1 + 2 + 7 + 8;
+
+TEST(MetricFamilies, ActivationsAreOfLayerAndPhase) {
+  TestRun run;
+  run.publish_frame(4);
+  run.publish_step(4);
+  const std::vector<Family> families = families_of(*run.snapshot());
+  EXPECT_EQ(value_of(families, "vigil_activation_max", with(R"(layer="conv",phase="train")")), make_moments(4).max);
+  EXPECT_EQ(find_family(families, "vigil_activation_max")->samples.size(), 2u) << "the third layer was not measured yet";
+  ASSERT_EQ(find_family(families, "vigil_activation_dead_ratio")->samples.size(), 1u);
+  EXPECT_EQ(find_family(families, "vigil_activation_dead_ratio")->samples[0].value, 0.25);
+  EXPECT_EQ(find_family(families, "vigil_activation_saturated_ratio"), nullptr);
+}
+
+TEST(MetricFamilies, ActivationsHaveTheRoomThatTensorsLeave) {
+  TestRun run;
+  run.publish_frame(4);
+  run.publish_step(4);
+  const std::uint64_t tensors = 7 * kStatistics.size() + 2 * 3 + 2 * 38 + 5;
+  for (const std::size_t layers : {0, 1}) {
+    PrometheusConfig config;
+    config.max_series = static_cast<std::int64_t>(tensors + 9 * layers + 8);
+    const std::vector<Family> families = families_of(*run.snapshot(), config);
+    EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(tensors + 7 * layers));
+    EXPECT_EQ(value_of(families, "vigil_series_dropped_total", kRun), layers == 0 ? 15 : 8);
+  }
+}
+
 TEST(MetricFamilies, TensorsCarryTheirStatistics) {
   TestRun run;
   run.publish_frame(1);
@@ -159,7 +214,7 @@ TEST(MetricFamilies, TensorsCarryTheirStatistics) {
     EXPECT_EQ(find_family(families, name)->help, "Gradient: " + std::string(statistic.help) + ".");
   }
   EXPECT_EQ(value_of(families, "vigil_parameter_mean", with("parameter=\"scale\"")), make_moments(2).mean) << "a root parameter";
-  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(7 * kStatistics.size() + 3 + 2 * 38));
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(7 * kStatistics.size() + 2 * 3 + 2 * 38 + kMore));
 }
 
 TEST(MetricFamilies, AbsentAndUnreadableTensorsHaveNoSeries) {
@@ -172,7 +227,7 @@ TEST(MetricFamilies, AbsentAndUnreadableTensorsHaveNoSeries) {
   const std::vector<Family> families = families_of(*snapshot);
   ASSERT_NE(find_family(families, "vigil_gradient_mean"), nullptr);
   EXPECT_EQ(find_family(families, "vigil_gradient_mean")->samples.size(), 1u);
-  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(5 * kStatistics.size() + 3 + 38));
+  EXPECT_EQ(value_of(families, "vigil_series", kRun), static_cast<double>(5 * kStatistics.size() + 2 * 3 + 38 + kMore - 1));
   EXPECT_EQ(value_of(families, "vigil_series_dropped_total", kRun), 0) << "absence is not the bound's doing";
 }
 

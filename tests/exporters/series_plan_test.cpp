@@ -162,7 +162,7 @@ SeriesPlan plan_with_room(const Schema& schema, std::int64_t room) {
 
 TEST(SeriesPlan, WithRoomForAllEveryTensorHasAllThatTheFrameHas) {
   const Schema schema = with_everything(2);
-  const SeriesPlan plan = plan_with_room(schema, 4 + 8 * kMagnitudeSeries);
+  const SeriesPlan plan = plan_with_room(schema, 2 * 4 + 8 * kMagnitudeSeries);
   EXPECT_EQ(names_with(plan, has_update).size(), 4u);
   EXPECT_EQ(names_with(plan, has_magnitudes).size(), 8u);
   EXPECT_EQ(plan.dropped_series(), 0u);
@@ -174,13 +174,13 @@ TEST(SeriesPlan, WhatRoomIsLeftGoesToUpdateRatiosThenToMagnitudesLargestFirst) {
   const SeriesPlan none = plan_with_room(schema, 0);
   EXPECT_TRUE(names_with(none, has_update).empty());
   EXPECT_TRUE(names_with(none, has_magnitudes).empty());
-  EXPECT_EQ(none.dropped_series(), static_cast<std::uint64_t>(4 + 8 * kMagnitudeSeries));
+  EXPECT_EQ(none.dropped_series(), static_cast<std::uint64_t>(2 * 4 + 8 * kMagnitudeSeries));
 
-  const SeriesPlan two = plan_with_room(schema, 2);
+  const SeriesPlan two = plan_with_room(schema, 2 * 2);
   EXPECT_EQ(names_with(two, has_update), (std::multiset<std::string>{"parameter layer0.weight", "parameter layer1.weight"}));
-  EXPECT_EQ(two.dropped_series(), static_cast<std::uint64_t>(2 + 8 * kMagnitudeSeries));
+  EXPECT_EQ(two.dropped_series(), static_cast<std::uint64_t>(2 * 2 + 8 * kMagnitudeSeries));
 
-  const SeriesPlan more = plan_with_room(schema, 4 + 3 * kMagnitudeSeries + 37);
+  const SeriesPlan more = plan_with_room(schema, 2 * 4 + 3 * kMagnitudeSeries + 37);
   EXPECT_EQ(names_with(more, has_update).size(), 4u);
   EXPECT_EQ(names_with(more, has_magnitudes),
             (std::multiset<std::string>{"gradient layer0.weight", "parameter layer0.weight", "parameter layer1.weight"}));
@@ -190,23 +190,23 @@ TEST(SeriesPlan, WhatRoomIsLeftGoesToUpdateRatiosThenToMagnitudesLargestFirst) {
 TEST(SeriesPlan, FoldedTensorsHaveTheirStatisticsOnly) {
   const Schema schema = with_everything(3);
   PrometheusConfig config;
-  config.max_series = 9 * kPerTensor + 2;  // 3 tensors, 6 folded layers, and a little
+  config.max_series = 9 * kPerTensor + 2 * 2;  // 3 tensors, 6 folded layers, and a little
   const SeriesPlan plan(schema, config);
   EXPECT_EQ(names_with(plan, has_update), (std::multiset<std::string>{"parameter layer0.weight", "parameter layer1.weight"}));
   EXPECT_TRUE(names_with(plan, has_magnitudes).empty());
-  EXPECT_EQ(plan.dropped_series(), static_cast<std::uint64_t>(9 * kPerTensor + 4 + 12 * kMagnitudeSeries));
+  EXPECT_EQ(plan.dropped_series(), static_cast<std::uint64_t>(9 * kPerTensor + 2 * 4 + 12 * kMagnitudeSeries));
 }
 
 TEST(SeriesPlan, MagnitudesExceedNoBoundEither) {
   const Schema schema = with_everything(3);
-  constexpr std::int64_t kAll = 12 * kPerTensor + 6 + 12 * kMagnitudeSeries;
+  constexpr std::int64_t kAll = 12 * kPerTensor + 2 * 6 + 12 * kMagnitudeSeries;
   for (std::int64_t bound = 0; bound <= kAll + 10; ++bound) {
     PrometheusConfig config;
     config.max_series = bound;
     const SeriesPlan plan(schema, config);
     std::int64_t series = 0;
     for (const SeriesPlan::Entry& entry : plan.entries()) {
-      series += kPerTensor + (has_update(entry) ? 1 : 0) + (has_magnitudes(entry) ? kMagnitudeSeries : 0);
+      series += kPerTensor + (has_update(entry) ? 2 : 0) + (has_magnitudes(entry) ? kMagnitudeSeries : 0);
       EXPECT_FALSE(entry.is_folded && (has_update(entry) || has_magnitudes(entry)));
     }
     EXPECT_LE(series, bound);

@@ -119,7 +119,7 @@ void TestRun::publish_nonfinite_step(std::uint64_t step, std::int64_t origin) {
   event.step = step;
   event.wall_time_ns = record_.wall_time_ns;
   event.loss_nonfinite = 1;
-  if (origin >= 0) {
+  if (static_cast<std::size_t>(origin) < channel_->schema().parameters.size()) {
     const std::string& parameter = channel_->schema().parameters[static_cast<std::size_t>(origin)];
     event.nonfinite_parameters = 1;
     event.parameter.assign(parameter);
