@@ -1,34 +1,49 @@
 #include "vigil/hooks/origin_event.h"
 
 #include <algorithm>
-
-#include "vigil/monitor/schema.h"
+#include <string>
 
 namespace vigil {
 
-NonfiniteEvent bracket_event(std::uint64_t step, std::int64_t wall_time_ns, const std::vector<SeenGradient>& gradients,
-                             const std::string& loss) {
+NonfiniteEvent bracket_event(std::uint64_t step, std::int64_t wall_time_ns, const std::vector<SeenGradient>& gradients, bool loss_nonfinite,
+                             std::uint64_t micro_batch) noexcept {
   NonfiniteEvent event;
   event.step = step;
   event.wall_time_ns = wall_time_ns;
-  event.loss_nonfinite = !loss.empty();
+  event.loss_nonfinite = loss_nonfinite;
   const auto is_nonfinite = [](const SeenGradient& gradient) { return gradient.is_nonfinite; };
   event.nonfinite_parameters = static_cast<std::uint64_t>(std::count_if(gradients.begin(), gradients.end(), is_nonfinite));
-  std::string message = "step " + std::to_string(step) + ": " + loss;
+  auto& message = event.message;
+  message.append("step ");
+  message.append(step);
+  message.append(": ");
+  if (loss_nonfinite) {
+    message.append("the loss ");
+    if (micro_batch > 0) {
+      message.append("of micro-batch ");
+      message.append(micro_batch);
+      message.append(" ");
+    }
+    message.append("is not finite");
+  }
   // Backward goes against the model's order: the last one is the nearest to the loss.
   const auto nearest = std::find_if(gradients.rbegin(), gradients.rend(), is_nonfinite);
-  if (nearest != gradients.rend()) {
-    event.parameter.assign(nearest->name);
-    event.layer.assign(layer_of(nearest->name));
-    message += std::string(loss.empty() ? "" : ", and ") + "the gradients of " + std::to_string(event.nonfinite_parameters) + " of " +
-               std::to_string(gradients.size()) + " parameters are not finite; nearest to the loss: " + nearest->name;
-    const auto finite = std::find_if(nearest.base(), gradients.end(), [](const SeenGradient& gradient) { return gradient.exists; });
-    if (finite != gradients.end()) {
-      event.nearest_finite.assign(finite->name);
-      message += std::string("; the next towards it, ") + finite->name + ", is finite: the fault lies between these two";
-    }
-  }
-  event.message.assign(message);
+  if (nearest == gradients.rend()) return event;
+  event.parameter.assign(nearest->name);
+  const auto dot = nearest->name.rfind('.');
+  event.layer.assign(dot == std::string_view::npos ? std::string_view() : nearest->name.substr(0, dot));
+  message.append(loss_nonfinite ? ", and the gradients of " : "the gradients of ");
+  message.append(event.nonfinite_parameters);
+  message.append(" of ");
+  message.append(gradients.size());
+  message.append(" parameters are not finite; nearest to the loss: ");
+  message.append(nearest->name);
+  const auto finite = std::find_if(nearest.base(), gradients.end(), [](const SeenGradient& gradient) { return gradient.exists; });
+  if (finite == gradients.end()) return event;
+  event.nearest_finite.assign(finite->name);
+  message.append("; the next towards it, ");
+  message.append(finite->name);
+  message.append(", is finite: the fault lies between these two");
   return event;
 }
 

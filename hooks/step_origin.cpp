@@ -1,4 +1,4 @@
-// The part of StepRecorder that finds out where non-finite values came from. Runs at the first step of a streak, and allocates.
+// The part of StepRecorder that finds out where non-finite values came from. Replay and trace allocate, the rest does not.
 #include <algorithm>
 #include <utility>
 
@@ -23,31 +23,27 @@ void StepRecorder::note_streak(std::size_t part, bool starts) noexcept {
   if (!starts) return;
   record_.origin_step = record_.step;
   record_.origin = -1;
-  int failures = 0;
-  boundary_.attempt(Hook::provenance, failures, [&] {
-    const auto& names = channel_.schema().parameters;
-    std::vector<SeenGradient> gradients;
-    origin_parameters_.clear();
-    const auto& parameters = tensors_.model().parameters;
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      if (parameters[i].part != part) continue;
-      const std::string& name = i < names.size() ? names[i] : late_names_[i - names.size()];
-      const bool is_nonfinite = tensors_.is_nonfinite(i);
-      gradients.push_back({name.c_str(), parameters[i].tensor.grad().defined(), is_nonfinite});
-      if (!is_nonfinite) continue;
-      origin_parameters_.push_back(name);
-      if (i < names.size()) record_.origin = static_cast<std::int64_t>(i);  // the last one is the nearest to the loss
-    }
-    std::string loss;
-    if (nonfinite_micro_batch_ > 0) {
-      loss = "the loss of micro-batch " + std::to_string(nonfinite_micro_batch_) + " is not finite";
-    } else if (has_turn_loss_ && !is_finite_bits(turn_loss_)) {
-      loss = "the loss is not finite";
-    }
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    publish_origin(bracket_event(record_.step, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), gradients, loss));
-    return true;
-  });
+  origin_parameters_.clear();
+  gradients_.clear();
+  const std::size_t named = channel_.schema().parameters.size();
+  const auto& parameters = tensors_.model().parameters;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i].part != part) continue;
+    const bool is_nonfinite = tensors_.is_nonfinite(i);
+    gradients_.push_back({name_of(i), parameters[i].tensor.grad().defined(), is_nonfinite});
+    if (!is_nonfinite) continue;
+    origin_parameters_.push_back(i);
+    if (i < named) record_.origin = static_cast<std::int64_t>(i);  // the last one is the nearest to the loss
+  }
+  const bool loss_nonfinite = nonfinite_micro_batch_ > 0 || (has_turn_loss_ && !is_finite_bits(turn_loss_));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  publish_origin(bracket_event(record_.step, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), gradients_, loss_nonfinite,
+                               nonfinite_micro_batch_));
+}
+
+std::string_view StepRecorder::name_of(std::size_t parameter) const noexcept {
+  const auto& names = channel_.schema().parameters;
+  return parameter < names.size() ? names[parameter] : late_names_[parameter - names.size()];
 }
 
 void StepRecorder::explain(std::size_t part, const at::Tensor& loss, const LossClosure* again) noexcept {
@@ -86,7 +82,7 @@ std::optional<NonfiniteOrigin> StepRecorder::nonfinite_origin() const {
   origin.layer = origin_->layer.view();
   origin.parameter = origin_->parameter.view();
   origin.nearest_finite = origin_->nearest_finite.view();
-  origin.parameters = origin_parameters_;
+  for (const std::size_t i : origin_parameters_) origin.parameters.emplace_back(name_of(i));
   origin.loss_nonfinite = origin_->loss_nonfinite != 0;
   origin.operation = origin_->operation.view();
   origin.forward_operation = origin_->forward_operation.view();

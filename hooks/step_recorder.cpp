@@ -71,6 +71,7 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const std::v
     parts_.push_back({part.name, part.optimizer, rate, rates, parameters_in(*part.optimizer), part.name + "/loss"});
     rate += rates;
   }
+  reserve_for_origins();
   if (can_replay && guard.replay) {
     std::vector<at::Tensor> parameters;
     for (const WatchedTensor& watched : tensors_.model().parameters) parameters.push_back(watched.tensor);
@@ -259,6 +260,12 @@ void StepRecorder::look_for_late_parameters(std::size_t index) {
     }
   }
   tensors_.add_late(index, late);
+  reserve_for_origins();
+}
+
+void StepRecorder::reserve_for_origins() {
+  origin_parameters_.reserve(tensors_.model().parameters.size());
+  gradients_.reserve(tensors_.model().parameters.size());
 }
 
 void StepRecorder::sample(std::size_t part, bool gradients_done) noexcept {

@@ -82,11 +82,13 @@ class StepRecorder {
   void take_loss(const Part& part, const at::Tensor& loss);
   void read_learning_rates(Part& part);
   void look_for_late_parameters(std::size_t part);
+  void reserve_for_origins();
   void end_activations() noexcept;
   void sample(std::size_t part, bool gradients_done) noexcept;
   void publish_frame() noexcept;
   void note_streak(std::size_t part, bool starts) noexcept;
   void explain(std::size_t part, const at::Tensor& loss, const LossClosure* again) noexcept;
+  std::string_view name_of(std::size_t parameter) const noexcept;
   void publish_origin(const NonfiniteEvent& event) noexcept;
   Verdict judge(Part& part) noexcept;
   bool roll_back() noexcept;
@@ -135,7 +137,8 @@ class StepRecorder {
   std::optional<double> clip_norm_;
 
   std::optional<NonfiniteEvent> origin_;
-  std::vector<std::string> origin_parameters_;
+  std::vector<std::size_t> origin_parameters_;  // whose gradients were not finite in the origin's step
+  std::vector<SeenGradient> gradients_;         // of a turn, while its event is made
   std::int64_t trace_left_ = 0;
   bool is_replaying_ = false;
 

@@ -160,6 +160,22 @@ struct RingText {
     bytes.fill(0);
     std::copy_n(text.begin(), size, bytes.begin());
   }
+  /// Adds `text` behind what is there, as far as it fits.
+  void append(std::string_view text) noexcept {
+    const std::size_t used = view().size();
+    std::size_t size = std::min(text.size(), kBytes - 1 - used);
+    while (size > 0 && size < text.size() && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;
+    std::copy_n(text.begin(), size, bytes.begin() + static_cast<std::ptrdiff_t>(used));
+  }
+  void append(std::uint64_t number) noexcept {
+    std::array<char, 20> digits{};
+    std::size_t begin = digits.size();
+    do {
+      digits[--begin] = static_cast<char>('0' + number % 10);
+      number /= 10;
+    } while (number > 0);
+    append(std::string_view(&digits[begin], digits.size() - begin));
+  }
   std::string_view view() const noexcept {
     return {bytes.data(), static_cast<std::size_t>(std::find(bytes.begin(), bytes.end(), '\0') - bytes.begin())};
   }

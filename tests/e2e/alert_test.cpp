@@ -19,10 +19,12 @@ namespace {
 class AlertedTraining : public testing::Test {
  protected:
   // MNIST until it is told to end, with one NaN in the gradient of conv2.weight at step 100.
-  void train(const std::string& policy, const std::vector<std::string>& more = {}) {
+  void train(const std::string& policy, const std::string& more_exporters = "") {
     std::vector<std::string> command{VIGIL_MNIST,      "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000",    "--port", "0",
                                      "--on-nonfinite", policy,   "--inject-nan-at",       "100",      "--layer", "conv2"};
-    command.insert(command.end(), more.begin(), more.end());
+    const std::string exporters = "report: {directory: '" + folder_.path().string() + "'}" + more_exporters;
+    command.push_back("--config");
+    command.push_back(folder_.write("vigil.yml", "exporters: {" + exporters + "}\n").string());
     trainer_ = std::make_unique<ChildProcess>(command, folder_.file("trainer.log"));
     static const std::regex kAddress(R"(http://(127\.0\.0\.1:\d+)/metrics)");
     std::smatch match;
@@ -78,7 +80,11 @@ TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite)
 
   const std::string summary = end_training();
   EXPECT_NE(summary.find("non-finite steps: 1, skipped: 1"), std::string::npos) << summary;
-  EXPECT_EQ(summary.find("nan"), std::string::npos) << summary;
+  EXPECT_EQ(summary.find(" nan"), std::string::npos) << summary;
+  const nlohmann::json report = nlohmann::json::parse(test::read_text(folder_.path() / "vigil-nan-mnist-100.json"));
+  EXPECT_EQ(report["nonfinite"]["parameter"], "conv2.weight");
+  EXPECT_EQ(report["nonfinite"]["nearest_finite"], "conv2.bias");
+  EXPECT_EQ(report["steps"].size(), 100U);
 }
 
 TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
@@ -91,7 +97,7 @@ TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
 }
 
 TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNanAndIsSeenAllTheSame) {
-  train("stop", {"--config", folder_.write("linger.yml", "exporters: {prometheus: {linger_ms: 60s}}\n").string()});
+  train("stop", ", prometheus: {linger_ms: 60s}");
   const auto labels = labels_of("VigilNonFiniteGradient");
   EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
   EXPECT_EQ(trainer_->wait(60), 0);
