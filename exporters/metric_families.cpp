@@ -157,6 +157,14 @@ void Builder::add_numerics() {
 
 void Builder::add_model() {
   const Schema& schema = *snapshot_.schema;
+  if (const StepRecord& step = snapshot_.step; snapshot_.has_step && step.has(StepRecord::has_device_memory)) {
+    begin(Metric::device_memory);
+    add({{"kind", "allocated"}}, static_cast<double>(step.device_allocated));
+    add({{"kind", "reserved"}}, static_cast<double>(step.device_reserved));
+    add({{"kind", "peak"}}, static_cast<double>(step.device_peak));
+    only(Metric::allocation_retries, step.device_retries);
+    only(Metric::out_of_memory, step.device_out_of_memory);
+  }
   const std::array<std::pair<const char*, const ModelSize*>, 3> kinds{
       {{"trainable", &schema.trainable}, {"frozen", &schema.frozen}, {"buffer", &schema.buffers}}};
   begin(Metric::model_parameters);

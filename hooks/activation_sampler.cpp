@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -45,6 +46,19 @@ std::uint64_t dead_units(const at::Tensor& output, std::int64_t unit_dimension) 
   return static_cast<std::uint64_t>(at::amax(output.detach(), others).le(0).sum().item<std::int64_t>());
 }
 
+// Adds the time of its own life.
+class Stopwatch {
+ public:
+  explicit Stopwatch(std::uint64_t& sum) noexcept : sum_(sum) {}
+  ~Stopwatch() { sum_ += static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin_).count()); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  std::uint64_t& sum_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
 }  // namespace
 
 ActivationSampler::ActivationSampler(RunChannel& channel, const TensorPlaces& places)
@@ -58,7 +72,7 @@ void ActivationSampler::begin(std::uint64_t step, std::uint32_t phase, bool once
   first_layer_.clear();
   channels_first_.clear();
   products_.clear();
-  multiply_accumulates_ = examples_ = 0;
+  multiply_accumulates_ = examples_ = overhead_ns_ = 0;
   nonfinite_ = {};
   step_ = step;
   phase_ = phase;
@@ -108,53 +122,55 @@ void ActivationSampler::end() {
 
 std::unique_ptr<OperatorCall> ActivationSampler::on_start(const OperatorStart& start, const OperatorCall* parent, bool in_backward) {
   auto call = std::make_unique<Call>();
-  {
-    const std::lock_guard lock(products_mutex_);
-    multiply_accumulates_ += products_[at::RecordFunction::currentThreadId()].enter(start.name, start.inputs);
-  }
+  const std::lock_guard lock(mutex_);
+  multiply_accumulates_ += products_[at::RecordFunction::currentThreadId()].enter(start.name, start.inputs);
   if (parent != nullptr || in_backward) return call;
-  call->place = attribution_.place(start.name, start.inputs);
-  const bool is_layer = call->place.role == OperatorPlace::Role::layer;
-  if (!is_layer && call->place.role != OperatorPlace::Role::follower) return call;
+  const Stopwatch stopwatch(overhead_ns_);
+  start_call(*call, start);
+  return call;
+}
+
+void ActivationSampler::start_call(Call& call, const OperatorStart& start) {
+  call.place = attribution_.place(start.name, start.inputs);
+  const bool is_layer = call.place.role == OperatorPlace::Role::layer;
+  if (!is_layer && call.place.role != OperatorPlace::Role::follower) return;
   const auto data = first_tensor(start.inputs);
   if (is_layer) {
     if (first_layer_.empty()) {
-      first_layer_ = call->place.layer;
+      first_layer_ = call.place.layer;
       // An embedding's data is of integers, and its first tensor is its weight.
       for_each_tensor(start.inputs, [this](const at::Tensor& tensor) {
         if (examples_ == 0 && tensor.dim() > 0 && places_.find(tensor) == TensorPlaces::kNone) {
           examples_ = static_cast<std::uint64_t>(tensor.size(0));
         }
       });
-    } else if (once_ && first_layer_ == call->place.layer) {
+    } else if (once_ && first_layer_ == call.place.layer) {
       observer_.detach();  // libtorch goes on with the callbacks that this operator began with
-      return call;
+      return;
     }
-    channels_first_[call->place.module] = start.name.find("conv") != std::string_view::npos ||
-                                          start.name.find("batch_norm") != std::string_view::npos ||
-                                          start.name.find("group_norm") != std::string_view::npos;
+    channels_first_[call.place.module] = start.name.find("conv") != std::string_view::npos ||
+                                         start.name.find("batch_norm") != std::string_view::npos ||
+                                         start.name.find("group_norm") != std::string_view::npos;
   }
   const std::string_view operation = short_operation(start.name);
-  call->is_measured = !only_moves(operation);
-  call->is_relu = operation == "relu";
-  call->is_in_place = start.name.back() == '_';
-  if (!data) return call;
-  call->first_input = memory_of(*data);
+  call.is_measured = !only_moves(operation);
+  call.is_relu = operation == "relu";
+  call.is_in_place = start.name.back() == '_';
+  if (!data) return;
+  call.first_input = memory_of(*data);
   const bool is_tanh = operation == "tanh", is_sigmoid = operation == "sigmoid";
   if (is_tanh || is_sigmoid) {
-    call->inputs = static_cast<std::uint64_t>(data->numel());
-    call->saturated = is_tanh ? outside(*data, kTanhLeast, kTanhMost) : outside(*data, kSigmoidLeast, kSigmoidMost);
+    call.inputs = static_cast<std::uint64_t>(data->numel());
+    call.saturated = is_tanh ? outside(*data, kTanhLeast, kTanhMost) : outside(*data, kSigmoidLeast, kSigmoidMost);
   }
-  return call;
 }
 
 void ActivationSampler::on_end(OperatorCall& ended, c10::ArrayRef<c10::IValue> outputs) {
-  {
-    const std::lock_guard lock(products_mutex_);
-    products_[at::RecordFunction::currentThreadId()].leave();
-  }
+  const std::lock_guard lock(mutex_);
+  products_[at::RecordFunction::currentThreadId()].leave();
   auto& call = static_cast<Call&>(ended);
   if (call.parent != nullptr || call.in_backward) return;
+  const Stopwatch stopwatch(overhead_ns_);
   attribution_.follow(call.place, outputs);
   if (!call.is_measured) return;
   if (const auto output = first_tensor(outputs)) measure(call, *output);

@@ -59,6 +59,8 @@ class ActivationSampler : private OperatorSink {
   std::uint64_t multiply_accumulates() const noexcept { return multiply_accumulates_; }
   std::uint64_t examples() const noexcept { return examples_; }
   NonfiniteCounts nonfinite() const noexcept { return nonfinite_; }
+  /// Time spent in looking at operators; libtorch's own part of observing them is not in it.
+  std::uint64_t overhead_ns() const noexcept { return overhead_ns_; }
 
  private:
   struct Call : OperatorCall {
@@ -82,6 +84,7 @@ class ActivationSampler : private OperatorSink {
 
   std::unique_ptr<OperatorCall> on_start(const OperatorStart& start, const OperatorCall* parent, bool in_backward) override;
   void on_end(OperatorCall& call, c10::ArrayRef<c10::IValue> outputs) override;
+  void start_call(Call& call, const OperatorStart& start);
   void measure(const Call& call, const at::Tensor& output);
   static void add(Output& into, const Output& other);
 
@@ -100,10 +103,12 @@ class ActivationSampler : private OperatorSink {
   std::string first_layer_;
   std::unordered_map<int, bool> channels_first_;  // by module: whether its units are dimension 1
 
-  std::mutex products_mutex_;                                      // autograd runs the nodes of each device on a thread of its own
+  // Of what follows, and of what operators fill above: autograd runs the nodes of each device on a thread of its own, and scripted modules
+  // may run operators on others.
+  std::mutex mutex_;
   std::unordered_map<std::uint64_t, OutermostProducts> products_;  // by thread
   std::uint64_t multiply_accumulates_ = 0;
-  std::uint64_t examples_ = 0;
+  std::uint64_t examples_ = 0, overhead_ns_ = 0;
   NonfiniteCounts nonfinite_;
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "vigil/hooks/device_memory.h"
 #include "vigil/hooks/tensor_reduction.h"
 #include "vigil/monitor/dtype.h"
 
@@ -61,10 +62,14 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const std::v
       guard_(guard),
       places_(places_of(parts)),
       tensors_(channel.schema(), std::move(model), boundary_),
+      measures_(channel.schema(), tensors_.model(), parts),
       activations_(channel, places_),
       trace_(places_),
       scalars_(channel.scalar_capacity(), std::numeric_limits<double>::quiet_NaN()),
       last_end_(Clock::now()) {
+  for (const WatchedTensor& watched : tensors_.model().parameters) {
+    if (device_.is_cpu()) device_ = watched.tensor.device();
+  }
   std::size_t rate = 0;
   for (const PartTensors& part : parts) {
     const std::size_t rates = part.optimizer->param_groups().size();
@@ -117,6 +122,7 @@ void StepRecorder::end_activations() noexcept {
     activations_.end();
     return true;
   });
+  record_.totals.overhead_ns += activations_.overhead_ns();
   record_.totals.layers_dropped = activations_.layers_dropped();
   add(nonfinite_values(record_, NonfiniteIn::activation), activations_.nonfinite());
 }
@@ -163,7 +169,7 @@ void StepRecorder::begin_turn(Part& part, Clock::time_point now) noexcept {
   if (pending_) return;
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
-  record_.flags = record_.flags & StepRecord::has_parameter_norm;
+  record_.flags = record_.flags & (StepRecord::has_parameter_norm | StepRecord::has_device_memory);
   record_.data_ns = 0;
   record_.forward_backward_ns = nanoseconds(now - last_end_);
   if (has_begun_) {
@@ -271,6 +277,7 @@ void StepRecorder::reserve_for_origins() {
 void StepRecorder::sample(std::size_t part, bool gradients_done) noexcept {
   // The guard has already counted this step's non-finite values: the pass for the rows must not count them again.
   if (!gradients_done) tensors_.reduce_gradients(part, true);
+  measures_.measure_gradients(part, tensors_.rows());
   if (frame_pending_) return;  // an earlier turn of the step has done the rest
   if (sampling_.parameters) {
     const TensorSampler::Weights weights = tensors_.reduce_parameters(is_scheduled(record_.step + 1));
@@ -281,9 +288,26 @@ void StepRecorder::sample(std::size_t part, bool gradients_done) noexcept {
       record_.flags |= StepRecord::has_parameter_norm;
     }
   }
+  int failures = 0;
+  boundary_.attempt(Hook::parameters, failures, [this] {
+    measures_.measure_weights(tensors_.rows());
+    return true;
+  });
   add(nonfinite_values(record_, NonfiniteIn::parameter), tensors_.reduce_buffers().nonfinite);
+  read_memory();
   ++record_.totals.samples;
   frame_pending_ = true;
+}
+
+void StepRecorder::read_memory() noexcept {
+  const auto memory = read_device_memory(device_);
+  if (!memory) return;
+  record_.flags |= StepRecord::has_device_memory;
+  record_.device_allocated = memory->allocated;
+  record_.device_reserved = memory->reserved;
+  record_.device_peak = memory->peak;
+  record_.device_retries = memory->allocation_retries;
+  record_.device_out_of_memory = memory->out_of_memory;
 }
 
 void StepRecorder::publish_frame() noexcept {

@@ -17,6 +17,7 @@
 #include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/norm_sum.h"
 #include "vigil/hooks/origin_event.h"
+#include "vigil/hooks/progress_measures.h"
 #include "vigil/hooks/step_replay.h"
 #include "vigil/hooks/tensor_sampler.h"
 #include "vigil/hooks/verdict.h"
@@ -85,6 +86,7 @@ class StepRecorder {
   void reserve_for_origins();
   void end_activations() noexcept;
   void sample(std::size_t part, bool gradients_done) noexcept;
+  void read_memory() noexcept;
   void publish_frame() noexcept;
   void note_streak(std::size_t part, bool starts) noexcept;
   void explain(std::size_t part, const at::Tensor& loss, const LossClosure* again) noexcept;
@@ -108,10 +110,12 @@ class StepRecorder {
   const GuardConfig guard_;
   TensorPlaces places_;
   TensorSampler tensors_;
+  ProgressMeasures measures_;
   ActivationSampler activations_;
   TracedStep trace_;
   std::optional<StepReplay> replay_;
   std::vector<Part> parts_;
+  c10::Device device_ = c10::kCPU;       // of the first parameter that is not on the CPU
   std::vector<std::string> late_names_;  // of the parameters that came after watch()
   std::function<std::uint64_t()> restore_;
 

@@ -25,7 +25,7 @@ class TensorSampler {
   TensorSampler(const Schema& schema, WatchedModel model, HookBoundary& boundary);
 
   const WatchedModel& model() const noexcept { return model_; }
-  const std::vector<TensorRow>& rows() const noexcept { return rows_; }
+  std::vector<TensorRow>& rows() noexcept { return rows_; }
   const std::vector<MagnitudeHistogram>& histograms() const noexcept { return histograms_; }
 
   /// Guards these, too, from now on, without rows of their own: parameters that part `part`'s optimizer got after watch(). Allocates.

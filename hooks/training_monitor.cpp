@@ -142,7 +142,8 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   WatchedModel model = watch_tensors(parts, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
   model.schema.peak_flops = static_cast<double>(config.work.peak_gflops) * 1e9;
-  const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update;
+  const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update,
+                                 without_copy = model.without_copy, without_state = model.without_state;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
   auto channel = std::make_shared<RunChannel>(model.schema, bounds);
   // Another rank would wait for a collective operation that this one runs again alone.
@@ -166,11 +167,20 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
                                  std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
                                  schema.identity.run + "', statistics by the kernel " + std::string(kernel_in_use()));
   for (const std::string& pattern : unmatched) {
-    vigil::log(LogLevel::warning, pattern + " matches no tensor of the model");
+    vigil::log(LogLevel::warning, pattern + " matches no tensor of the model that it could be of");
   }
   if (!without_update.empty()) {
     vigil::log(LogLevel::warning, "sampling.update_ratio_bytes has no room for a copy of " + std::to_string(without_update.size()) +
                                       " parameters, which get no update ratio, first: " + without_update.front());
+  }
+  if (!without_copy.empty()) {
+    vigil::log(LogLevel::warning, "sampling.copy_bytes has no room for " + std::to_string(without_copy.size()) +
+                                      " copies that distance and gradient_cosine need, first: " + without_copy.front());
+  }
+  for (const std::string& part : without_state) {
+    vigil::log(LogLevel::warning,
+               "sampling.optimizer_state: the optimizer" + (part.empty() ? part : " of " + part) +
+                   " keeps no state of single parameters that vigil knows (Adam, AdamW, RMSprop, Adagrad, SGD with momentum do)");
   }
   if (!left_out.empty()) {
     vigil::log(LogLevel::warning, "no statistics for " + std::to_string(left_out.size()) +

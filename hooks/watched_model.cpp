@@ -9,6 +9,7 @@
 
 #include <fnmatch.h>
 
+#include "vigil/hooks/optimizer_state.h"
 #include "vigil/hooks/tensor_reduction.h"
 
 namespace vigil {
@@ -77,21 +78,44 @@ int append_row(Schema& schema, const SamplingConfig& sampling, TensorKind kind, 
   return static_cast<int>(schema.rows.size()) - 1;
 }
 
-// Has the updates of the parameters measured that sampling.update_ratio names: in the model's order, each that there is still room for a
-// copy of.
-void choose_updates(WatchedModel& model, const SamplingConfig& sampling) {
-  std::uint64_t bytes = 0;
-  for (WatchedTensor& watched : model.parameters) {
-    if (watched.row == WatchedTensor::kNoRow) continue;
-    RowSchema& row = model.schema.rows[static_cast<std::size_t>(watched.row)];
-    if (!matches_any(sampling.update_ratio, row.name) || !dense_memory(watched.tensor)) continue;
-    const std::uint64_t more = row.element_count * element_size(row.dtype);
-    if (bytes + more > static_cast<std::uint64_t>(sampling.update_ratio_bytes)) {
-      model.without_update.push_back(row.name);
-      continue;
+// Room for copies of tensors, that runs out.
+class CopyBudget {
+ public:
+  CopyBudget(std::int64_t bytes, std::vector<std::string>& without) : left_(static_cast<std::uint64_t>(bytes)), without_(without) {}
+
+  bool take(const RowSchema& row) {
+    const std::uint64_t bytes = row.element_count * element_size(row.dtype);
+    if (bytes > left_) {
+      without_.push_back(row.name);
+      return false;
     }
-    bytes += more;
-    row.has_update = watched.has_update = true;
+    left_ -= bytes;
+    return true;
+  }
+
+ private:
+  std::uint64_t left_;
+  std::vector<std::string>& without_;
+};
+
+// Has measured of the sampled parameters what the settings name: in the model's order, as long as there is room for copies.
+void choose_measures(WatchedModel& model, const std::vector<PartTensors>& parts, const SamplingConfig& sampling) {
+  CopyBudget updates(sampling.update_ratio_bytes, model.without_update), others(sampling.copy_bytes, model.without_copy);
+  for (WatchedTensor& watched : model.parameters) {
+    const bool is_dense = dense_memory(watched.tensor).has_value();
+    if (watched.row != WatchedTensor::kNoRow) {
+      RowSchema& row = model.schema.rows[static_cast<std::size_t>(watched.row)];
+      if (is_dense && matches_any(sampling.update_ratio, row.name) && updates.take(row)) row.has_update = watched.has_update = true;
+      if (is_dense && matches_any(sampling.distance, row.name) && others.take(row)) row.has_distance = true;
+      if (matches_any(sampling.optimizer_state, row.name)) row.optimizer_state = state_names(*parts[watched.part].optimizer);
+    }
+    if (watched.gradient_row != WatchedTensor::kNoRow && is_dense) {
+      RowSchema& row = model.schema.rows[static_cast<std::size_t>(watched.gradient_row)];
+      if (matches_any(sampling.gradient_cosine, row.name) && others.take(row)) row.has_cosine = true;
+    }
+  }
+  for (const PartTensors& part : parts) {
+    if (!sampling.optimizer_state.empty() && state_names(*part.optimizer).empty()) model.without_state.push_back(part.name);
   }
 }
 
@@ -186,9 +210,19 @@ WatchedModel watch_tensors(const std::vector<PartTensors>& parts, const Sampling
   }
   list_unmatched("sampling.include", sampling.include, with_statistics, model.unmatched);
   list_unmatched("sampling.exclude", sampling.exclude, with_statistics, model.unmatched);
-  list_unmatched("sampling.histogram", sampling.histogram, with_statistics, model.unmatched);
-  list_unmatched("sampling.update_ratio", sampling.update_ratio, schema.parameters, model.unmatched);
-  choose_updates(model, sampling);
+  // Of tensors that are left out these measure nothing.
+  std::vector<std::string> sampled, weights, gradients;
+  for (const RowSchema& row : schema.rows) {
+    sampled.push_back(row.name);
+    if (row.kind == TensorKind::parameter) weights.push_back(row.name);
+    if (row.kind == TensorKind::gradient) gradients.push_back(row.name);
+  }
+  list_unmatched("sampling.histogram", sampling.histogram, sampled, model.unmatched);
+  list_unmatched("sampling.update_ratio", sampling.update_ratio, weights, model.unmatched);
+  list_unmatched("sampling.distance", sampling.distance, weights, model.unmatched);
+  list_unmatched("sampling.gradient_cosine", sampling.gradient_cosine, gradients, model.unmatched);
+  list_unmatched("sampling.optimizer_state", sampling.optimizer_state, weights, model.unmatched);
+  choose_measures(model, parts, sampling);
   schema.layers = layers.size();
   schema.activations = sampling.activations_every_steps > 0 ? static_cast<std::size_t>(sampling.max_activations) : 0;
   return model;

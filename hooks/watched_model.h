@@ -42,6 +42,8 @@ struct WatchedModel {
   Schema schema;                            ///< identity is filled in by the caller
   std::vector<std::string> left_out;        ///< tensors without statistics (integer, complex, quantised), with their type; for one log line
   std::vector<std::string> unmatched;       ///< "setting: 'pattern'" of those that no name matches; likewise
+  std::vector<std::string> without_copy;    ///< tensors that sampling.copy_bytes has no room for; likewise
+  std::vector<std::string> without_state;   ///< parts whose optimizers keep no state that is known; likewise
   std::vector<std::string> without_update;  ///< parameters that sampling.update_ratio_bytes has no room for; likewise
 };
 

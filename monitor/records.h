@@ -63,16 +63,17 @@ struct RunTotals {
 
 struct StepRecord {
   enum Flag : std::uint64_t {
-    has_loss = 1,             ///< `loss` holds what the user's tensor held (which may be NaN)
-    has_gradient_norm = 2,    ///< the guard looked at every gradient of this step
-    has_parameter_norm = 4,   ///< the latest sample looked at every parameter
-    nonfinite = 8,            ///< loss or gradients were not finite
-    skipped = 16,             ///< the verdict was not `proceed`
-    has_optimizer_time = 32,  ///< `optimizer_ns` was measured
-    has_total_time = 64,      ///< `total_ns` and `forward_backward_ns` were measured: not on the first step
-    again = 128,              ///< this step's record was published before; only user scalars are new
-    has_data_time = 256,      ///< `data_ns` was measured, and `forward_backward_ns` is without it
-    has_clip_ratio = 512,     ///< `clip_ratio` holds what clipping to the norm that the user told makes of this step's gradients
+    has_loss = 1,              ///< `loss` holds what the user's tensor held (which may be NaN)
+    has_gradient_norm = 2,     ///< the guard looked at every gradient of this step
+    has_parameter_norm = 4,    ///< the latest sample looked at every parameter
+    nonfinite = 8,             ///< loss or gradients were not finite
+    skipped = 16,              ///< the verdict was not `proceed`
+    has_optimizer_time = 32,   ///< `optimizer_ns` was measured
+    has_total_time = 64,       ///< `total_ns` and `forward_backward_ns` were measured: not on the first step
+    again = 128,               ///< this step's record was published before; only user scalars are new
+    has_data_time = 256,       ///< `data_ns` was measured, and `forward_backward_ns` is without it
+    has_device_memory = 1024,  ///< the `device_…` words were read: the model lies on a device whose allocator counts
+    has_clip_ratio = 512,      ///< `clip_ratio` holds what clipping to the norm that the user told makes of this step's gradients
   };
 
   std::uint64_t step = 0;                 ///< from 1
@@ -91,6 +92,9 @@ struct StepRecord {
   /// Multiply-accumulates of the latest observed step, forward and backward, its micro-batches together; 0: none observed so far. Kept from
   /// step to step, as most are not observed.
   std::uint64_t multiply_accumulates = 0;
+  /// Valid with has_device_memory, at the latest sample: bytes in tensors, bytes that the allocator holds, most bytes in tensors at once;
+  /// since the start of the process the times that it gave its free blocks back to get another one, and those that failed even so.
+  std::uint64_t device_allocated = 0, device_reserved = 0, device_peak = 0, device_retries = 0, device_out_of_memory = 0;
   RunTotals totals;
   std::int64_t origin = -1;       ///< index into Schema::parameters of the latest non-finite origin; -1: none, or the loss only
   std::uint64_t origin_step = 0;  ///< its step: the first of the latest streak of non-finite steps; 0: none so far

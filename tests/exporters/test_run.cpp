@@ -210,6 +210,11 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   run.record().data_ns = 500'000;
   run.record().vigil_ns = 20'000;
   run.record().multiply_accumulates = 1'000'000;
+  run.record().flags |= StepRecord::has_device_memory;
+  run.record().device_allocated = 1'000'000;
+  run.record().device_reserved = 2'097'152;
+  run.record().device_peak = 1'500'000;
+  run.record().device_retries = 1;
   run.record().totals.examples = 96;
   run.record().totals.micro_batches = 4;
   run.record().totals.rollbacks = 1;

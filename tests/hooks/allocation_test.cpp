@@ -113,7 +113,7 @@ TEST_P(LoopAllocation, IsZeroAfterTheFirstSample) {
   config.sampling.every_steps = 3;
   config.guard.on_nonfinite = GetParam();
   config.sampling.histogram = {"*"};
-  config.sampling.update_ratio = {"*"};
+  config.sampling.update_ratio = config.sampling.distance = config.sampling.gradient_cosine = config.sampling.optimizer_state = {"*"};
   config.ring.step_records = 16;  // laps are part of the loop
   config.ring.frame_bytes = 64 << 10;
   TrainingMonitor monitor(config);

@@ -108,8 +108,9 @@ TEST(Watch, PatternsThatMatchNothingAreListed) {
   sampling.histogram = {"norm.running_mean", "fc"};
   sampling.update_ratio = {"fc.bias", "norm.running_mean"};  // a buffer has no update
   const WatchedModel model = watch_tensors({{"", list_of(net->named_parameters()), list_of(net->named_buffers()), &optimizer}}, sampling);
-  EXPECT_THAT(model.unmatched, ElementsAre("sampling.include: 'conv9*'", "sampling.exclude: '*.wieght'", "sampling.histogram: 'fc'",
-                                           "sampling.update_ratio: 'norm.running_mean'"));
+  EXPECT_THAT(model.unmatched,
+              ElementsAre("sampling.include: 'conv9*'", "sampling.exclude: '*.wieght'", "sampling.histogram: 'norm.running_mean'",
+                          "sampling.histogram: 'fc'", "sampling.update_ratio: 'norm.running_mean'"));
 }
 
 TEST(Watch, TypesWithoutStatisticsAreListed) {
