@@ -12,6 +12,8 @@
 
 #include <ATen/record_function.h>
 
+#include "vigil/hooks/fork_guard.h"
+
 namespace vigil {
 namespace {
 
@@ -20,6 +22,7 @@ struct Slot {
   std::atomic<OperatorSink*> sink{nullptr};
   std::atomic<bool> taken{false};
   std::atomic<std::uint64_t> failures{0};
+  std::uint64_t generation = 0;  // of forks, when it was attached
 };
 std::array<Slot, OperatorObserver::kMostAttached> slots;
 
@@ -43,7 +46,8 @@ template <std::size_t kSlot>
 std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
   // acquire pairs with the release in attach(): another thread sees the sink whole.
   OperatorSink* const sink = slots[kSlot].sink.load(std::memory_order_acquire);
-  if (sink == nullptr) return nullptr;  // detached by a thread that this one had its callbacks from
+  if (sink == nullptr) return nullptr;                               // detached by a thread that this one had its callbacks from
+  if (slots[kSlot].generation != fork_generation()) return nullptr;  // a child has the callbacks, and nothing to do with the run
   Within& here = within[kSlot];
   auto context = std::make_unique<Context>();
   context->outer = here.call;
@@ -110,6 +114,7 @@ bool OperatorObserver::attach(OperatorSink& sink) {
     if (slots[i].taken.exchange(true, std::memory_order_acq_rel)) continue;  // whoever had it before has let go of it
     try {
       within[i] = {};
+      slots[i].generation = fork_generation();
       failures_before_ = slots[i].failures.load(std::memory_order_relaxed);
       slots[i].sink.store(&sink, std::memory_order_release);  // pairs with start()
       handle_ = at::addThreadLocalCallback(callback_of(i, std::make_index_sequence<kMostAttached>()));

@@ -40,7 +40,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates
   libtorch-dev libopenblas0-openmp
   prometheus-cpp-dev libspdlog-dev libyaml-cpp-dev libgtest-dev libgmock-dev
-  libmicrohttpd-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev
+  libmicrohttpd-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev libssl-dev
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
