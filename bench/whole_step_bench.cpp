@@ -1,4 +1,5 @@
 // A training step with vigil against the same step without: what its passes cost and what they displace from the caches.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -103,9 +104,11 @@ struct TransformerImpl : torch::nn::Module {
 
 struct VariantKind {
   const char* name;
-  std::int64_t sampled_every;  // 0: without vigil
+  std::int64_t sampled_every;   // 0: without vigil
+  std::int64_t observed_every;  // activations; 0: never. As often as there are steps in a block.
 };
-constexpr VariantKind kVariants[] = {{"off", 0}, {"every_step", 1}, {"every_10th", 10}, {"off_again", 0}};
+constexpr VariantKind kVariants[] = {
+    {"off", 0, 0}, {"every_step", 1, 0}, {"every_10th", 10, 0}, {"activations_every_100th", 10, 100}, {"off_again", 0, 0}};
 
 // A step of the training, with or without a monitor.
 struct Variant {
@@ -151,6 +154,7 @@ std::shared_ptr<Training> make_training(
     if (kind.sampled_every > 0) {
       Config config;  // otherwise the defaults, as users have them: the endpoint is served
       config.sampling.every_steps = kind.sampled_every;
+      config.sampling.activations_every_steps = kind.observed_every;
       config.exporters.prometheus.port = 0;
       config.log.level = LogLevel::warning;
       variant.monitor = std::make_unique<TrainingMonitor>(config);
@@ -180,6 +184,7 @@ void check(const std::string& name, const Variant& variant, const VariantKind& k
   if (snapshot->step.step != variant.steps) fail(name, "the monitor saw another number of steps");
   if (snapshot->step.totals.samples != sampled)
     fail(name, "the monitor took " + std::to_string(snapshot->step.totals.samples) + " samples");
+  if (kind.observed_every > 0 && snapshot->activations.empty()) fail(name, "the monitor saw no activations");
   if (!snapshot->gradient_norm || !(*snapshot->gradient_norm > 0)) fail(name, "there is no gradient norm");
 }
 
@@ -191,10 +196,14 @@ void add(const Model& model, int threads, std::size_t index) {
     use_automatic_kernel();
     auto& training = FixtureShelf::instance().get<Training>(group, model.make);
     Variant& variant = training.variants[index];
-    training.step(variant);  // brings what is this variant's own back into the caches
+    // Brings what is this variant's own back into the caches. An observed step is the last one of a block, or the observer that is attached
+    // before it would see the next variant's steps.
+    const auto every = static_cast<std::uint64_t>(std::max<std::int64_t>(kind.observed_every, 1));
+    do training.step(variant);
+    while (variant.steps % every != 0);
     for (auto _ : state) training.step(variant);
     if (FixtureShelf::instance().is_unchecked(name)) check(name, variant, kind);
-  })->Iterations(model.block);
+  })->Iterations(kind.observed_every > 0 ? static_cast<int>(kind.observed_every) : model.block);
 }
 
 }  // namespace
