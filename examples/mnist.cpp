@@ -169,10 +169,8 @@ int train(const Options& options) {
   for (int epoch = 0; epoch < options.epochs && !stopped; ++epoch) {
     for (auto& batch : *loader) {
       ++step;
-      optimizer.zero_grad();
-      const auto loss = torch::nll_loss(model->forward(batch.data), batch.target);
-      loss.backward();
-      const vigil::Verdict verdict = monitor.step(optimizer, loss);
+      // zero_grad, this, backward, the guard, the optimizer; and once more under observation where a step is not finite.
+      const auto [verdict, loss] = monitor.train_step(optimizer, [&] { return torch::nll_loss(model->forward(batch.data), batch.target); });
       last_loss = loss.item<double>();
       progress.show(step, last_loss);
       stopped = verdict == vigil::Verdict::stop || step >= total || stop_requested != 0;
@@ -181,8 +179,9 @@ int train(const Options& options) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const auto snapshot = monitor.snapshot();  // before the test set takes its time
+  monitor.phase("test");
   const double accuracy = test_accuracy(model, options.data);
-  monitor.log("test/accuracy", accuracy);
+  monitor.log("accuracy", accuracy);  // shown as test/accuracy
   monitor.finish();
 
   std::printf("\n%llu steps in %.1f s (%.1f steps/s)\n", static_cast<unsigned long long>(step), seconds,

@@ -272,15 +272,24 @@ const TracedOperator* Search::forward_of(const TracedOperator& node) const {
 
 // The operator of the forward pass whose layer an outermost one belongs to.
 const TracedOperator* Search::layer_giver(const TracedOperator& root) const {
-  if (!root.is_node) return &root;
-  if (const TracedOperator* const forward = is_custom(root) ? nullptr : forward_of(root); forward != nullptr) return &at(forward->root);
-  // A custom function is not an operator: it stands after the last one that was called before it.
+  if (!root.in_backward) return &root;
+  if (is_custom(root)) {
+    // Its forward pass is not an operator: it stands after the last one that was called before it.
+    const TracedOperator* before = nullptr;
+    for (const TracedOperator& other : trace_.operators()) {
+      if (other.in_backward || other.root != index_of(other) || other.thread != root.thread) continue;
+      if (other.sequence_number >= 0 && other.sequence_number < root.sequence_number) before = &other;
+    }
+    return before;
+  }
+  if (const TracedOperator* const forward = root.is_node ? forward_of(root) : nullptr; forward != nullptr) return &at(forward->root);
+  // What takes the gradient of a parameter in, a hook of the program's, or the engine that adds gradients up: of the node before it.
   const TracedOperator* before = nullptr;
   for (const TracedOperator& other : trace_.operators()) {
-    if (other.is_node || other.in_backward || other.root != index_of(other) || other.thread != root.thread) continue;
-    if (other.sequence_number >= 0 && other.sequence_number < root.sequence_number) before = &other;
+    if (!other.is_node || other.start >= root.start) continue;
+    if (const TracedOperator* const forward = forward_of(other); forward != nullptr) before = forward;
   }
-  return before;
+  return before == nullptr ? nullptr : &at(before->root);
 }
 
 const TracedOperator* Search::first_maker_in(int node) const {
@@ -341,31 +350,25 @@ std::string in_layer(const std::string& layer) { return layer.empty() ? "" : " i
 
 void Search::tell_operation(Provenance& provenance) const {
   const TracedOperator& root = at(found_.operation);
+  const TracedOperator* const inner = root.is_node ? first_maker_in(found_.operation) : nullptr;
+  const TracedOperator& maker = inner == nullptr ? root : *inner;
   provenance.operation = readable(root.name);
-  provenance.backward = root.is_node || root.in_backward;
-  provenance.operands = root.inputs;
+  provenance.backward = root.in_backward;
+  provenance.operands = maker.inputs;
+  const TracedOperator* const forward = root.is_node && !is_custom(root) ? forward_of(root) : nullptr;
+  if (forward != nullptr) provenance.forward_operation = readable(forward->name);
   std::string& message = provenance.message;
-  message = provenance.operation;
-  if (root.is_node) {
-    const TracedOperator* const forward = is_custom(root) ? nullptr : forward_of(root);
-    if (forward != nullptr) provenance.forward_operation = readable(forward->name);
-    message += ", the backward pass of " + (forward != nullptr ? provenance.forward_operation
-                                            : is_custom(root)  ? "a function of the program's own"
-                                                               : "an operator that was not seen");
-    message += in_layer(provenance.layer) + ",";
+  const auto number_given = maker.nonfinite_number;
+  if (number_given && (is_nan_bits(*number_given) || !takes_infinite_number(short_operation(maker.name)))) {
+    message = readable(maker.name) + (inner == nullptr ? "" : ", in " + provenance.operation) + in_layer(provenance.layer) +
+              " was given the number " + number(*number_given) + " and made " + counts(*found_.tensor);
+    provenance.operation = "scalar argument of " + readable(maker.name);
   } else {
-    message += in_layer(provenance.layer);
-  }
-  message += " made " + counts(*found_.tensor) + " out of finite inputs";
-  if (const TracedOperator* const inner = root.is_node ? first_maker_in(found_.operation) : nullptr; inner != nullptr) {
-    message += ", in it " + std::string(inner->name);
-    provenance.operands = inner->inputs;
-  }
-  const auto number_given = root.nonfinite_number;
-  if (number_given && (is_nan_bits(*number_given) || !takes_infinite_number(short_operation(root.name)))) {
-    message = provenance.operation + in_layer(provenance.layer) + " was given the number " + number(*number_given) + " and made " +
-              counts(*found_.tensor);
-    provenance.operation = "scalar argument of " + provenance.operation;
+    message = provenance.operation;
+    if (forward != nullptr) message += ", the backward pass of " + provenance.forward_operation;
+    if (is_custom(root)) message += ", the backward pass of a function of the program's own";
+    message += in_layer(provenance.layer) + (root.is_node ? "," : "") + " made " + counts(*found_.tensor) + " out of finite inputs";
+    if (inner != nullptr) message += ", in it " + readable(inner->name);
   }
   if (!provenance.operands.empty()) message += ": " + list_of(provenance.operands);
 }

@@ -69,6 +69,7 @@ TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite)
   EXPECT_EQ(labels.value("run", ""), "mnist");
   EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
   EXPECT_EQ(labels.value("layer", ""), "conv2");
+  EXPECT_EQ(labels.value("operation", ""), "scalar argument of aten::mul") << "which is how the NaN is injected";
   EXPECT_EQ(labels.value("severity", ""), "critical");
 
   EXPECT_EQ(prometheus_->value("vigil_skipped_steps_total"), 1);
@@ -80,8 +81,11 @@ TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite)
 
   const std::string summary = end_training();
   EXPECT_NE(summary.find("non-finite steps: 1, skipped: 1"), std::string::npos) << summary;
-  EXPECT_EQ(summary.find(" nan"), std::string::npos) << summary;
+  const auto table = summary.find("as last sampled");
+  ASSERT_NE(table, std::string::npos) << summary;
+  EXPECT_EQ(summary.find(" nan", table), std::string::npos) << summary;
   const nlohmann::json report = nlohmann::json::parse(test::read_text(folder_.path() / "vigil-nan-mnist-100.json"));
+  EXPECT_EQ(report["nonfinite"]["found_by"], "replay");
   EXPECT_EQ(report["nonfinite"]["parameter"], "conv2.weight");
   EXPECT_EQ(report["nonfinite"]["nearest_finite"], "conv2.bias");
   EXPECT_EQ(report["steps"].size(), 100U);
@@ -142,6 +146,7 @@ TEST(Demo, LearnsMnistInOneEpochAndEndsWithASummary) {
   EXPECT_EQ(number("(\\d+) steps in"), 937) << "60000 images by 64";
   EXPECT_GE(number("test accuracy ([0-9.]+) %"), 97);
   EXPECT_GT(number("global gradient norm ([0-9.]+)"), 0);
+  EXPECT_EQ(output.find("not finite"), std::string::npos) << "a healthy run has no report: " << output;
   EXPECT_LT(number("own overhead ([0-9.]+) %"), 5);
   number("step 937/937  loss ([0-9.]+)  [0-9.]+ steps/s  ETA 0 s");
   for (const char* parameter : {"conv1.weight", "norm1.running_mean", "fc2.bias"}) number(std::string("\n") + parameter + " +\\[(\\d+)");

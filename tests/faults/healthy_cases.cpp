@@ -25,6 +25,15 @@ HealthyTraining perceptron() {
   });
 }
 
+// As examples/minimal.cpp has it.
+HealthyTraining minimal() {
+  nn::Sequential net(nn::Linear(8, 32), nn::ReLU(), nn::Linear(32, 1));
+  return training<torch::optim::SGD>(net, torch::optim::SGDOptions(0.05), [net]() mutable {
+    const Tensor x = torch::randn({64, 8});
+    return torch::mse_loss(net->forward(x), x.sum(1, true).sin());
+  });
+}
+
 HealthyTraining convolutions() {
   nn::Sequential net(nn::Conv2d(nn::Conv2dOptions(1, 8, 3).padding(1)), nn::BatchNorm2d(8), nn::ReLU(), nn::MaxPool2d(2), nn::Flatten(),
                      nn::Linear(8 * 16, 4));
@@ -99,6 +108,7 @@ std::vector<HealthyCase> all_healthy_cases() {
   std::vector<HealthyCase> cases;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     cases.push_back({"perceptron, SGD with momentum", seed, 200, perceptron});
+    cases.push_back({"the minimal example", seed, 2000, minimal});
     cases.push_back({"convolutions and batch norm, Adam", seed, 100, convolutions});
     cases.push_back({"causal attention, AdamW", seed, 100, causal});
     cases.push_back({"LSTM, RMSprop", seed, 100, tagger});
