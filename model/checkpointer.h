@@ -6,7 +6,7 @@
 //   const auto found = checkpoints.load_latest_good(*model, optimizer);   // found.step is 0 when there is none
 //   ...
 //   const auto saved = checkpoints.save(*model, optimizer, step);
-//   if (!saved.ok()) std::cerr << saved.message << '\n';
+//   if (!saved.ok()) report(saved.message);
 #pragma once
 
 #include <cstdint>
