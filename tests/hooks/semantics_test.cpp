@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -345,6 +346,48 @@ TEST_F(Semantics, ExamplesAreWhatTheProgramSaysOrWhatTheFirstLayerGets) {
   EXPECT_EQ(record().totals.examples, 112U);
   // Forward and the weights' gradient: 6 x 4 x 3 each. The input needs none.
   EXPECT_EQ(record().multiply_accumulates, 2U * 6 * 4 * 3);
+}
+
+TEST_F(Semantics, NothingIsRegisteredWithLibtorchButOnObservedSteps) {
+  Config config = quiet_config();
+  config.sampling.activations_every_steps = 10;
+  TrainingMonitor observing(config);
+  observing.watch(*net, optimizer);
+  std::vector<int> observed;
+  for (int step = 1; step <= 30; ++step) {
+    observing.train_step(optimizer, [&] {
+      if (at::hasThreadLocalCallbacks() || at::hasGlobalCallbacks()) observed.push_back(step);
+      return torch::mse_loss(net->forward(x), y);
+    });
+  }
+  EXPECT_EQ(observed, (std::vector<int>{1, 10, 20, 30}));
+}
+
+TEST_F(Semantics, ActivationsOfAnEvaluationAreKeptApart) {
+  watch();
+  monitor.train_step(optimizer, [&] { return torch::mse_loss(net->forward(x), y); });
+  const Tensor of_training = net->forward(x);
+  monitor.phase("validation");
+  {
+    const torch::NoGradGuard no_grad;
+    net->forward(x * 100);
+    net->forward(x);  // the second batch
+  }
+  EXPECT_FALSE(at::hasThreadLocalCallbacks());
+  monitor.phase("train");
+  for (int step = 2; step <= 10; ++step) monitor.train_step(optimizer, [&] { return torch::mse_loss(net->forward(x), y); });
+  const auto latest = monitor.snapshot();
+  ASSERT_EQ(latest->layers->size(), latest->activations.size());
+  std::vector<std::string> phases;
+  double largest = 0, largest_in_validation = 0;
+  for (std::size_t i = 0; i < latest->activations.size(); ++i) {
+    const LayerLabel& label = (*latest->layers)[i];
+    if (label.layer.find("mse_loss") != std::string::npos) continue;
+    phases.push_back(label.phase);
+    (label.phase == "train" ? largest : largest_in_validation) = latest->activations[i].moments.max;
+  }
+  EXPECT_EQ(phases, (std::vector<std::string>{"train", "validation"}));
+  EXPECT_GT(largest_in_validation, 10 * largest);
 }
 
 TEST_F(Semantics, ClipRatioIsWhatLibtorchMultipliesBy) {
