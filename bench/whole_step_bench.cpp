@@ -1,5 +1,4 @@
 // A training step with vigil against the same step without: what its passes cost and what they displace from the caches.
-#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -196,11 +195,12 @@ void add(const Model& model, int threads, std::size_t index) {
     use_automatic_kernel();
     auto& training = FixtureShelf::instance().get<Training>(group, model.make);
     Variant& variant = training.variants[index];
-    // Brings what is this variant's own back into the caches. An observed step is the last one of a block, or the observer that is attached
-    // before it would see the next variant's steps.
-    const auto every = static_cast<std::uint64_t>(std::max<std::int64_t>(kind.observed_every, 1));
-    do training.step(variant);
-    while (variant.steps % every != 0);
+    if (kind.observed_every == 0) {
+      training.step(variant);  // brings what is this variant's own back into the caches
+    } else {
+      // An observed step is the last one of a block, or the observer that is attached before it would see the next variant's steps.
+      while (variant.steps % static_cast<std::uint64_t>(kind.observed_every) != 0) training.step(variant);
+    }
     for (auto _ : state) training.step(variant);
     if (FixtureShelf::instance().is_unchecked(name)) check(name, variant, kind);
   })->Iterations(kind.observed_every > 0 ? static_cast<int>(kind.observed_every) : model.block);

@@ -61,11 +61,12 @@ class Stopwatch {
 
 }  // namespace
 
-ActivationSampler::ActivationSampler(RunChannel& channel, const TensorPlaces& places)
+ActivationSampler::ActivationSampler(RunChannel& channel, TensorPlaces& places)
     : channel_(channel), places_(places), attribution_(places), rows_(channel.schema().activations) {}
 
 void ActivationSampler::begin(std::uint64_t step, std::uint32_t phase, bool once) {
   abandon();
+  places_.refresh();
   attribution_.clear();
   order_.clear();
   seen_.clear();

@@ -35,7 +35,7 @@ class ActivationSampler : private OperatorSink {
   static constexpr double kTanhLeast = -9.4999, kTanhMost = 9.4999, kSigmoidLeast = -23, kSigmoidMost = 17;
 
   /// `channel`, whose schema says how many layers there may be, and `places` outlive this. @throws std::bad_alloc
-  ActivationSampler(RunChannel& channel, const TensorPlaces& places);
+  ActivationSampler(RunChannel& channel, TensorPlaces& places);
   ~ActivationSampler() override { observer_.detach(); }
 
   /// Observes from now on, for step `step` in phase `phase`, an index of the channel's PhaseNames. With `once` only until the first layer
@@ -89,7 +89,7 @@ class ActivationSampler : private OperatorSink {
   static void add(Output& into, const Output& other);
 
   RunChannel& channel_;
-  const TensorPlaces& places_;
+  TensorPlaces& places_;
   LayerAttribution attribution_;
   OperatorObserver observer_;
   std::vector<ActivationRow> rows_;

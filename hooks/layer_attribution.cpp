@@ -23,22 +23,30 @@ std::string_view short_operation(std::string_view operation) {
 TensorPlaces::TensorPlaces(const NamedTensors& parameters, const NamedTensors& buffers) : parameters_(parameters.size()) {
   add(parameters);
   add(buffers);
-  std::stable_sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return std::less<>()(a.memory, b.memory); });
+  refresh();
 }
 
 void TensorPlaces::add(const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
-    const int index = static_cast<int>(names_.size());
     names_.push_back(name);
     layers_.push_back(layer_of(name));
+    tensors_.push_back(tensor);
+  }
+}
+
+void TensorPlaces::refresh() {
+  places_.clear();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const at::Tensor& tensor = tensors_[i];
     if (!tensor.defined()) continue;
-    Place place{memory_of(tensor), nullptr, nullptr, index};
+    Place place{memory_of(tensor), nullptr, nullptr, static_cast<int>(i)};
     if (tensor.has_storage()) {
       place.begin = static_cast<const char*>(read_pointer(tensor));
       place.end = place.begin + tensor.nbytes();  // more with strides, but then it is a view, found by its memory
     }
     places_.push_back(place);
   }
+  std::stable_sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) { return std::less<>()(a.memory, b.memory); });
 }
 
 int TensorPlaces::find(const at::Tensor& tensor) const {
@@ -87,6 +95,7 @@ OperatorPlace LayerAttribution::place(std::string_view operation, c10::ArrayRef<
   int weights_of = -1, follows = -1;
   for_each_tensor(inputs, [&](const at::Tensor& tensor) {
     const int index = places_.find(tensor);
+    if (index != TensorPlaces::kNone && places_.is_buffer(index)) return;  // a mask, running statistics: not what makes a layer
     if (index != TensorPlaces::kNone) {
       if (weights_of < 0) weights_of = module_index(places_.layer(index));
       if (place.parameter == TensorPlaces::kNone) place.parameter = index;
@@ -111,11 +120,11 @@ OperatorPlace LayerAttribution::place(std::string_view operation, c10::ArrayRef<
     return place;
   }
   place.role = has_data ? OperatorPlace::Role::layer : OperatorPlace::Role::weights;
-  // The root has no path. Its own operators are told apart as those that follow it are.
-  place.layer = module.path.empty() && has_data ? numbered(module, operation) : module.path;
+  // The root has no path.
+  place.layer = module.path.empty() && has_data ? std::string(short_operation(operation)) : module.path;
   if (!has_data) return place;
   module.latest_call = ++calls_;
-  if (!module.path.empty()) module.followers.clear();
+  module.followers.clear();
   return place;
 }
 

@@ -32,15 +32,18 @@ void for_each_tensor(c10::ArrayRef<const c10::IValue> values, Use use) {
 /// What tells a tensor's memory from that of others: views of it have the same. Null for a tensor without any.
 const void* memory_of(const at::Tensor& tensor);
 
-/// The model's tensors by where they lie. Made at watch(), read only afterwards.
+/// The model's tensors by where they lie.
 class TensorPlaces {
  public:
   static constexpr int kNone = -1;
 
   using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-  /// With their full paths. Of two that share memory the first counts, and a parameter rather than a buffer.
+  /// With their full paths. Of two that share memory the first counts, and a parameter rather than a buffer. Made once, at watch().
   TensorPlaces(const NamedTensors& parameters, const NamedTensors& buffers);
+
+  /// Looks again where they lie: a model may have moved to another device or type since. While nobody calls find().
+  void refresh();
 
   /// Of the tensor of the model that shares memory with `tensor`, be it the same or a view: its index, buffers after parameters. Some tens
   /// of nanoseconds.
@@ -60,6 +63,7 @@ class TensorPlaces {
 
   std::size_t parameters_;
   std::vector<std::string> names_, layers_;
+  std::vector<at::Tensor> tensors_;
   std::vector<Place> places_;  // by memory, then by index
 };
 
@@ -72,8 +76,8 @@ struct OperatorPlace {
     weights,   ///< works on parameters alone: what comes out is a weight too
   };
   Role role = Role::outside;
-  /// Of a layer or weights the path of its module, or the operator where that is the root; of a follower the module that it follows, the
-  /// operator, and which of them it is: "conv1/relu#2".
+  /// Of a layer or weights the path of its module, or the operator where that is the root; buffers make no layer. Of a follower the module
+  /// that it follows, the operator, and which of them it is: "conv1/relu#2".
   std::string layer;
   int module = -1;                      ///< which of the modules seen, for follow()
   int parameter = TensorPlaces::kNone;  ///< the first of them among its inputs

@@ -380,6 +380,7 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss, const torch::optim:
   if (parts_.size() == 1 || all_parts_done()) publish_frame();
   if (turn_nonfinite_) note_streak(index, starts_streak);
   if (trace_.is_tracing() || starts_streak) explain(index, loss, starts_streak ? again : nullptr);
+  batches_ = micro_batches_ + 1;
   micro_batches_ = nonfinite_micro_batch_ = 0;
   micro_loss_ = 0;
 
@@ -451,7 +452,7 @@ void StepRecorder::publish_step() noexcept {
   const Clock::time_point now = Clock::now();
   if (activations_.examples() > 0) examples_seen_ = activations_.examples();
   if (activations_.multiply_accumulates() > 0) record_.multiply_accumulates = activations_.multiply_accumulates();
-  record_.examples = examples_told_ > 0 ? std::exchange(examples_told_, 0) : examples_seen_;
+  record_.examples = examples_told_ > 0 ? std::exchange(examples_told_, 0) : examples_seen_ * batches_;
   record_.totals.examples += record_.examples;
   record_.vigil_ns = record_.totals.overhead_ns - overhead_before_step_ns_;
   // The first step's times hold what happened between watch() and the loop.

@@ -138,6 +138,7 @@ class StepRecorder {
   double turn_loss_ = 0;
   bool has_turn_loss_ = false;
   std::uint64_t examples_told_ = 0, examples_seen_ = 0;
+  std::uint64_t batches_ = 1;  // of the latest turn: its micro-batches and the last one
   std::optional<double> clip_norm_;
 
   std::optional<NonfiniteEvent> origin_;

@@ -60,7 +60,7 @@ void GeneratorStates::restore() const {
   }
 }
 
-StepReplay::StepReplay(const TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers)
+StepReplay::StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers)
     : places_(places), parameters_(std::move(parameters)), generators_(parameters_) {
   const at::NoGradGuard no_grad;
   for (at::Tensor& buffer : buffers) {
@@ -112,6 +112,7 @@ Explanation StepReplay::run(const LossClosure& closure) {
 }
 
 void TracedStep::begin() {
+  places_.refresh();
   trace_ = std::make_unique<OperatorTrace>(places_);
   if (!observer_.attach(*trace_)) trace_.reset();
 }

@@ -49,7 +49,7 @@ struct Explanation {
 class TracedStep {
  public:
   /// `places` outlives this.
-  explicit TracedStep(const TensorPlaces& places) : places_(places) {}
+  explicit TracedStep(TensorPlaces& places) : places_(places) {}
 
   /// Does nothing when no more observers can be attached. @throws std::bad_alloc
   void begin();
@@ -60,7 +60,7 @@ class TracedStep {
   void abandon() noexcept;
 
  private:
-  const TensorPlaces& places_;
+  TensorPlaces& places_;
   std::unique_ptr<OperatorTrace> trace_;
   OperatorObserver observer_;
 };
@@ -73,7 +73,7 @@ class StepReplay {
   static constexpr std::size_t kCopiedAlwaysBytes = std::size_t{64} << 10;
 
   /// All of the model's. `places` outlives this. @throws std::bad_alloc, c10::Error
-  StepReplay(const TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers);
+  StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers);
 
   /// Before the forward pass of each step: where generators and buffers stand. Allocates nothing on the CPU after construction.
   /// @throws c10::Error
@@ -92,7 +92,7 @@ class StepReplay {
     std::int64_t version = -1;
   };
 
-  const TensorPlaces& places_;
+  TensorPlaces& places_;
   std::vector<at::Tensor> parameters_;
   std::vector<Buffer> buffers_;
   GeneratorStates generators_;

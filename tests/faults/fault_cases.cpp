@@ -229,6 +229,42 @@ struct AttentionNetImpl : nn::Module {
 };
 TORCH_MODULE(AttentionNet);
 
+// A decoder with a mask of -Inf, and around it what looks like a fault and is none: the norm of a zero vector, a logarithm of 0 in a branch
+// that where() hides forward, and one that leads nowhere. The fault itself is in another place.
+struct BusyNetImpl : nn::Module {
+  Tensor forward(const Tensor& tokens, const Fault& before, const Fault& after) {
+    Tensor x = embedding->forward(tokens);
+    if (before) x = before(x);
+    const auto parts = qkv->forward(x).chunk(3, -1);
+    Tensor scores = parts[0].matmul(parts[1].transpose(1, 2)) / 4 + mask;
+    scores = scores.masked_fill(torch::ones({6, 6}, torch::kBool).triu(1), -kInf);
+    Tensor y = x + torch::softmax(scores, -1).matmul(parts[2]);
+    torch::log(y.detach() * 0);
+    y = y + (y * 0).norm() + torch::where(y.detach() > 0, y.detach(), y.detach() * 0).log().clamp_min(-1) * 0;
+    if (after) y = after(y);
+    return head->forward(norm->forward(y));
+  }
+  nn::Embedding embedding = register_module("embedding", nn::Embedding(9, 12));
+  nn::Linear qkv = register_module("qkv", nn::Linear(12, 36));
+  nn::LayerNorm norm = register_module("norm", nn::LayerNorm(nn::LayerNormOptions({12})));
+  nn::Linear head = register_module("head", nn::Linear(12, 9));
+  Tensor mask = register_buffer("mask", torch::full({6, 6}, -kInf).triu(1));
+};
+TORCH_MODULE(BusyNet);
+
+FaultCase beside_masks(const std::string& name, Origin origin, bool is_backward_fault, Fault before, Fault after) {
+  return {name + ", beside masks", "", std::move(origin),
+          [=] {
+            BusyNet net;
+            const Tensor tokens = torch::randint(0, 9, {3, 7});
+            return Training{net.ptr(), [=](bool broken) mutable {
+                              const Tensor out = net->forward(tokens.slice(1, 0, 6), broken ? before : Fault(), broken ? after : Fault());
+                              return torch::cross_entropy_loss(out.flatten(0, 1), tokens.slice(1, 1, 7).flatten());
+                            }};
+          },
+          is_backward_fault};
+}
+
 FaultCase fully_masked_attention() {
   return {"fully masked row of an attention", "", {"attention/softmax", "aten::softmax"}, [] {
             AttentionNet net;
@@ -297,6 +333,15 @@ std::vector<FaultCase> all_fault_cases() {
   cases.push_back(
       broken_tensor<ImageNet>("negative running variance", {"norm", "aten::batch_norm", "", "norm.running_var"}, images, image_loss, -1));
   cases.push_back(fully_masked_attention());
+  cases.push_back(beside_masks("square root of a negative number", {"embedding/sqrt", "aten::sqrt"}, false,
+                               [](Tensor h) { return torch::sqrt(-h.abs() - 1); }, {}));
+  cases.push_back(beside_masks("derivative of a square root at zero", {"embedding/sqrt", "SqrtBackward0", "aten::sqrt"}, true,
+                               [](Tensor h) { return h + (h * 0).pow(2).sum(-1, true).sqrt(); }, {}));
+  cases.push_back(
+      beside_masks("overflow of exp", {"qkv/exp", "aten::exp"}, false, {}, [](Tensor h) { return torch::exp(h.abs() * 500 + 100); }));
+  cases.push_back(beside_masks("log in the branch that where() hides", {"qkv/log#3", "LogBackward0", "aten::log"}, true, {}, [](Tensor h) {
+    return torch::where(hidden(h.select(0, 0), false).unsqueeze(0), h, (h.abs() * hidden(h.select(0, 0), false).logical_not()).log());
+  }));
   cases.push_back(exploding_learning_rate());
   return cases;
 }

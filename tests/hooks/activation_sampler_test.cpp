@@ -267,6 +267,16 @@ TEST(Activations, OfOneBatchOnlyEndWhenTheFirstLayerRunsAgain) {
   expect_figures_of(rows.at("conv"), first);
 }
 
+TEST(Activations, FollowAModelThatHasMoved) {
+  nn::Sequential net(nn::Linear(4, 3));
+  Sampled sampled(*net);
+  net->to(torch::kDouble);  // other memory
+  const Tensor x = torch::randn({2, 4}, torch::kDouble);
+  const auto rows = sampled.run([&] { net->forward(x); });
+  ASSERT_EQ(rows.count("0"), 1U);
+  expect_figures_of(rows.at("0"), net->forward(x));
+}
+
 TEST(Activations, ThatAreNotFiniteAreCounted) {
   nn::Sequential net(nn::Linear(4, 3));
   Sampled sampled(*net);

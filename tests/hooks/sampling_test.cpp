@@ -157,9 +157,9 @@ TEST_F(Sampling, CopiesForUpdatesStopAtTheirBound) {
   config.sampling.update_ratio = {"*"};
   config.sampling.update_ratio_bytes = 4 * (4 * 9 + 4 + 4 + 4);  // conv and norm, not fc
   torch::optim::SGD three({net->conv->weight, net->fc->weight, net->fc->bias}, 0.1);
-  WatchedModel model = watch_tensors(
-      {{"", {{"conv.weight", net->conv->weight}, {"fc.weight", net->fc->weight}, {"fc.bias", net->fc->bias}}, {}, &three}},
-      config.sampling);
+  WatchedModel model =
+      watch_tensors({{"", {{"conv.weight", net->conv->weight}, {"fc.weight", net->fc->weight}, {"fc.bias", net->fc->bias}}, {}, &three}},
+                    config.sampling);
   EXPECT_TRUE(model.parameters[0].has_update);
   EXPECT_FALSE(model.parameters[1].has_update);
   EXPECT_THAT(model.without_update, testing::ElementsAre("fc.weight"));

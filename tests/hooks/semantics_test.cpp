@@ -111,6 +111,7 @@ TEST_F(Semantics, MicroBatchesAreOneStepWithTheMeanOfTheirLosses) {
   EXPECT_EQ(record().step, 1U);
   EXPECT_DOUBLE_EQ(record().loss, (losses[0] + losses[1] + losses[2]) / 3);
   EXPECT_EQ(record().totals.micro_batches, 2U);
+  EXPECT_EQ(record().examples, 6U) << "three batches of two";
   // The same gradient as the whole batch at once.
   net->zero_grad();
   const double norm = record().gradient_norm;
