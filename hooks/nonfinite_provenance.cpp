@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <initializer_list>
 #include <limits>
-#include <map>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "vigil/monitor/dtype.h"
@@ -82,7 +82,7 @@ class Search {
   const Write* last_write(const SeenTensor& tensor, std::uint64_t before) const;
   std::vector<Read> nonfinite_inputs(const TracedOperator& traced) const;
   std::vector<Read> nonfinite_reads_of_node(int node) const;
-  bool is_meant(const Read& read, std::uint64_t before, int depth = 0) const;
+  bool is_meant(const Read& read, std::uint64_t before, int depth = 0);
   void from_value(const Read& read, std::uint64_t before);
   void from_operation(const Write& write);
   void note(Kind kind, std::uint64_t time, int operation, const SeenTensor* tensor);
@@ -96,6 +96,7 @@ class Search {
   std::vector<std::vector<Write>> writes_;               // of values that are not finite; by memory, in the order of time
   std::vector<FirstSight> first_sights_;                 // by memory
   std::vector<std::uint64_t> first_writes_;              // by memory: when an operator first said what is in it
+  std::unordered_map<const SeenTensor*, bool> meant_;    // answers of is_meant(), by what was written
   std::vector<bool> visited_;                            // by operator
   std::vector<std::pair<Read, std::uint64_t>> pending_;  // values to follow, and the time that they were read at
   Found found_;
@@ -187,7 +188,7 @@ std::vector<Search::Read> Search::nonfinite_reads_of_node(int node) const {
 }
 
 // Whether an infinity is one that the program wants, as in a mask.
-bool Search::is_meant(const Read& read, std::uint64_t before, int depth) const {
+bool Search::is_meant(const Read& read, std::uint64_t before, int depth) {
   constexpr int kDeepest = 32;  // views, casts and sums between making a mask and using it
   if (read.tensor->has_nan || depth > kDeepest) return false;
   const Write* const write = last_write(*read.tensor, before);
@@ -198,9 +199,12 @@ bool Search::is_meant(const Read& read, std::uint64_t before, int depth) const {
   const TracedOperator& root = at(at(write->operation).root);
   if (root.is_node || root.in_backward || write->tensor->has_nan) return false;
   if (root.nonfinite_number && fills(short_operation(root.name))) return true;
+  if (const auto known = meant_.find(write->tensor); known != meant_.end()) return known->second;
   const std::vector<Read> inputs = nonfinite_inputs(root);
-  return !inputs.empty() &&
-         std::all_of(inputs.begin(), inputs.end(), [&](const Read& input) { return is_meant(input, root.start, depth + 1); });
+  const bool is_meant_here = !inputs.empty() && std::all_of(inputs.begin(), inputs.end(),
+                                                            [&](const Read& input) { return is_meant(input, root.start, depth + 1); });
+  meant_[write->tensor] = is_meant_here;
+  return is_meant_here;
 }
 
 void Search::note(Kind kind, std::uint64_t time, int operation, const SeenTensor* tensor) {
@@ -284,12 +288,11 @@ const TracedOperator* Search::layer_giver(const TracedOperator& root) const {
   }
   if (const TracedOperator* const forward = root.is_node ? forward_of(root) : nullptr; forward != nullptr) return &at(forward->root);
   // What takes the gradient of a parameter in, a hook of the program's, or the engine that adds gradients up: of the node before it.
-  const TracedOperator* before = nullptr;
-  for (const TracedOperator& other : trace_.operators()) {
-    if (!other.is_node || other.start >= root.start) continue;
-    if (const TracedOperator* const forward = forward_of(other); forward != nullptr) before = forward;
+  for (int i = index_of(root) - 1; i >= 0; --i) {
+    if (!at(i).is_node) continue;
+    if (const TracedOperator* const forward = forward_of(at(i)); forward != nullptr) return &at(forward->root);
   }
-  return before == nullptr ? nullptr : &at(before->root);
+  return nullptr;
 }
 
 const TracedOperator* Search::first_maker_in(int node) const {
