@@ -208,6 +208,33 @@ TEST(Replay, GivesTheSameRandomNumbersAgain) {
   EXPECT_TRUE(torch::equal(noise[0], noise[1]));
 }
 
+TEST(Replay, BuffersOfAnySizeAreWhatTheStepLeftThem) {
+  struct NetImpl : torch::nn::Module {
+    torch::Tensor forward(const torch::Tensor& x) {
+      small.data_ptr<float>()[0] += 1;  // as a kernel does it: the version counter does not know
+      large.add_(1);
+      return fc->forward(x) * (small[0] + large[0]);
+    }
+    torch::nn::Linear fc = register_module("fc", torch::nn::Linear(3, 1));
+    torch::Tensor small = register_buffer("small", torch::zeros({2}));
+    torch::Tensor large = register_buffer("large", torch::zeros({100'000}));
+  };
+  NetImpl net;
+  torch::optim::SGD optimizer(net.parameters(), 0.01);
+  TrainingMonitor monitor(config_of_faults());
+  monitor.watch(net, optimizer);
+  std::vector<double> seen;
+  for (int step = 1; step <= 4; ++step) {
+    monitor.train_step(optimizer, [&] {
+      const torch::Tensor loss = net.forward(torch::ones({2, 3})).mean() * (step == 3 ? std::nan("") : 1.0);
+      seen.push_back(net.small[0].item<double>() + net.large[99'999].item<double>());
+      return loss;
+    });
+  }
+  EXPECT_EQ(seen, (std::vector<double>{2, 4, 6, 6, 8})) << "the third step twice from the same place";
+  EXPECT_EQ(net.large[5].item<double>(), 4);
+}
+
 TEST(Replay, WhatItsClosureThrowsIsCountedAndTrainingGoesOn) {
   torch::nn::Linear net(3, 1);
   torch::optim::SGD optimizer(net->parameters(), 0.01);

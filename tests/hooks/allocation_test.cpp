@@ -12,6 +12,7 @@
 
 #include "hooks/test_model.h"
 #include "vigil/hooks/operation_cost.h"
+#include "vigil/hooks/step_replay.h"
 #include "vigil/hooks/training_monitor.h"
 
 namespace {
@@ -162,6 +163,19 @@ TEST(LateGradients, AllocateNothingWhenTheyCome) {
     if (i > 0) total += here;
   }
   EXPECT_EQ(total, 0u);
+}
+
+TEST(Replay, RemembersAStepWithoutAllocation) {
+  SmallNet net;
+  const torch::Tensor table = torch::zeros({50'000});
+  TensorPlaces places({{"fc.weight", net->fc->weight}}, {});
+  StepReplay replay(places, {net->fc->weight}, {net->norm->running_mean, net->norm->num_batches_tracked, table});
+  replay.remember();
+  torch::randn({3});
+  EXPECT_EQ(allocations_in([&] {
+              for (int i = 0; i < 10; ++i) replay.remember();
+            }),
+            0u);
 }
 
 TEST(MisusedLoop, AllocatesNothingEither) {
