@@ -274,11 +274,8 @@ CheckpointSaved Checkpointer::save(const torch::nn::Module& module, const torch:
       continue;
     }
   }
-  // Where the new one is not, nothing goes.
+  // As many stay in each as are to be kept, also where the new one could not be copied to.
   for (const fs::path& directory : files_->all_directories()) {
-    const bool has_failed = std::any_of(saved.copy_failures.begin(), saved.copy_failures.end(),
-                                        [&directory](const auto& failure) { return failure.directory == directory; });
-    if (has_failed) continue;
     try {
       files_->rotate(directory, saved.removed);
     } catch (const std::exception& error) {

@@ -208,6 +208,26 @@ TEST(Replay, GivesTheSameRandomNumbersAgain) {
   EXPECT_TRUE(torch::equal(noise[0], noise[1]));
 }
 
+TEST(Replay, LeavesTheGeneratorWhereTheStepDidWhateverItDraws) {
+  const auto after = [](bool replay) {
+    torch::manual_seed(8);
+    torch::nn::Linear net(3, 1);
+    torch::optim::SGD optimizer(net->parameters(), 0.01);
+    Config config = config_of_faults();
+    config.guard.replay = replay;
+    TrainingMonitor monitor(config);
+    monitor.watch(*net, optimizer);
+    int calls = 0;
+    monitor.train_step(optimizer, [&] {
+      torch::randn({++calls * 3});  // more of them the second time
+      return net->forward(torch::ones({2, 3})).mean() * std::nan("");
+    });
+    EXPECT_EQ(calls, replay ? 2 : 1);
+    return torch::randn({5});
+  };
+  EXPECT_TRUE(torch::equal(after(true), after(false)));
+}
+
 TEST(Replay, BuffersOfAnySizeAreWhatTheStepLeftThem) {
   struct NetImpl : torch::nn::Module {
     torch::Tensor forward(const torch::Tensor& x) {

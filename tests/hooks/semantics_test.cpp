@@ -217,6 +217,17 @@ TEST_F(Gan, APartWithoutATurnHasNoGradientsInTheSample) {
   EXPECT_EQ(monitor->snapshot()->step.totals.hook_errors[static_cast<std::size_t>(Hook::sequence)], 0U);
 }
 
+TEST_F(Gan, GradientsOfAnEarlierStepAreNotThoseOfThisOne) {
+  monitor->train_step(critics, [&] { return critic_loss(); });
+  monitor->train_step(generators, [&] { return generator_loss(); });
+  ASSERT_EQ(gradient_state("generator.0.weight"), TensorRow::present);
+  monitor->train_step(critics, [&] { return critic_loss(); });
+  monitor->train_step(critics, [&] { return critic_loss(); });  // ends the step of the one before
+  EXPECT_EQ(monitor->snapshot()->frame.step, 2U);
+  EXPECT_EQ(gradient_state("generator.0.weight"), TensorRow::absent);
+  EXPECT_EQ(gradient_state("critic.0.weight"), TensorRow::present);
+}
+
 TEST_F(Gan, TheVerdictIsOfThePartWhoseTurnItIs) {
   const auto bad = monitor->train_step(critics, [&] { return critic_loss() * std::numeric_limits<float>::quiet_NaN(); });
   const auto good = monitor->train_step(generators, [&] { return generator_loss(); });
@@ -428,6 +439,29 @@ TEST_F(Semantics, RollbackRestoresAndGoesOnUntilItsLimit) {
   EXPECT_EQ(guarded.train_step(optimizer, broken).verdict, Verdict::stop);
   EXPECT_EQ(calls, 2);
   EXPECT_EQ(guarded.snapshot()->step.totals.rollbacks, 2U);
+}
+
+TEST_F(Semantics, NoUpdateIsMeasuredAcrossARollback) {
+  Config config = quiet_config();
+  config.sampling.every_steps = 1;
+  config.sampling.update_ratio = {"*"};
+  config.guard.on_nonfinite = OnNonfinite::rollback;
+  TrainingMonitor guarded(config);
+  guarded.set_rollback([&]() -> std::uint64_t {
+    const torch::NoGradGuard no_grad;
+    net->weight.fill_(100);
+    return 1;
+  });
+  guarded.watch(*net, optimizer);
+  const auto update = [&] { return guarded.snapshot()->rows[0].update_norm; };
+  const auto healthy = [&] { return torch::mse_loss(net->forward(x), y); };
+  for (int step = 0; step < 2; ++step) guarded.train_step(optimizer, healthy);
+  EXPECT_GT(update(), 0);
+  guarded.train_step(optimizer, [&] { return healthy() * kNaN; });
+  guarded.train_step(optimizer, healthy);
+  EXPECT_TRUE(std::isnan(update())) << "the weights of the checkpoint are no update";
+  guarded.train_step(optimizer, healthy);
+  EXPECT_GT(update(), 0);
 }
 
 TEST_F(Semantics, RollbackWithoutAnythingToRestoreStops) {
