@@ -286,11 +286,14 @@ const TracedOperator* Search::layer_giver(const TracedOperator& root) const {
     }
     return before;
   }
-  if (const TracedOperator* const forward = root.is_node ? forward_of(root) : nullptr; forward != nullptr) return &at(forward->root);
+  // Of a node that a backward pass has made (create_graph), that is one of that pass.
+  if (const TracedOperator* const forward = root.is_node ? forward_of(root) : nullptr; forward != nullptr) {
+    return layer_giver(at(forward->root));
+  }
   // What takes the gradient of a parameter in, a hook of the program's, or the engine that adds gradients up: of the node before it.
   for (int i = index_of(root) - 1; i >= 0; --i) {
     if (!at(i).is_node) continue;
-    if (const TracedOperator* const forward = forward_of(at(i)); forward != nullptr) return &at(forward->root);
+    if (const TracedOperator* const forward = forward_of(at(i)); forward != nullptr) return layer_giver(at(forward->root));
   }
   return nullptr;
 }

@@ -124,6 +124,7 @@ bool OperatorObserver::attach(OperatorSink& sink) {
       throw;
     }
     slot_ = i;
+    thread_ = std::this_thread::get_id();
     return true;
   }
   return false;
@@ -131,6 +132,12 @@ bool OperatorObserver::attach(OperatorSink& sink) {
 
 void OperatorObserver::detach() noexcept {
   if (!is_attached()) return;
+  if (thread_ != std::this_thread::get_id()) {
+    // Its callbacks are that thread's own: taking the slot again would give them another sink.
+    slots[slot_].sink.store(nullptr, std::memory_order_release);  // pairs with start()
+    slot_ = kNone;
+    return;
+  }
   try {
     at::removeCallback(handle_);
   } catch (...) {

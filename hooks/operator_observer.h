@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <thread>
 
 #include <ATen/core/ivalue.h>
 #include <c10/util/ArrayRef.h>
@@ -51,7 +52,8 @@ class OperatorObserver {
 
   /// `sink` outlives the attachment. False, and nothing changes, when kMostAttached are. @throws std::bad_alloc
   bool attach(OperatorSink& sink);
-  /// To be called on the thread that attached it. Does nothing when it is not attached.
+  /// Does nothing when it is not attached. On another thread than the one that attached it, the sink is told of nothing any more, but
+  /// libtorch's list of that thread keeps the callback, and the slot is lost.
   void detach() noexcept;
   bool is_attached() const noexcept { return slot_ != kNone; }
 
@@ -64,6 +66,7 @@ class OperatorObserver {
   std::size_t slot_ = kNone;
   std::uint64_t handle_ = 0;
   std::uint64_t failures_before_ = 0;
+  std::thread::id thread_;
 };
 
 }  // namespace vigil

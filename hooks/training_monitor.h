@@ -55,9 +55,9 @@ struct WatchedPart {
 /// says otherwise.
 ///
 /// From `watch()` on, the calls of the loop never throw, lock, wait, print or abort, and allocate nothing after the first
-/// sample (but for sparse gradients and tensors outside the CPU, which are reduced by ATen). What fails is counted in
-/// `vigil_hook_errors_total` and logged once by the export thread; what fails ten times in a row (a tensor, the loss, the learning rates)
-/// is left out from then on.
+/// sample (but for sparse gradients and tensors outside the CPU, which are reduced by ATen; steps that are observed for activations,
+/// replayed or traced; and parameters that come later). What fails is counted in `vigil_hook_errors_total` and logged once by the export
+/// thread; what fails ten times in a row (a tensor, the loss, the learning rates) is left out from then on.
 ///
 /// With the environment variable VIGIL_DISABLE set to anything but "" or "0", every call is a no-op that costs a branch: no
 /// thread, no port, no file; `after_backward` answers `proceed`. In a child made by fork(2) the same holds.

@@ -333,6 +333,20 @@ std::vector<FaultCase> all_fault_cases() {
   cases.push_back(
       broken_tensor<ImageNet>("negative running variance", {"norm", "aten::batch_norm", "", "norm.running_var"}, images, image_loss, -1));
   cases.push_back(fully_masked_attention());
+  cases.push_back({"square root in a gradient penalty",
+                   "",
+                   {"", "SqrtBackward0", "aten::sqrt"},
+                   [] {
+                     const auto net = std::make_shared<StagedNet>();
+                     const Tensor x = torch::randn({6, 8}).requires_grad_(true);
+                     return Training{net, [=](bool broken) {
+                                       const Tensor y = net->forward(x, 3, {}).mean();
+                                       const Tensor gradient = torch::autograd::grad({y}, {x}, {}, true, true)[0];
+                                       const Tensor penalty = (gradient * (broken ? 0.0 : 1.0)).pow(2).sum(1).sqrt();
+                                       return y + (penalty - 1).pow(2).mean();
+                                     }};
+                   },
+                   true});
   cases.push_back(beside_masks("square root of a negative number", {"embedding/sqrt", "aten::sqrt"}, false,
                                [](Tensor h) { return torch::sqrt(-h.abs() - 1); }, {}));
   cases.push_back(beside_masks("derivative of a square root at zero", {"embedding/sqrt", "SqrtBackward0", "aten::sqrt"}, true,

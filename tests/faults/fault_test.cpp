@@ -24,8 +24,12 @@ std::string text_of(const NonfiniteOrigin& origin) {
   return text + (origin.layer.empty() ? "" : " in " + origin.layer);
 }
 
-std::string text_of(const Origin& origin) {
-  return origin.operation + (origin.forward_operation.empty() ? "" : " of " + origin.forward_operation) + " in " + origin.layer;
+std::string text_of(const Origin& expected) {
+  NonfiniteOrigin origin;
+  origin.operation = expected.operation;
+  origin.forward_operation = expected.forward_operation;
+  origin.layer = expected.layer;
+  return text_of(origin);
 }
 
 // Tensors that a replay might change, as they are.

@@ -124,5 +124,24 @@ TEST(Observer, ChangesNoGradient) {
   EXPECT_TRUE(torch::equal(gradient(true), gradient(false)));
 }
 
+// Last, since it costs a slot.
+TEST(Observer, DetachedOnAnotherThreadTellsOfNothingAnyMore) {
+  Recording sink, other;
+  OperatorObserver observer;
+  std::thread([&] {
+    ASSERT_TRUE(observer.attach(sink));
+    std::thread([&] { observer.detach(); }).join();
+    EXPECT_FALSE(observer.is_attached());
+    std::thread([&] {
+      OperatorObserver second;
+      ASSERT_TRUE(second.attach(other));
+      second.detach();
+    }).join();
+    torch::ones({2}).exp();
+  }).join();
+  EXPECT_TRUE(sink.seen.empty());
+  EXPECT_TRUE(other.seen.empty());
+}
+
 }  // namespace
 }  // namespace vigil
