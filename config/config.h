@@ -46,8 +46,8 @@ struct RunConfig {
 };
 
 struct WorkConfig {
-  /// What the machine can do at best, in 10⁹ floating-point operations per second; `vigil_model_flops_utilization_ratio` is measured against it.
-  /// Range 0 (not told, no such metric) to 10⁹.
+  /// What the machine can do at best, in 10⁹ floating-point operations per second; `vigil_model_flops_utilization_ratio` is measured
+  /// against it. Range 0 (not told, no such metric) to 10⁹.
   std::int64_t peak_gflops = 0;
 };
 
