@@ -132,6 +132,22 @@ TEST_F(AlertedTraining, ScrapesDuringTrainingAreQuickAndPleasePromtool) {
   end_training();
 }
 
+// The healthy runs of this example; those of the others are in tests/faults.
+TEST(Healthy, MnistOfSeveralSeedsHasNoReport) {
+  for (const char* seed : {"2", "3", "4", "5"}) {
+    const test::TemporaryFolder folder;
+    const std::string config = folder.write("vigil.yml", "exporters: {report: {directory: '" + folder.path().string() + "'}}\n").string();
+    ChildProcess run(
+        {VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--port", "0", "--max-steps", "200", "--seed", seed, "--config", config},
+        folder.file("run.log"));
+    ASSERT_EQ(run.wait(60), 0) << run.output();
+    EXPECT_EQ(run.output().find("not finite"), std::string::npos) << run.output();
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+      EXPECT_NE(entry.path().extension(), ".json") << "a report: " << entry.path();
+    }
+  }
+}
+
 // What scripts/demo.sh runs.
 TEST(Demo, LearnsMnistInOneEpochAndEndsWithASummary) {
   const test::TemporaryFolder folder;
