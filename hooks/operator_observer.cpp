@@ -89,8 +89,7 @@ void end(const at::RecordFunction& function, at::ObserverContext* observer_conte
   if (sink == nullptr) return;
   try {
     const at::DisableRecordFunctionGuard unobserved;
-    auto outputs = function.outputs();
-    sink->on_end(*context->call, outputs);
+    sink->on_end(*context->call, function.outputs());
   } catch (...) {
     slots[kSlot].failures.fetch_add(1, std::memory_order_relaxed);  // a lone count
   }
@@ -98,9 +97,9 @@ void end(const at::RecordFunction& function, at::ObserverContext* observer_conte
 
 template <std::size_t... kSlots>
 at::RecordFunctionCallback callback_of(std::size_t slot, std::index_sequence<kSlots...>) {
-  static constexpr std::array starts{&start<kSlots>...};
-  static constexpr std::array ends{&end<kSlots>...};
-  return at::RecordFunctionCallback(starts[slot], ends[slot])
+  static constexpr std::array kStarts{&start<kSlots>...};
+  static constexpr std::array kEnds{&end<kSlots>...};
+  return at::RecordFunctionCallback(kStarts[slot], kEnds[slot])
       .needsInputs(true)
       .needsOutputs(true)
       .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION});

@@ -71,10 +71,10 @@ void GeneratorStates::restore() const {
   }
 }
 
-StepReplay::StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers)
+StepReplay::StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, const std::vector<at::Tensor>& buffers)
     : places_(places), parameters_(std::move(parameters)), generators_(parameters_) {
   const at::NoGradGuard no_grad;
-  for (at::Tensor& buffer : buffers) {
+  for (const at::Tensor& buffer : buffers) {
     if (buffer.defined()) buffers_.push_back({buffer, buffer.detach().clone(), -1});
   }
 }

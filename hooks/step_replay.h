@@ -73,7 +73,7 @@ class StepReplay {
   static constexpr std::size_t kCopiedAlwaysBytes = std::size_t{64} << 10;
 
   /// All of the model's. `places` outlives this. @throws std::bad_alloc, c10::Error
-  StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, std::vector<at::Tensor> buffers);
+  StepReplay(TensorPlaces& places, std::vector<at::Tensor> parameters, const std::vector<at::Tensor>& buffers);
 
   /// Before the forward pass of each step: where generators and buffers stand. Allocates nothing on the CPU after construction.
   /// @throws c10::Error
