@@ -49,7 +49,7 @@ class Search {
  public:
   explicit Search(const OperatorTrace& trace);
 
-  void from(const SeenTensor& target);
+  void from(const TracedTensor& target);
   bool has_found() const noexcept { return found_.kind != Kind::nothing; }
   Provenance result() const;
 
@@ -57,19 +57,19 @@ class Search {
   enum class Kind { nothing, operation, from_outside, number, unwritten, unobserved };
   struct Write {
     int operation;
-    const SeenTensor* tensor;
+    const TracedTensor* tensor;
     std::uint64_t time;
   };
   // A tensor that an operator reads, or the target, which nothing does.
   struct Read {
-    const SeenTensor* tensor;
+    const TracedTensor* tensor;
     const TracedOperator* reader;
   };
   struct Found {
     Kind kind = Kind::nothing;
     std::uint64_t time = std::numeric_limits<std::uint64_t>::max();
-    int operation = -1;                  // that made the value; else the one that read it
-    const SeenTensor* tensor = nullptr;  // what it wrote, or what was read
+    int operation = -1;                    // that made the value; else the one that read it
+    const TracedTensor* tensor = nullptr;  // what it wrote, or what was read
   };
   struct FirstSight {
     std::uint64_t time = std::numeric_limits<std::uint64_t>::max();
@@ -79,13 +79,13 @@ class Search {
 
   const TracedOperator& at(int index) const { return trace_.operators()[static_cast<std::size_t>(index)]; }
   int index_of(const TracedOperator& traced) const { return static_cast<int>(&traced - trace_.operators().data()); }
-  const Write* last_write(const SeenTensor& tensor, std::uint64_t before) const;
+  const Write* last_write(const TracedTensor& tensor, std::uint64_t before) const;
   std::vector<Read> nonfinite_inputs(const TracedOperator& traced) const;
   std::vector<Read> nonfinite_reads_of_node(int node) const;
   bool is_meant(const Read& read, std::uint64_t before, int depth = 0);
   void from_value(const Read& read, std::uint64_t before);
   void from_operation(const Write& write);
-  void note(Kind kind, std::uint64_t time, int operation, const SeenTensor* tensor);
+  void note(Kind kind, std::uint64_t time, int operation, const TracedTensor* tensor);
   const TracedOperator* forward_of(const TracedOperator& node) const;
   const TracedOperator* layer_giver(const TracedOperator& root) const;
   const TracedOperator* first_maker_in(int node) const;
@@ -96,7 +96,7 @@ class Search {
   std::vector<std::vector<Write>> writes_;               // of values that are not finite; by memory, in the order of time
   std::vector<FirstSight> first_sights_;                 // by memory
   std::vector<std::uint64_t> first_writes_;              // by memory: when an operator first said what is in it
-  std::unordered_map<const SeenTensor*, bool> meant_;    // answers of is_meant(), by what was written
+  std::unordered_map<const TracedTensor*, bool> meant_;  // answers of is_meant(), by what was written
   std::vector<bool> visited_;                            // by operator
   std::vector<std::pair<Read, std::uint64_t>> pending_;  // values to follow, and the time that they were read at
   Found found_;
@@ -108,14 +108,14 @@ Search::Search(const OperatorTrace& trace)
       first_sights_(trace.memories()),
       first_writes_(trace.memories(), std::numeric_limits<std::uint64_t>::max()),
       visited_(trace.operators().size()) {
-  const auto sight = [this](const SeenTensor& tensor, std::uint64_t time, int operation, bool as_output) {
+  const auto sight = [this](const TracedTensor& tensor, std::uint64_t time, int operation, bool as_output) {
     FirstSight& first = first_sights_[static_cast<std::size_t>(tensor.memory)];
     if (time < first.time) first = {time, operation, as_output};
   };
   for (std::size_t i = 0; i < trace.operators().size(); ++i) {
     const TracedOperator& traced = trace.operators()[i];
-    for (const SeenTensor& input : traced.inputs) sight(input, traced.start, static_cast<int>(i), false);
-    for (const SeenTensor& output : traced.outputs) {
+    for (const TracedTensor& input : traced.inputs) sight(input, traced.start, static_cast<int>(i), false);
+    for (const TracedTensor& output : traced.outputs) {
       sight(output, traced.end, static_cast<int>(i), true);
       if (makes_uninitialised(short_operation(traced.name))) continue;
       std::uint64_t& first_write = first_writes_[static_cast<std::size_t>(output.memory)];
@@ -129,7 +129,7 @@ Search::Search(const OperatorTrace& trace)
   }
 }
 
-const Search::Write* Search::last_write(const SeenTensor& tensor, std::uint64_t before) const {
+const Search::Write* Search::last_write(const TracedTensor& tensor, std::uint64_t before) const {
   const auto& writes = writes_[static_cast<std::size_t>(tensor.memory)];
   for (auto write = writes.rbegin(); write != writes.rend(); ++write) {
     if (write->time < before && write->tensor->overlaps(tensor)) return &*write;
@@ -142,10 +142,10 @@ std::vector<Search::Read> Search::nonfinite_inputs(const TracedOperator& traced)
   std::vector<Read> reads;
   const bool in_place = traced.name.back() == '_';
   for (std::size_t i = 0; i < traced.inputs.size(); ++i) {
-    const SeenTensor& input = traced.inputs[i];
+    const TracedTensor& input = traced.inputs[i];
     if (!input.is_nonfinite()) continue;
     const bool is_written =
-        std::any_of(traced.outputs.begin(), traced.outputs.end(), [&](const SeenTensor& output) { return output.overlaps(input); });
+        std::any_of(traced.outputs.begin(), traced.outputs.end(), [&](const TracedTensor& output) { return output.overlaps(input); });
     if (in_place && i == 0 && overwrites(short_operation(traced.name))) continue;
     if (!traced.is_node && !in_place && i > 0 && is_written) continue;  // given for the result: at::log_out(result, x)
     reads.push_back({&input, &traced});
@@ -171,10 +171,10 @@ std::vector<Search::Read> Search::nonfinite_reads_of_node(int node) const {
           const TracedOperator& other = trace_.operators()[j];
           if (other.start > inner.start) break;
           if (other.root != node || !other.has_ended || other.end > inner.start) continue;
-          for (const SeenTensor& output : other.outputs) {
+          for (const TracedTensor& output : other.outputs) {
             // A view of what it was given is not yet a write.
             const bool is_view =
-                std::any_of(other.inputs.begin(), other.inputs.end(), [&](const SeenTensor& input) { return input.overlaps(output); }) &&
+                std::any_of(other.inputs.begin(), other.inputs.end(), [&](const TracedTensor& input) { return input.overlaps(output); }) &&
                 other.name.back() != '_';
             is_written_within |= output.overlaps(*read.tensor) && !is_view;
           }
@@ -207,7 +207,7 @@ bool Search::is_meant(const Read& read, std::uint64_t before, int depth) {
   return is_meant_here;
 }
 
-void Search::note(Kind kind, std::uint64_t time, int operation, const SeenTensor* tensor) {
+void Search::note(Kind kind, std::uint64_t time, int operation, const TracedTensor* tensor) {
   if (time < found_.time) found_ = {kind, time, operation, tensor};
 }
 
@@ -227,7 +227,7 @@ void Search::from_value(const Read& read, std::uint64_t before) {
   } else if (first.operation >= 0 && first.time < time) {
     // It was read before. If it was finite then, something has changed it that is not an operator.
     bool was_finite = false;
-    for (const SeenTensor& input : at(first.operation).inputs) was_finite |= input.overlaps(*read.tensor) && !input.is_nonfinite();
+    for (const TracedTensor& input : at(first.operation).inputs) was_finite |= input.overlaps(*read.tensor) && !input.is_nonfinite();
     note(was_finite ? Kind::unobserved : Kind::from_outside, was_finite ? time : first.time, was_finite ? reader : first.operation,
          read.tensor);
   } else {
@@ -251,7 +251,7 @@ void Search::from_operation(const Write& write) {
   for (auto read = all_meant ? reads.begin() : end_of_meant; read != reads.end(); ++read) pending_.emplace_back(*read, traced.start);
 }
 
-void Search::from(const SeenTensor& target) {
+void Search::from(const TracedTensor& target) {
   pending_.emplace_back(Read{&target, nullptr}, trace_.now() + 1);
   while (!pending_.empty()) {
     const auto [read, before] = pending_.back();
@@ -304,11 +304,12 @@ const TracedOperator* Search::first_maker_in(int node) const {
     if (inner.start > at(node).end) break;
     if (inner.root != node || !inner.has_ended || makes_uninitialised(short_operation(inner.name))) continue;
     const bool made =
-        std::any_of(inner.outputs.begin(), inner.outputs.end(), [](const SeenTensor& output) { return output.is_nonfinite(); });
-    const bool is_view = made && std::all_of(inner.outputs.begin(), inner.outputs.end(), [&](const SeenTensor& output) {
-                           return inner.name.back() != '_' && std::any_of(inner.inputs.begin(), inner.inputs.end(),
-                                                                          [&](const SeenTensor& input) { return input.overlaps(output); });
-                         });
+        std::any_of(inner.outputs.begin(), inner.outputs.end(), [](const TracedTensor& output) { return output.is_nonfinite(); });
+    const bool is_view =
+        made && std::all_of(inner.outputs.begin(), inner.outputs.end(), [&](const TracedTensor& output) {
+          return inner.name.back() != '_' &&
+                 std::any_of(inner.inputs.begin(), inner.inputs.end(), [&](const TracedTensor& input) { return input.overlaps(output); });
+        });
     if (made && !is_view && nonfinite_inputs(inner).empty()) return &inner;
   }
   return nullptr;
@@ -320,7 +321,7 @@ std::string number(double value) {
   return text.data();
 }
 
-std::string counts(const SeenTensor& tensor) {
+std::string counts(const TracedTensor& tensor) {
   std::string text;
   if (tensor.moments.nan_count > 0) text = std::to_string(tensor.moments.nan_count) + " NaN";
   if (tensor.moments.inf_count > 0) text += (text.empty() ? "" : " and ") + std::to_string(tensor.moments.inf_count) + " Inf";
@@ -328,7 +329,7 @@ std::string counts(const SeenTensor& tensor) {
 }
 
 // "float32 [8, 10] from -1.5 to 3".
-std::string with_range(const SeenTensor& tensor) {
+std::string with_range(const TracedTensor& tensor) {
   std::string text = describe(tensor);
   if (tensor.is_nonfinite()) text += " with " + counts(tensor);
   const Moments& moments = tensor.moments;
@@ -338,9 +339,9 @@ std::string with_range(const SeenTensor& tensor) {
          (moments.min == moments.max ? ", all " + number(moments.min) : " from " + number(moments.min) + " to " + number(moments.max));
 }
 
-std::string list_of(const std::vector<SeenTensor>& tensors) {
+std::string list_of(const std::vector<TracedTensor>& tensors) {
   std::string text;
-  for (const SeenTensor& tensor : tensors) text += (text.empty() ? "" : "; ") + with_range(tensor);
+  for (const TracedTensor& tensor : tensors) text += (text.empty() ? "" : "; ") + with_range(tensor);
   return text;
 }
 
@@ -380,7 +381,7 @@ void Search::tell_operation(Provenance& provenance) const {
 }
 
 void Search::tell_value(Provenance& provenance) const {
-  const SeenTensor& tensor = *found_.tensor;
+  const TracedTensor& tensor = *found_.tensor;
   const TracedOperator* const reader = found_.operation >= 0 ? &at(found_.operation) : nullptr;
   const std::string read_by = reader == nullptr ? "" : ", read by " + std::string(reader->name) + in_layer(provenance.layer);
   provenance.backward = reader != nullptr && (reader->is_node || reader->in_backward);
@@ -431,9 +432,9 @@ Provenance Search::result() const {
 
 }  // namespace
 
-std::optional<Provenance> find_provenance(const OperatorTrace& trace, const std::vector<SeenTensor>& targets) {
+std::optional<Provenance> find_provenance(const OperatorTrace& trace, const std::vector<TracedTensor>& targets) {
   Search search(trace);
-  for (const SeenTensor& target : targets) {
+  for (const TracedTensor& target : targets) {
     if (target.is_nonfinite()) search.from(target);
   }
   return search.has_found() ? std::optional(search.result()) : std::nullopt;

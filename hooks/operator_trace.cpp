@@ -32,7 +32,7 @@ Moments moments_of(const at::Tensor& tensor) {
 }
 
 // Fills in what of the elements is not finite.
-void look_into(const at::Tensor& tensor, SeenTensor& seen) {
+void look_into(const at::Tensor& tensor, TracedTensor& seen) {
   seen.moments.count = static_cast<std::uint64_t>(tensor.numel());
   if (tensor.numel() == 0 || tensor.is_meta()) return;
   if (tensor.has_storage() && tensor.is_cpu() && read_pointer(tensor) == nullptr) return;  // its memory was given back
@@ -62,7 +62,7 @@ std::optional<double> nonfinite_number(c10::ArrayRef<const c10::IValue> values) 
 
 }  // namespace
 
-std::string describe(const SeenTensor& tensor) {
+std::string describe(const TracedTensor& tensor) {
   std::string text(dtype_name(tensor.dtype));
   text += " [";
   for (std::size_t i = 0; i < tensor.sizes.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(tensor.sizes[i]);
@@ -83,9 +83,9 @@ int OperatorTrace::memory_index(const at::Tensor& tensor) {
   return known->second;
 }
 
-SeenTensor OperatorTrace::see(const at::Tensor& tensor) {
+TracedTensor OperatorTrace::see(const at::Tensor& tensor) {
   const at::NoGradGuard no_grad;
-  SeenTensor seen;
+  TracedTensor seen;
   seen.memory = memory_index(tensor);
   seen.dtype = tensor.scalar_type();
   seen.sizes = c10::DimVector(tensor.sizes().begin(), tensor.sizes().end());
@@ -136,7 +136,7 @@ std::unique_ptr<OperatorCall> OperatorTrace::on_start(const OperatorStart& start
 void OperatorTrace::on_end(OperatorCall& call, c10::ArrayRef<c10::IValue> outputs) {
   const std::lock_guard lock(mutex_);
   auto& known = static_cast<Call&>(call);
-  std::vector<SeenTensor> seen;
+  std::vector<TracedTensor> seen;
   for_each_tensor(outputs, [&](const at::Tensor& tensor) { seen.push_back(see(tensor)); });
   if (seen.empty()) {
     for (const at::Tensor& tensor : known.written) seen.push_back(see(tensor));

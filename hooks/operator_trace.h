@@ -23,7 +23,7 @@
 namespace vigil {
 
 /// A tensor at the moment when an operator began or ended. Holds no reference to it.
-struct SeenTensor {
+struct TracedTensor {
   int memory = -1;                              ///< which of the trace's pieces of memory; views of it have the same
   const char *begin = nullptr, *end = nullptr;  ///< its bytes, for tensors that share memory; null where they are not known
   bool has_nan = false, has_positive_inf = false, has_negative_inf = false;
@@ -34,13 +34,13 @@ struct SeenTensor {
   std::string grad_fn;  ///< name of the node that it is the result of; only of tensors that are not finite
 
   bool is_nonfinite() const noexcept { return has_nan || has_positive_inf || has_negative_inf; }
-  bool overlaps(const SeenTensor& other) const noexcept {
+  bool overlaps(const TracedTensor& other) const noexcept {
     return memory == other.memory && (begin == nullptr || other.begin == nullptr || (begin < other.end && other.begin < end));
   }
 };
 
 /// "float32 [64, 3, 28, 28]".
-std::string describe(const SeenTensor& tensor);
+std::string describe(const TracedTensor& tensor);
 
 /// One run of an operator, or of a node of the backward pass.
 struct TracedOperator {
@@ -51,8 +51,8 @@ struct TracedOperator {
   std::int64_t sequence_number = -1;
   std::uint64_t thread = 0;
   std::uint64_t start = 0, end = 0;        ///< on the trace's own clock, which counts starts and ends
-  std::vector<SeenTensor> inputs;          ///< of a node the gradients that came in
-  std::vector<SeenTensor> outputs;         ///< none of a node
+  std::vector<TracedTensor> inputs;        ///< of a node the gradients that came in
+  std::vector<TracedTensor> outputs;       ///< none of a node
   std::optional<double> nonfinite_number;  ///< among its arguments
   OperatorPlace place;                     ///< of an operator that the program called in the forward pass
 };
@@ -70,7 +70,7 @@ class OperatorTrace : public OperatorSink {
   void on_end(OperatorCall& call, c10::ArrayRef<c10::IValue> outputs) override;
 
   /// What `tensor` is like now, for asking the trace where it comes from.
-  SeenTensor see(const at::Tensor& tensor);
+  TracedTensor see(const at::Tensor& tensor);
   /// The model's tensor in that memory, or TensorPlaces::kNone.
   int model_tensor(int memory) const { return model_tensors_[static_cast<std::size_t>(memory)]; }
   const TensorPlaces& places() const noexcept { return places_; }

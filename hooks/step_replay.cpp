@@ -138,14 +138,14 @@ Explanation TracedStep::end(const at::Tensor& loss, const std::vector<at::Tensor
   Explanation explanation;
   if (trace_ == nullptr) return explanation;
   const std::unique_ptr<OperatorTrace> trace = std::move(trace_);
-  std::vector<SeenTensor> targets;
+  std::vector<TracedTensor> targets;
   if (loss.defined()) targets.push_back(trace->see(loss));
   if (targets.empty() || !targets.front().is_nonfinite()) {
     for (const at::Tensor& parameter : parameters) {
       if (parameter.grad().defined()) targets.push_back(trace->see(parameter.grad()));
     }
   }
-  explanation.was_finite = std::none_of(targets.begin(), targets.end(), [](const SeenTensor& target) { return target.is_nonfinite(); });
+  explanation.was_finite = std::none_of(targets.begin(), targets.end(), [](const TracedTensor& target) { return target.is_nonfinite(); });
   explanation.is_complete = trace->is_complete();
   explanation.provenance = find_provenance(*trace, targets);
   return explanation;
