@@ -1,5 +1,6 @@
 #include "vigil/exporters/tensor_series.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "vigil/exporters/text_writer.h"
@@ -73,9 +74,20 @@ const SeriesLabel* SeenTensors::moment_label(const std::string& moment) {
 }
 
 std::size_t series_of(TensorMetric metric, const SeenTensor& tensor) noexcept {
-  std::size_t series = 0;
-  for_each_series(metric, tensor, [&series](const SeriesLabel*, double) { ++series; });
-  return series;
+  const auto one = [](const std::optional<double>& value) { return value ? std::size_t{1} : 0; };
+  switch (metric) {
+    case TensorMetric::update_ratio: return one(tensor.update_ratio);
+    case TensorMetric::update_norm: return one(tensor.update_norm);
+    case TensorMetric::distance: return one(tensor.distance);
+    case TensorMetric::cosine: return one(tensor.cosine);
+    case TensorMetric::optimizer_moment:
+      return static_cast<std::size_t>(
+          std::count_if(tensor.moments.begin(), tensor.moments.end(), [](const auto& moment) { return moment.has_value(); }));
+    case TensorMetric::magnitude_bucket:
+    case TensorMetric::magnitude: return tensor.histogram == nullptr ? 0 : metric_row(metric).series;
+    case TensorMetric::count: break;
+  }
+  return 0;
 }
 
 // In what follows: never destroyed, since a scrape may come while the program's statics are.

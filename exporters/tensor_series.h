@@ -117,7 +117,7 @@ void for_each_series(TensorMetric metric, const SeenTensor& tensor, Emit emit) {
   emit(label, static_cast<double>(count + histogram.overflow));
 }
 
-/// Series that `tensor` has of `metric`: as often as for_each_series calls for it.
+/// Series that `tensor` has of `metric`: as often as for_each_series calls for it, without computing their values.
 std::size_t series_of(TensorMetric metric, const SeenTensor& tensor) noexcept;
 
 /// Calls `emit(const SeenTensor&, const SeriesLabel*, double value)` for each series of `family`, likewise.
