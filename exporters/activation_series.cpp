@@ -7,12 +7,10 @@
 #include "vigil/exporters/labels.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/metric_table.h"
-#include "vigil/monitor/statistics.h"
 
 namespace vigil {
-namespace {
 
-// In the order of kActivationStatistics. Never destroyed, since a scrape may come while the program's statics are.
+// Never destroyed, since a scrape may come while the program's statics are.
 const std::vector<const Statistic*>& activation_statistics() {
   static const auto& statistics = *[] {
     auto* made = new std::vector<const Statistic*>;
@@ -23,6 +21,8 @@ const std::vector<const Statistic*>& activation_statistics() {
   }();
   return statistics;
 }
+
+namespace {
 
 // What never changes of the families.
 struct Head {

@@ -7,8 +7,12 @@
 #include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/series_plan.h"
 #include "vigil/monitor/snapshot.h"
+#include "vigil/monitor/statistics.h"
 
 namespace vigil {
+
+/// Those of kActivationStatistics, in that order. Lives as long as the program.
+const std::vector<const Statistic*>& activation_statistics();
 
 /// Of the layers that `plan` has room for and that were measured, in the order in which they were first seen; the statistics first, then
 /// kActivationMetrics, which only some layers have. Labels: run, rank, layer, phase.

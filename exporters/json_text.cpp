@@ -4,6 +4,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "vigil/exporters/activation_series.h"
+#include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/metric_table.h"
@@ -26,16 +28,46 @@ void append(std::string& out, double value) {
 
 void append(std::string& out, std::string_view text) { out += to_json(text); }
 
+void append_member(std::string& out, std::string_view key, const double* values, std::size_t count) {
+  if (out.back() != '{') out += ',';
+  out += '"';
+  out += key;
+  out += "\":[";
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) out += ',';
+    append(out, values[i]);
+  }
+  out += ']';
+}
+
+void append_run(std::string& out, const RunIdentity& identity) {
+  append_member(out, "run", identity.run);
+  append_member(out, "rank", identity.rank);
+  append_member(out, "world_size", identity.world_size);
+  append_member(out, "model", identity.model);
+  append_member(out, "libtorch", identity.libtorch);
+  append_member(out, "host", identity.host);
+  append_member(out, "pid", identity.pid);
+  append_member(out, "attempt", identity.attempt);
+  append_member(out, "start_time", to_seconds(identity.start_time_ns));
+  append_member(out, "vigil", vigil_version());
+}
+
+void append_step(std::string& out, const StepRecord& record, const double* learning_rates, std::size_t rates) {
+  append_member(out, "step", record.step);
+  append_member(out, "time", to_seconds(record.wall_time_ns));
+  if (record.has(StepRecord::has_loss)) append_member(out, "loss", record.loss);
+  if (record.has(StepRecord::has_gradient_norm)) append_member(out, "gradient_norm", record.gradient_norm);
+  if (record.has(StepRecord::has_parameter_norm)) append_member(out, "parameter_norm", record.parameter_norm);
+  append_member(out, "learning_rates", learning_rates, rates);
+}
+
 void append_activation(std::string& out, const ActivationRow& row, const LayerLabel& label) {
   append_member(out, "layer", label.layer);
   append_member(out, "phase", label.phase);
   append_member(out, "step", row.step);
   append_member(out, "elements", row.moments.count);
-  for (const Statistic& statistic : kStatistics) {
-    const bool is_exported =
-        std::find(kActivationStatistics.begin(), kActivationStatistics.end(), statistic.name) != kActivationStatistics.end();
-    if (is_exported) append_member(out, statistic.name, statistic.value(row.moments));
-  }
+  for (const Statistic* statistic : activation_statistics()) append_member(out, statistic->name, statistic->value(row.moments));
   for (const ActivationMetricRow& metric : kActivationMetrics) {
     if (const double value = row.*metric.value; !is_nan_bits(value)) append_member(out, metric.name, value);
   }

@@ -2,6 +2,7 @@
 // infinity, so these are the strings "NaN", "Infinity" and "-Infinity".
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -33,6 +34,13 @@ void append_member(std::string& out, std::string_view key, const Value& value) {
   append(out, value);
 }
 
+/// `"key":[value,…]`, likewise.
+void append_member(std::string& out, std::string_view key, const double* values, std::size_t count);
+
+/// Members that tell who runs.
+void append_run(std::string& out, const RunIdentity& identity);
+/// The first members of a step: its number, time, loss, norms and learning rates, of which there are `rates`.
+void append_step(std::string& out, const StepRecord& record, const double* learning_rates, std::size_t rates);
 /// Members of one layer's activations.
 void append_activation(std::string& out, const ActivationRow& row, const LayerLabel& label);
 /// Members of an event: docs/nan-report.md.

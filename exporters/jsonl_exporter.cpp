@@ -141,18 +141,8 @@ void JsonlExporter::rotate() {
 }
 
 void JsonlExporter::add_run_line() {
-  const RunIdentity& identity = channel_.schema().identity;
   std::string line = begin_line("run");
-  append_member(line, "run", identity.run);
-  append_member(line, "rank", identity.rank);
-  append_member(line, "world_size", identity.world_size);
-  append_member(line, "model", identity.model);
-  append_member(line, "libtorch", identity.libtorch);
-  append_member(line, "host", identity.host);
-  append_member(line, "pid", identity.pid);
-  append_member(line, "attempt", identity.attempt);
-  append_member(line, "start_time", to_seconds(identity.start_time_ns));
-  append_member(line, "vigil", vigil_version());
+  append_run(line, channel_.schema().identity);
   line += "}\n";
   pending_.insert(pending_.rfind('\n', 0) == 0 ? 1 : 0, line);
 }
@@ -190,24 +180,14 @@ void JsonlExporter::append_scalars(std::string& line, const StepRecord& record, 
 void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   const bool again = record.has(StepRecord::again);
   std::string line = begin_line(again ? "scalars" : "step");
-  append_member(line, "step", record.step);
-  if (!again) append_member(line, "time", to_seconds(record.wall_time_ns));
   if (again) {
+    append_member(line, "step", record.step);
     append_scalars(line, record, scalars);
     line += "}\n";
     append_line(line);
     return;
   }
-  if (record.has(StepRecord::has_loss)) append_member(line, "loss", record.loss);
-  if (record.has(StepRecord::has_gradient_norm)) append_member(line, "gradient_norm", record.gradient_norm);
-  if (record.has(StepRecord::has_parameter_norm)) append_member(line, "parameter_norm", record.parameter_norm);
-  line += ",\"learning_rates\":[";
-  const std::size_t rates = channel_.schema().learning_rates;
-  for (std::size_t i = 0; i < rates; ++i) {
-    if (i > 0) line += ',';
-    append(line, scalars[i]);
-  }
-  line += ']';
+  append_step(line, record, scalars, channel_.schema().learning_rates);
   append_scalars(line, record, scalars);
   if (record.has(StepRecord::has_total_time)) {
     append_member(line, "total_seconds", to_seconds(record.total_ns));

@@ -6,17 +6,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
-#include <cstring>
 #include <deque>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/logging.h"
-#include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/exporters/update_ratio.h"
 
@@ -90,104 +86,86 @@ void ReportExporter::on_event(const NonfiniteEvent& event) {
   pending_ = true;
 }
 
-void ReportExporter::append_steps(std::string& out) const {
-  const RingGeometry geometry = channel_.step_geometry();
-  RingReader reader = channel_.step_reader();
-  std::vector<std::uint64_t> words(geometry.payload_words);
-  std::deque<std::pair<StepRecord, std::vector<double>>> latest;
-  const std::size_t rates = channel_.schema().learning_rates;
-  for (std::size_t i = 0; i < geometry.slot_count && reader.try_read(words.data()); ++i) {
-    StepRecord record;
-    std::memcpy(static_cast<void*>(&record), words.data(), sizeof record);
-    if (record.has(StepRecord::again) || record.step > event_.step) continue;
-    std::vector<double> scalars(rates);
-    std::memcpy(scalars.data(), words.data() + sizeof record / 8, rates * sizeof(double));
-    latest.emplace_back(record, std::move(scalars));
-    if (latest.size() > kSteps) latest.pop_front();
+namespace {
+
+// The latest `most` of what is added, one after the other.
+class LatestTexts {
+ public:
+  explicit LatestTexts(std::size_t most) : most_(most) {}
+  void add(std::string text) {
+    texts_.push_back(std::move(text));
+    if (texts_.size() > most_) texts_.pop_front();
   }
-  bool is_first = true;
-  for (const auto& [record, scalars] : latest) {
-    out += is_first ? "\n    {" : ",\n    {";
-    is_first = false;
-    append_member(out, "step", record.step);
-    append_member(out, "time", to_seconds(record.wall_time_ns));
-    if (record.has(StepRecord::has_loss)) append_member(out, "loss", record.loss);
-    if (record.has(StepRecord::has_gradient_norm)) append_member(out, "gradient_norm", record.gradient_norm);
-    if (record.has(StepRecord::has_parameter_norm)) append_member(out, "parameter_norm", record.parameter_norm);
-    out += ",\"learning_rates\":[";
-    for (std::size_t i = 0; i < scalars.size(); ++i) {
-      if (i > 0) out += ',';
-      append(out, scalars[i]);
-    }
-    out += ']';
-    if (record.has(StepRecord::has_clip_ratio)) append_member(out, "clip_ratio", record.clip_ratio);
-    if (record.has(StepRecord::has_total_time)) append_member(out, "total_seconds", to_seconds(record.total_ns));
-    append_member(out, "nonfinite", record.has(StepRecord::nonfinite));
-    append_member(out, "skipped", record.has(StepRecord::skipped));
-    out += '}';
+  std::string joined() const {
+    std::string out;
+    for (const std::string& text : texts_) out += (out.empty() ? "\n    " : ",\n    ") + text;
+    return out;
   }
+
+ private:
+  const std::size_t most_;
+  std::deque<std::string> texts_;
+};
+
+std::string text_of(const StepRecord& record, const double* scalars, std::size_t rates) {
+  std::string text = "{";
+  append_step(text, record, scalars, rates);
+  if (record.has(StepRecord::has_clip_ratio)) append_member(text, "clip_ratio", record.clip_ratio);
+  if (record.has(StepRecord::has_total_time)) append_member(text, "total_seconds", to_seconds(record.total_ns));
+  append_member(text, "nonfinite", record.has(StepRecord::nonfinite));
+  append_member(text, "skipped", record.has(StepRecord::skipped));
+  return text + "}";
 }
 
-void ReportExporter::append_frames(std::string& out) const {
-  const Schema& schema = channel_.schema();
-  std::deque<std::string> latest;
-  const auto take = [&](const Frame& frame) {
-    if (frame.header.step > event_.step) return;
-    std::string text = "{";
-    append_member(text, "step", frame.header.step);
-    text += ",\"tensors\":[";
-    bool is_first = true;
-    for (std::size_t i = 0; i < frame.rows.size(); ++i) {
-      const TensorRow& row = frame.rows[i];
-      if (row.state != TensorRow::present) continue;
-      text += is_first ? "\n      {" : ",\n      {";
-      is_first = false;
-      append_member(text, "kind", kTensorKindNames[static_cast<std::size_t>(schema.rows[i].kind)]);
-      append_member(text, "name", schema.rows[i].name);
-      append_member(text, "l2_norm", l2_norm(row.moments));
-      append_member(text, "min", row.moments.min);
-      append_member(text, "max", row.moments.max);
-      append_member(text, "nan_values", row.moments.nan_count);
-      append_member(text, "inf_values", row.moments.inf_count);
-      if (const auto ratio = update_ratio(schema.rows[i], row)) append_member(text, "update_ratio", *ratio);
-      text += '}';
-    }
-    text += "],\"activations\":[";
-    is_first = true;
-    for (std::size_t i = 0; i < frame.activations.size() && i < frame.layers.size(); ++i) {
-      if (frame.activations[i].step == 0) continue;
-      text += is_first ? "\n      {" : ",\n      {";
-      is_first = false;
-      append_activation(text, frame.activations[i], frame.layers[i]);
-      text += '}';
-    }
-    latest.push_back(text + "]}");
-    if (latest.size() > kFrames) latest.pop_front();
-  };
-  RunFollower(channel_).poll({}, take);
-  for (std::size_t i = 0; i < latest.size(); ++i) out += (i > 0 ? ",\n    " : "\n    ") + latest[i];
+std::string text_of(const Frame& frame, const Schema& schema) {
+  std::string text = "{";
+  append_member(text, "step", frame.header.step);
+  text += ",\"tensors\":[";
+  bool is_first = true;
+  for (std::size_t i = 0; i < frame.rows.size(); ++i) {
+    const TensorRow& row = frame.rows[i];
+    if (row.state != TensorRow::present) continue;
+    text += is_first ? "\n      {" : ",\n      {";
+    is_first = false;
+    append_member(text, "kind", kTensorKindNames[static_cast<std::size_t>(schema.rows[i].kind)]);
+    append_member(text, "name", schema.rows[i].name);
+    append_member(text, "l2_norm", l2_norm(row.moments));
+    append_member(text, "min", row.moments.min);
+    append_member(text, "max", row.moments.max);
+    append_member(text, "nan_values", row.moments.nan_count);
+    append_member(text, "inf_values", row.moments.inf_count);
+    if (const auto ratio = update_ratio(schema.rows[i], row)) append_member(text, "update_ratio", *ratio);
+    text += '}';
+  }
+  text += "],\"activations\":[";
+  is_first = true;
+  for (std::size_t i = 0; i < frame.activations.size() && i < frame.layers.size(); ++i) {
+    if (frame.activations[i].step == 0) continue;
+    text += is_first ? "\n      {" : ",\n      {";
+    is_first = false;
+    append_activation(text, frame.activations[i], frame.layers[i]);
+    text += '}';
+  }
+  return text + "]}";
 }
+
+}  // namespace
 
 std::string ReportExporter::make_report() const {
-  const RunIdentity& identity = channel_.schema().identity;
+  const Schema& schema = channel_.schema();
+  LatestTexts steps(kSteps), frames(kFrames);
+  RunFollower(channel_).poll(
+      [&](const StepRecord& record, const double* scalars) {
+        if (!record.has(StepRecord::again) && record.step <= event_.step) steps.add(text_of(record, scalars, schema.learning_rates));
+      },
+      [&](const Frame& frame) {
+        if (frame.header.step <= event_.step) frames.add(text_of(frame, schema));
+      });
   std::string out = "{\n  \"run\": {";
-  append_member(out, "run", identity.run);
-  append_member(out, "rank", identity.rank);
-  append_member(out, "world_size", identity.world_size);
-  append_member(out, "model", identity.model);
-  append_member(out, "libtorch", identity.libtorch);
-  append_member(out, "vigil", vigil_version());
-  append_member(out, "host", identity.host);
-  append_member(out, "pid", identity.pid);
-  append_member(out, "attempt", identity.attempt);
-  append_member(out, "start_time", to_seconds(identity.start_time_ns));
+  append_run(out, schema.identity);
   out += "},\n  \"nonfinite\": {";
   append_event(out, event_);
-  out += "},\n  \"steps\": [";
-  append_steps(out);
-  out += "],\n  \"frames\": [";
-  append_frames(out);
-  out += "]\n}\n";
+  out += "},\n  \"steps\": [" + steps.joined() + "],\n  \"frames\": [" + frames.joined() + "]\n}\n";
   return out;
 }
 

@@ -29,8 +29,6 @@ class ReportExporter final : public Exporter {
 
  private:
   std::string make_report() const;
-  void append_steps(std::string& out) const;
-  void append_frames(std::string& out) const;
 
   const ReportConfig config_;
   const RunChannel& channel_;
