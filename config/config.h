@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vigil/config/rule_table.h"
+
 namespace vigil {
 
 /// What the guard does with a step whose loss or gradients are not finite.
@@ -157,12 +159,81 @@ struct ReportConfig {
   std::int64_t max_files = 10;
 };
 
+struct WebhookConfig {
+  /// Where the action `webhook` posts to: http:// or https://, up to 2048 bytes. Empty: nowhere.
+  std::string url;
+  /// File whose first line is the key of the signature (HMAC-SHA256, header X-Vigil-Signature). Up to 4096 bytes; empty: not signed.
+  std::string secret_file;
+  /// A post that takes longer has failed, in milliseconds, 100 to 60,000. Failed ones are tried again, at first after 0.5 s, at most
+  /// every 15 s.
+  std::int64_t timeout_ms = 5000;
+  /// Alerts that wait for it, 16 to 100,000. On top of that the oldest is dropped, and counted.
+  std::int64_t queue_size = 1000;
+};
+
+struct AlertmanagerConfig {
+  /// Where the action `alertmanager` posts to, e.g. http://127.0.0.1:9093 (its API v2 is below that), up to 2048 bytes. Empty: nowhere.
+  std::string url;
+  /// As for the webhook.
+  std::int64_t timeout_ms = 5000;
+  /// What fires is sent again this often, in milliseconds, 1,000 to 3,600,000; Alertmanager holds it to be over when it has not heard
+  /// of it for four times as long.
+  std::int64_t resend_ms = 30000;
+};
+
 struct ExportersConfig {
   /// How often the export thread reads the rings, in milliseconds: the age of what a scrape sees. Range 10 to 60,000.
   std::int64_t interval_ms = 250;
   PrometheusConfig prometheus;
   JsonlConfig jsonl;
   ReportConfig report;
+  WebhookConfig webhook;
+  AlertmanagerConfig alertmanager;
+};
+
+/// What happens when a rule fires and when it is over; besides, it is always counted in the metrics.
+enum class AlertAction : std::uint8_t {
+  log,           ///< a line
+  webhook,       ///< exporters.webhook
+  alertmanager,  ///< exporters.alertmanager
+  dump,          ///< a report of the time before it, in exporters.report.directory
+  checkpoint,    ///< the function given to `TrainingMonitor::set_checkpoint`, by the training thread at the end of a step
+  stop,          ///< the next verdict is stop
+  callback,      ///< the function given to `TrainingMonitor::on_alert`
+};
+inline constexpr std::array<std::string_view, 7> kAlertActionNames{"log",        "webhook", "alertmanager", "dump",
+                                                                   "checkpoint", "stop",    "callback"};
+
+/// One rule of the catalogue (rule_table.h).
+struct RuleConfig {
+  bool enabled = true;
+  Severity severity = Severity::warning;
+  std::int64_t for_steps = 0;          ///< steps that its condition holds before it fires, 0 to 1,000,000,000
+  std::int64_t for_ms = 0;             ///< and time, in milliseconds, 0 to 86,400,000
+  std::int64_t keep_firing_steps = 0;  ///< steps without it after which it is over, 0 to 1,000,000,000
+  /// Names of AlertAction; empty: those of `RulesConfig::actions`.
+  std::vector<std::string> actions = {};
+  std::array<double, kMaxRuleParameters> parameters{};  ///< in the order of the table
+};
+
+/// The catalogue as the table has it.
+std::array<RuleConfig, kRules.size()> default_rules();
+
+struct RulesConfig {
+  /// Evaluate rules in this process. Off: no alert, no time spent.
+  bool enabled = true;
+  /// Of every rule that has none of its own: names of AlertAction.
+  std::vector<std::string> actions = {"log", "callback"};
+  /// Alerts of one rule that fire at the same time, 1 to 64: of a network in which every layer has died the first ones tell it.
+  std::int64_t max_instances = 8;
+  /// User scalar with the loss of a validation, as `log("loss", …)` in the phase "validation" makes it. 1 to 96 bytes.
+  std::string validation_scalar = "validation/loss";
+  /// Directory whose disk `disk_full` looks at; empty: none. Up to 4096 bytes.
+  std::string disk_directory;
+  /// Rules of your own (threshold.h): `METRIC[{label="value", …}] > NUMBER [for N steps | for T] [info|warning|critical] [as NAME] [do
+  /// ACTION …]`. At most 100, of 1 to 512 bytes.
+  std::vector<std::string> threshold;
+  std::array<RuleConfig, kRules.size()> catalogue = default_rules();
 };
 
 struct LogConfig {
@@ -177,6 +248,7 @@ struct Config {
   GuardConfig guard;
   RingConfig ring;
   ExportersConfig exporters;
+  RulesConfig rules;
   LogConfig log;
 };
 

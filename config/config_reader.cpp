@@ -58,6 +58,10 @@ std::vector<Fault> faults_of(const Setting& setting, Config& config) {
                    const std::int64_t value = integer.member(config);
                    if (!in_range(integer, value)) add_unexpected(value);
                  },
+                 [&](const Number& number) {
+                   const double value = number.member(config);
+                   if (!in_range(number, value)) add(key, "expected " + expectation(setting) + ", got " + number_text(value));
+                 },
                  [&](const Choice& choice) {
                    const int value = choice.get(config);
                    const auto is_value = [&](const Choice::Name& name) { return name.value == value; };
@@ -98,6 +102,7 @@ std::string yaml_value(const Setting& setting, Config& config) {
   return std::visit(Overloaded{
                         [&](const Flag& flag) -> std::string { return flag.member(config) ? "true" : "false"; },
                         [&](const Integer& integer) { return integer_text(setting, integer.member(config)); },
+                        [&](const Number& number) { return number_text(number.member(config)); },
                         [&](const Choice& choice) {
                           const int value = choice.get(config);
                           for (const Choice::Name& name : choice.names) {

@@ -113,6 +113,7 @@ class Reader {
     const bool read = std::visit(Overloaded{
                                      [&](const Flag& flag) { return read_flag(flag, node); },
                                      [&](const Integer& integer) { return read_integer(setting, integer, node); },
+                                     [&](const Number& number) { return read_number(number, node); },
                                      [&](const Choice& choice) { return read_choice(choice, node); },
                                      [&](const Text& text) { return read_text(setting, text, node); },
                                      [&](const TextList& list) { return read_list(setting, list, node); },
@@ -133,6 +134,13 @@ class Reader {
     const auto value = node.kind == Node::Kind::plain ? parse_integer(setting, node.text) : std::nullopt;
     if (!value || !in_range(integer, *value)) return false;
     integer.member(reading_.config) = *value;
+    return true;
+  }
+
+  bool read_number(const Number& number, const Node& node) {
+    const auto value = node.kind == Node::Kind::plain ? parse_number(node.text) : std::nullopt;
+    if (!value || !in_range(number, *value)) return false;
+    number.member(reading_.config) = *value;
     return true;
   }
 

@@ -3,9 +3,12 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <charconv>
+#include <deque>
 
 #include "vigil/config/text.h"
+#include "vigil/config/threshold.h"
 
 namespace vigil::config_reader {
 namespace {
@@ -27,6 +30,21 @@ constexpr std::size_t kMaxPatterns = 1000;
   [](const Config& config) { return static_cast<int>(config.member); }, \
       [](Config& config, int value) { config.member = static_cast<decltype(config.member)>(value); }
 
+std::string action_problem(std::string_view text) {
+  if (std::find(kAlertActionNames.begin(), kAlertActionNames.end(), text) != kAlertActionNames.end()) return "";
+  return "expected " + joined({kAlertActionNames.begin(), kAlertActionNames.end()}, " or ") + ", got " + quoted_text(text, '\'');
+}
+
+std::string threshold_problem(std::string_view text) { return parse_threshold(text).problem; }
+
+std::string url_problem(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (text.size() > scheme.size() && text.substr(0, scheme.size()) == scheme && text.find_first_of(" \"<>") == std::string_view::npos)
+      return "";
+  }
+  return "expected a URL that begins with http:// or https://, got " + quoted_text(text, '"');
+}
+
 template <class Enum>
 Choice::Name named(std::string_view name, Enum value) {
   return {name, static_cast<int>(value)};
@@ -38,8 +56,49 @@ std::vector<Choice::Name> kernel_names() {
   return names;
 }
 
+std::vector<Choice::Name> severity_names() {
+  std::vector<Choice::Name> names;
+  for (std::size_t i = 0; i < kSeverityNames.size(); ++i) names.push_back(named(kSeverityNames[i], static_cast<Severity>(i)));
+  return names;
+}
+
+constexpr TextRule kAction = {"name of an action", 1, 32, false, action_problem};
+constexpr TextRule kThreshold = {"rule", 1, 512, false, threshold_problem};
+constexpr TextRule kUrl = {"URL", 0, 2048, false, url_problem};
+constexpr std::int64_t kMaxSteps = 1'000'000'000, kMaxMilliseconds = 86'400'000;
+
+// Of each rule of the catalogue what the table says may be set.
+void add_catalogue(std::vector<Setting>& all) {
+  static std::deque<std::string> keys;  // does not move what it holds
+  const auto key = [](const std::string& section, std::string_view name) {
+    return std::string_view(keys.emplace_back(section + std::string(name)));
+  };
+  for (std::size_t i = 0; i < kRules.size(); ++i) {
+    const std::string section = "rules." + std::string(kRules[i].name) + ".";
+    const auto of = [i](auto member) {
+      return [ i, member ](Config & config) -> auto& { return config.rules.catalogue[i].*member; };
+    };
+    all.push_back({key(section, "enabled"), Flag{of(&RuleConfig::enabled)}});
+    all.push_back(
+        {key(section, "severity"),
+         Choice{[i](const Config& config) { return static_cast<int>(config.rules.catalogue[i].severity); },
+                [i](Config& config, int value) { config.rules.catalogue[i].severity = static_cast<Severity>(value); }, severity_names()}});
+    all.push_back({key(section, "for_steps"), Integer{of(&RuleConfig::for_steps), 0, kMaxSteps}});
+    all.push_back({key(section, "for_ms"), Integer{of(&RuleConfig::for_ms), 0, kMaxMilliseconds}});
+    all.push_back({key(section, "keep_firing_steps"), Integer{of(&RuleConfig::keep_firing_steps), 0, kMaxSteps}});
+    all.push_back({key(section, "actions"), TextList{of(&RuleConfig::actions), kAction, kAlertActionNames.size()}});
+    for (std::size_t j = 0; j < kMaxRuleParameters; ++j) {
+      const RuleParameter& parameter = kRules[i].parameters[j];
+      if (parameter.name.empty()) continue;
+      all.push_back(
+          {key(section, parameter.name),
+           Number{[i, j](Config& config) -> double& { return config.rules.catalogue[i].parameters[j]; }, parameter.min, parameter.max}});
+    }
+  }
+}
+
 std::vector<Setting> make_settings() {
-  return {
+  std::vector<Setting> all = {
       {"run.name", Text{VIGIL_MEMBER(run.name), kName}},
       {"run.model", Text{VIGIL_MEMBER(run.model), kName}},
       {"work.peak_gflops", Integer{VIGIL_MEMBER(work.peak_gflops), 0, 1'000'000'000}},
@@ -85,10 +144,25 @@ std::vector<Setting> make_settings() {
       {"exporters.report.enabled", Flag{VIGIL_MEMBER(exporters.report.enabled)}},
       {"exporters.report.directory", Text{VIGIL_MEMBER(exporters.report.directory), kPath, "exporters.report.enabled"}},
       {"exporters.report.max_files", Integer{VIGIL_MEMBER(exporters.report.max_files), 1, 10'000}},
-      {"log.level", Choice{VIGIL_CHOICE(log.level),
-                           {named("debug", LogLevel::debug), named("info", LogLevel::info), named("warning", LogLevel::warning),
-                            named("error", LogLevel::error), named("off", LogLevel::off)}}},
+      {"exporters.webhook.url", Text{VIGIL_MEMBER(exporters.webhook.url), kUrl}},
+      {"exporters.webhook.secret_file", Text{VIGIL_MEMBER(exporters.webhook.secret_file), kPath}},
+      {"exporters.webhook.timeout_ms", Integer{VIGIL_MEMBER(exporters.webhook.timeout_ms), 100, 60'000}},
+      {"exporters.webhook.queue_size", Integer{VIGIL_MEMBER(exporters.webhook.queue_size), 16, 100'000}},
+      {"exporters.alertmanager.url", Text{VIGIL_MEMBER(exporters.alertmanager.url), kUrl}},
+      {"exporters.alertmanager.timeout_ms", Integer{VIGIL_MEMBER(exporters.alertmanager.timeout_ms), 100, 60'000}},
+      {"exporters.alertmanager.resend_ms", Integer{VIGIL_MEMBER(exporters.alertmanager.resend_ms), 1000, 3'600'000}},
+      {"rules.enabled", Flag{VIGIL_MEMBER(rules.enabled)}},
+      {"rules.actions", TextList{VIGIL_MEMBER(rules.actions), kAction, kAlertActionNames.size()}},
+      {"rules.max_instances", Integer{VIGIL_MEMBER(rules.max_instances), 1, 64}},
+      {"rules.validation_scalar", Text{VIGIL_MEMBER(rules.validation_scalar), {"name", 1, 96}}},
+      {"rules.disk_directory", Text{VIGIL_MEMBER(rules.disk_directory), kPath}},
+      {"rules.threshold", TextList{VIGIL_MEMBER(rules.threshold), kThreshold, 100}},
   };
+  add_catalogue(all);
+  all.push_back({"log.level", Choice{VIGIL_CHOICE(log.level),
+                                     {named("debug", LogLevel::debug), named("info", LogLevel::info), named("warning", LogLevel::warning),
+                                      named("error", LogLevel::error), named("off", LogLevel::off)}}});
+  return all;
 }
 
 #undef VIGIL_MEMBER
@@ -185,6 +259,7 @@ std::string expectation(const Setting& setting) {
                           if (!units.empty()) text += " (in " + joined(units, " or ") + ")";
                           return text;
                         },
+                        [](const Number& number) { return "a number from " + number_text(number.min) + " to " + number_text(number.max); },
                         [](const Choice& choice) {
                           std::vector<std::string> names;
                           for (const Choice::Name& name : choice.names) names.emplace_back(name.name);
@@ -218,6 +293,22 @@ std::optional<std::int64_t> parse_integer(const Setting& setting, std::string_vi
   return std::nullopt;
 }
 
+std::string number_text(double value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
+std::optional<double> parse_number(std::string_view text) {
+  // from_chars also takes "inf" and "nan".
+  if (text.empty() || text.find_first_not_of("+-.0123456789eE") != std::string_view::npos) return std::nullopt;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool in_range(const Number& number, double value) { return value >= number.min && value <= number.max; }
+
 bool in_range(const Integer& integer, std::int64_t value) { return value >= integer.min && value <= integer.max; }
 
 std::string text_problem(const TextRule& rule, std::string_view value) {
@@ -228,7 +319,7 @@ std::string text_problem(const TextRule& rule, std::string_view value) {
   if (value.size() > rule.max_bytes) return expected + std::to_string(value.size()) + " bytes";
   if (value.size() < rule.min_bytes) return expected + quoted_text(value, '"');
   if (rule.numeric_address && !is_numeric_address(std::string(value))) return expected + quoted_text(value, '"');
-  return "";
+  return rule.problem == nullptr || value.empty() ? "" : rule.problem(value);
 }
 
 std::string missing_text_problem(const Text& text, const Config& config) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,16 +15,27 @@
 
 namespace vigil::config_reader {
 
+/// Finds the value of a setting in a Config.
+template <class Value>
+using Member = std::function<Value&(Config&)>;
+
 /// `true` or `false`.
 struct Flag {
-  bool& (*member)(Config&);
+  Member<bool> member;
 };
 
 /// A whole number. The end of the key says its unit: `_bytes` and `_ms` take a suffix in the file (`64KiB`, `1s`).
 struct Integer {
-  std::int64_t& (*member)(Config&);
+  Member<std::int64_t> member;
   std::int64_t min;
   std::int64_t max;
+};
+
+/// A decimal number.
+struct Number {
+  Member<double> member;
+  double min;
+  double max;
 };
 
 /// One of the named values of an enumeration.
@@ -32,8 +44,8 @@ struct Choice {
     std::string_view name;
     int value;
   };
-  int (*get)(const Config&);
-  void (*set)(Config&, int);
+  std::function<int(const Config&)> get;
+  std::function<void(Config&, int)> set;
   std::vector<Name> names;
 };
 
@@ -43,24 +55,26 @@ struct TextRule {
   std::size_t min_bytes;
   std::size_t max_bytes;
   bool numeric_address = false;  ///< must be an IPv4 or IPv6 address
+  /// What else is wrong with a text, as `expected …, got …`; empty: nothing. Null: there is nothing else to it.
+  std::string (*problem)(std::string_view text) = nullptr;
 };
 
 struct Text {
-  std::string& (*member)(Config&);
+  Member<std::string> member;
   TextRule rule;
   /// Key of a `Flag`: while it is true the text must not be empty. Empty: no such condition.
   std::string_view required_if = {};
 };
 
 struct TextList {
-  std::vector<std::string>& (*member)(Config&);
+  Member<std::vector<std::string>> member;
   TextRule element;
   std::size_t max_elements;
 };
 
 struct Setting {
-  std::string_view key;  ///< dotted path
-  std::variant<Flag, Integer, Choice, Text, TextList> kind;
+  std::string_view key;  ///< dotted path; lives as long as the program
+  std::variant<Flag, Integer, Number, Choice, Text, TextList> kind;
 };
 
 /// One lambda per kind of setting, for std::visit.
@@ -97,6 +111,12 @@ std::string integer_text(const Setting& setting, std::int64_t value);
 std::optional<std::int64_t> parse_integer(const Setting& setting, std::string_view text);
 
 bool in_range(const Integer& integer, std::int64_t value);
+
+/// `0.5`, `1e-07`, `1000`: the shortest that reads back to the same.
+std::string number_text(double value);
+/// Reads any finite decimal number. Nothing for anything else.
+std::optional<double> parse_number(std::string_view text);
+bool in_range(const Number& number, double value);
 
 /// `expected …, got …` for a text that breaks its rule; empty for one that keeps it.
 std::string text_problem(const TextRule& rule, std::string_view value);

@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/exporter.h"
+#include "vigil/exporters/host_reading.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/run_log.h"
 #include "vigil/exporters/signal_mask.h"
@@ -41,6 +43,8 @@ struct ExportThread::State {
   void poll() noexcept;
   void publish();
   std::shared_ptr<const Snapshot> copy_latest() const;
+  void add_alerts(Snapshot& snapshot) const;
+  void tell(const Alert& alert) noexcept;
   template <class Call>
   void guarded(RunningExporter& running, Call call) noexcept;
 
@@ -49,6 +53,10 @@ struct ExportThread::State {
 
   // Only the export thread uses these once it runs.
   RunFollower follower;
+  std::vector<AlertRule> rules;
+  std::unique_ptr<AlertEngine> engine;  // null: no rules are evaluated
+  HostReader host;
+  const std::shared_ptr<AlertCallback> callback = std::make_shared<AlertCallback>();
   RunLog run_log;
   LogGate poll_error_gate;
 
@@ -66,7 +74,47 @@ struct ExportThread::State {
 };
 
 ExportThread::State::State(std::shared_ptr<const RunChannel> run_channel, const Config& configuration)
-    : channel(std::move(run_channel)), config(configuration), follower(*channel) {}
+    : channel(std::move(run_channel)), config(configuration), follower(*channel), host(config.rules.disk_directory) {
+  if (!config.rules.enabled) return;
+  rules = alert_rules(config);
+  engine = make_alert_engine(channel->schema(), config.rules);
+  engine->set_on_alert([this](const Alert& alert) { tell(alert); });
+}
+
+void ExportThread::State::add_alerts(Snapshot& snapshot) const {
+  if (engine == nullptr) return;
+  const AlertBook& book = engine->book();
+  for (const Alert& alert : book.firing()) snapshot.active_alerts.push_back(notice_of(message_of(alert, rules[alert.rule])));
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (rules[i].enabled)
+      snapshot.alert_counts.push_back(
+          {rules[i].name, std::string(kSeverityNames[static_cast<std::size_t>(rules[i].severity)]), book.fired()[i]});
+  }
+  snapshot.alerts_dropped = book.suppressed();
+  for (const RunningExporter& running : exporters) {
+    if (running.exporter) snapshot.alerts_dropped += running.exporter->dropped();
+  }
+}
+
+void ExportThread::State::tell(const Alert& alert) noexcept {
+  try {
+    const AlertMessage message = message_of(alert, rules[alert.rule]);
+    if (alert.state == AlertState::firing) {
+      // relaxed: lone words.
+      if (message.has(AlertAction::stop)) channel->requests().stop.store(true, std::memory_order_relaxed);
+      if (message.has(AlertAction::checkpoint)) channel->requests().checkpoints.fetch_add(1, std::memory_order_relaxed);
+    }
+    if (message.has(AlertAction::log)) {
+      const bool is_quiet = alert.state == AlertState::resolved || message.severity == kSeverityNames.front();
+      log(is_quiet ? LogLevel::info : LogLevel::warning, log_line(message));
+    }
+    for (RunningExporter& running : exporters) {
+      guarded(running, [&](Exporter& exporter) { exporter.on_alert(message); });
+    }
+  } catch (...) {
+    log(LogLevel::error, "an alert could not be told: there is no memory for its text");
+  }
+}
 
 std::shared_ptr<const Snapshot> ExportThread::State::copy_latest() const {
   const std::lock_guard<std::mutex> lock(mutex);
@@ -74,11 +122,12 @@ std::shared_ptr<const Snapshot> ExportThread::State::copy_latest() const {
 }
 
 void ExportThread::State::start_exporters() {
-  const ExporterContext context{*channel, config.exporters, [this] { return copy_latest(); }};
+  std::uint32_t actions = 0;
+  for (const AlertRule& rule : rules) actions |= rule.enabled ? rule.actions : 0;
+  const ExporterContext context{*channel, config.exporters, actions, callback, [this] { return copy_latest(); }};
   exporters.reserve(exporter_table().size());
   for (const ExporterRow& row : exporter_table()) exporters.push_back({row.name, nullptr, 0, {}});
-  // Before the first exporter starts, so that its first answer is complete.
-  follower.poll();
+  // Before the first exporter starts, so that its first answer is complete. Nothing is in the rings yet.
   publish();
   first = latest;
   for (std::size_t i = 0; i < exporters.size(); ++i) exporters[i].exporter = exporter_table()[i].make(context);
@@ -111,30 +160,37 @@ void ExportThread::State::guarded(RunningExporter& running, Call call) noexcept 
 void ExportThread::State::publish() {
   const std::shared_ptr<Snapshot> snapshot = follower.snapshot();
   for (const RunningExporter& running : exporters) snapshot->exporter_errors.emplace_back(running.name, running.errors);
+  add_alerts(*snapshot);
   const std::lock_guard<std::mutex> lock(mutex);
   latest = snapshot;
 }
 
 void ExportThread::State::poll() noexcept {
   try {
+    std::vector<NonfiniteEvent> events;  // of the log, which first sees what the guard answered to them
     follower.poll(
         [this](const StepRecord& record, const double* scalars) {
           run_log.look_at_step(record);
           for (RunningExporter& running : exporters) {
             guarded(running, [&](Exporter& exporter) { exporter.on_step(record, scalars); });
           }
+          if (engine != nullptr) engine->on_step(record, scalars, channel->scalar_names());
         },
         [this](const Frame& frame) {
           for (RunningExporter& running : exporters) {
             guarded(running, [&](Exporter& exporter) { exporter.on_frame(frame); });
           }
+          if (engine != nullptr) engine->on_frame(frame);
         },
-        [this](const NonfiniteEvent& event) {
-          run_log.look_at_event(event, Clock::now());
+        [this, &events](const NonfiniteEvent& event) {
+          events.push_back(event);
           for (RunningExporter& running : exporters) {
             guarded(running, [&](Exporter& exporter) { exporter.on_event(event); });
           }
+          if (engine != nullptr) engine->on_event(event);
         });
+    for (const NonfiniteEvent& event : events) run_log.look_at_event(event, Clock::now());
+    if (engine != nullptr) engine->on_host(host.read(*channel));
     publish();
     std::uint64_t errors_before = 0, errors_after = 0;
     for (RunningExporter& running : exporters) {
@@ -195,6 +251,13 @@ std::shared_ptr<const Snapshot> ExportThread::refresh() {
   state_->wake.notify_one();
   state_->polled.wait(lock, [this, ticket] { return state_->polls_done >= ticket || state_->ended; });
   return state_->latest;
+}
+
+void ExportThread::set_on_alert(std::function<void(const AlertNotice&)> call) {
+  if (!state_) return;
+  auto made = call ? std::make_shared<const std::function<void(const AlertNotice&)>>(std::move(call)) : nullptr;
+  const std::lock_guard<std::mutex> lock(state_->callback->mutex);
+  state_->callback->call = std::move(made);
 }
 
 void ExportThread::stop() noexcept {

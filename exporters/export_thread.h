@@ -1,25 +1,28 @@
 // The one thread that reads a run's rings and tells everybody else.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "vigil/config/config.h"
+#include "vigil/monitor/rules/alert_notice.h"
 #include "vigil/monitor/run_channel.h"
 #include "vigil/monitor/snapshot.h"
 
 namespace vigil {
 
 /// Polls the rings every `exporters.interval_ms`, publishes an immutable snapshot behind one small lock, feeds the exporters that
-/// the configuration has on, and logs what the run's owner should know. A failing exporter is counted in the snapshot, logged at
-/// most once a minute and tried again; it stops neither the others nor the thread.
+/// the configuration has on, evaluates the alert rules, and logs what the run's owner should know. A failing exporter is counted in the
+/// snapshot, logged at most once a minute and tried again; it stops neither the others nor the thread.
 ///
 /// The training thread never waits for it. All methods may be called from any thread but its own.
 class ExportThread {
  public:
   /// Starts the exporters, then the thread, with all signals blocked; takes a first snapshot before it returns. Sets the log level
   /// to `config.log.level`. `channel` is not null.
-  /// @throws std::runtime_error with what to do when an exporter cannot start, std::system_error when the thread cannot; nothing is
+  /// @throws std::invalid_argument when a rule of the configuration cannot be had,
+  ///         std::runtime_error with what to do when an exporter cannot start, std::system_error when the thread cannot; nothing is
   ///         left running then
   ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config);
   /// Calls stop().
@@ -36,6 +39,9 @@ class ExportThread {
   /// Has the rings polled now, waits until that is done, and returns the snapshot, which then holds all that was published before
   /// the call. After stop() returns the last one. Not for the training loop: it waits for the exporters' I/O too.
   std::shared_ptr<const Snapshot> refresh();
+
+  /// What the action `callback` calls, on a thread of its own, one call after the other; in place of what was given before.
+  void set_on_alert(std::function<void(const AlertNotice&)> call);
 
   /// Polls a last time, writes out what is pending, joins the thread, then closes the HTTP endpoint. Idempotent.
   void stop() noexcept;

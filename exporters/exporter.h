@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/exporters/alert_text.h"
 #include "vigil/monitor/run_channel.h"
 #include "vigil/monitor/snapshot.h"
 
@@ -24,9 +26,13 @@ class Exporter {
   virtual void on_frame(const Frame& /*frame*/) {}
   /// The first step of a streak of non-finite steps; a second time where a replay or a trace has found more.
   virtual void on_event(const NonfiniteEvent& /*event*/) {}
+  /// A rule has begun to fire, or is over. Does no I/O.
+  virtual void on_alert(const AlertMessage& /*message*/) {}
   /// After each poll of the rings, once the new snapshot is published: the place for I/O.
   virtual void on_poll() {}
 
+  /// Messages that it has given up.
+  virtual std::uint64_t dropped() const { return 0; }
   /// "address:port" that it listens on; empty when it does not.
   virtual std::string endpoint() const { return {}; }
   /// Called once, when the export thread has ended.
@@ -35,10 +41,18 @@ class Exporter {
   virtual void abandon() noexcept {}
 };
 
+/// The program's own function for alerts, which may come and go.
+struct AlertCallback {
+  std::mutex mutex;
+  std::shared_ptr<const std::function<void(const AlertNotice&)>> call;  ///< may be null
+};
+
 /// What exporters are made from; all of it outlives them.
 struct ExporterContext {
   const RunChannel& channel;
   const ExportersConfig& config;
+  std::uint32_t actions = 0;                                  ///< bit i: some rule that is on has the action kAlertActionNames[i]
+  std::shared_ptr<AlertCallback> callback;                    ///< not null
   std::function<std::shared_ptr<const Snapshot>()> snapshot;  ///< the latest one; any thread
 };
 

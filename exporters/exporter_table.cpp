@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <stdexcept>
 
+#include "vigil/exporters/alert_exporters.h"
 #include "vigil/exporters/exporter.h"
 #include "vigil/exporters/http_endpoint.h"
 #include "vigil/exporters/jsonl_exporter.h"
@@ -51,10 +52,29 @@ std::unique_ptr<Exporter> make_report(const ExporterContext& context) {
   return std::make_unique<ReportExporter>(context.config.report, context.channel);
 }
 
+bool has(const ExporterContext& context, AlertAction action) { return (context.actions >> static_cast<unsigned>(action) & 1) != 0; }
+
+std::unique_ptr<Exporter> make_webhook(const ExporterContext& context) {
+  if (!has(context, AlertAction::webhook)) return nullptr;
+  return std::make_unique<WebhookExporter>(context.config.webhook, context.channel.schema().identity);
+}
+
+std::unique_ptr<Exporter> make_alertmanager(const ExporterContext& context) {
+  if (!has(context, AlertAction::alertmanager)) return nullptr;
+  return std::make_unique<AlertmanagerExporter>(context.config.alertmanager, context.channel.schema().identity);
+}
+
+std::unique_ptr<Exporter> make_callback(const ExporterContext& context) {
+  if (!has(context, AlertAction::callback)) return nullptr;
+  return std::make_unique<CallbackExporter>(context.callback);
+}
+
 }  // namespace
 
 const std::vector<ExporterRow>& exporter_table() {
-  static const std::vector<ExporterRow> table{{"prometheus", make_http}, {"jsonl", make_jsonl}, {"report", make_report}};
+  static const std::vector<ExporterRow> table{
+      {"prometheus", make_http},           {"jsonl", make_jsonl},      {"report", make_report}, {"webhook", make_webhook},
+      {"alertmanager", make_alertmanager}, {"callback", make_callback}};
   return table;
 }
 

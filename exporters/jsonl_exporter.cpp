@@ -284,6 +284,13 @@ void JsonlExporter::on_event(const NonfiniteEvent& event) {
   append_line(line);
 }
 
+void JsonlExporter::on_alert(const AlertMessage& message) {
+  std::string line = begin_line("alert");
+  append_alert(line, message);
+  line += "}\n";
+  append_line(line);
+}
+
 // Bytes of the whole pending lines that the file still has room for; 0 when not even the first fits.
 std::size_t JsonlExporter::lines_that_fit() const {
   if (!is_regular_) return pending_.size();

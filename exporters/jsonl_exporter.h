@@ -27,6 +27,7 @@ namespace vigil {
 ///            "distance", "cosine" and "<state>_norm" likewise; "activations" of the layers that were observed since the frame before
 ///   "nonfinite" where the first step of a streak of non-finite steps became so (docs/nan-report.md); a second one where a replay or a
 ///            trace has found more
+///   "alert"  a rule has begun to fire, or is over (docs/alerts.md)
 ///   "lost"   how many lines were given up because they could not be written for too long
 /// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
 /// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
@@ -47,6 +48,7 @@ class JsonlExporter final : public Exporter {
   void on_step(const StepRecord& record, const double* scalars) override;
   void on_frame(const Frame& frame) override;
   void on_event(const NonfiniteEvent& event) override;
+  void on_alert(const AlertMessage& message) override;
   /// Writes what is pending. What could not be written stays pending, for the next call. Waits for who reads a pipe up to a
   /// second, and 100 ms while nothing is read.
   /// @throws std::runtime_error when the file cannot be written, or a pipe has been full for so long that lines are lost

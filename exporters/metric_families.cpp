@@ -55,6 +55,7 @@ class Builder {
   void add_training();
   void add_numerics();
   void add_model();
+  void add_alerts();
   void add_self(std::uint64_t series, std::uint64_t dropped_series);
 
   std::vector<Family>& families() noexcept { return families_; }
@@ -174,6 +175,19 @@ void Builder::add_model() {
   only(Metric::model_layers, schema.layers);
 }
 
+void Builder::add_alerts() {
+  if (snapshot_.alert_counts.empty()) return;  // no rules are evaluated
+  if (!snapshot_.active_alerts.empty()) begin(Metric::alert_active);
+  for (const AlertNotice& alert : snapshot_.active_alerts) {
+    add({{"alert", alert.alert}, {"severity", alert.severity}, {"parameter", alert.parameter}, {"layer", alert.layer}}, 1.0);
+  }
+  begin(Metric::alerts);
+  for (const AlertCount& count : snapshot_.alert_counts) {
+    add({{"alert", count.alert}, {"severity", count.severity}}, static_cast<double>(count.fired));
+  }
+  only(Metric::alerts_dropped, snapshot_.alerts_dropped);
+}
+
 void Builder::add_self(std::uint64_t series, std::uint64_t dropped_series) {
   const RunTotals& totals = snapshot_.step.totals;
   only(Metric::overhead_seconds, to_seconds(totals.overhead_ns));
@@ -213,6 +227,7 @@ std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t se
   builder.add_training();
   builder.add_numerics();
   builder.add_model();
+  builder.add_alerts();
   builder.add_self(series, dropped_series);
   return std::move(builder.families());
 }

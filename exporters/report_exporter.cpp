@@ -67,23 +67,31 @@ void ReportExporter::on_step(const StepRecord& record, const double* /*scalars*/
   if (lacks_its_step_ && latest_step_ >= event_.step) pending_ = true;
 }
 
+bool ReportExporter::may_write_another() {
+  if (files_ < config_.max_files) {
+    ++files_;
+    return true;
+  }
+  if (!std::exchange(limit_told_, true)) {
+    log(LogLevel::warning, "exporters.report.max_files reports of this run are written (" + std::to_string(files_) + "); no more will be");
+  }
+  return false;
+}
+
 void ReportExporter::on_event(const NonfiniteEvent& event) {
   if (event.found_by == FoundBy::bracket) {
-    streak_step_ = event.step;
-    if (files_ >= config_.max_files) {
-      if (!std::exchange(limit_told_, true)) {
-        log(LogLevel::warning,
-            "exporters.report.max_files reports of this run are written (" + std::to_string(files_) + "); no more will be");
-      }
-      streak_step_ = 0;
-      return;
-    }
-    ++files_;
+    streak_step_ = may_write_another() ? event.step : 0;
+    if (streak_step_ == 0) return;
   } else if (streak_step_ == 0) {
     return;
   }
   event_ = event;
   pending_ = true;
+}
+
+void ReportExporter::on_alert(const AlertMessage& message) {
+  if (!message.has(AlertAction::dump) || message.alert.state != AlertState::firing || !may_write_another()) return;
+  alerts_.push_back(message);
 }
 
 namespace {
@@ -151,31 +159,46 @@ std::string text_of(const Frame& frame, const Schema& schema) {
 
 }  // namespace
 
-std::string ReportExporter::make_report() const {
+std::string ReportExporter::make_report(std::string_view what, const std::string& members, std::uint64_t last_step) const {
   const Schema& schema = channel_.schema();
   LatestTexts steps(kSteps), frames(kFrames);
   RunFollower(channel_).poll(
       [&](const StepRecord& record, const double* scalars) {
-        if (!record.has(StepRecord::again) && record.step <= event_.step) steps.add(text_of(record, scalars, schema.learning_rates));
+        if (!record.has(StepRecord::again) && record.step <= last_step) steps.add(text_of(record, scalars, schema.learning_rates));
       },
       [&](const Frame& frame) {
-        if (frame.header.step <= event_.step) frames.add(text_of(frame, schema));
+        if (frame.header.step <= last_step) frames.add(text_of(frame, schema));
       });
   std::string out = "{\n  \"run\": {";
   append_run(out, schema.identity);
-  out += "},\n  \"nonfinite\": {";
-  append_event(out, event_);
-  out += "},\n  \"steps\": [" + steps.joined() + "],\n  \"frames\": [" + frames.joined() + "]\n}\n";
+  out += "},\n  \"" + std::string(what) + "\": " + members;
+  out += ",\n  \"steps\": [" + steps.joined() + "],\n  \"frames\": [" + frames.joined() + "]\n}\n";
   return out;
 }
 
-void ReportExporter::on_poll() {
-  if (!std::exchange(pending_, false)) return;
+std::string ReportExporter::path_of(std::string_view what, std::uint64_t step) const {
   const RunIdentity& identity = channel_.schema().identity;
   const std::string rank = identity.world_size > 1 ? "-rank" + std::to_string(identity.rank) : "";
-  const std::string path =
-      config_.directory + "/vigil-nan-" + safe_name(identity.run) + rank + "-" + std::to_string(streak_step_) + ".json";
-  write_whole(path, make_report());
+  const auto [head, tail] = std::pair(what.substr(0, what.find('-')), what.substr(std::min(what.size(), what.find('-'))));
+  return config_.directory + "/vigil-" + std::string(head) + "-" + safe_name(identity.run) + rank + safe_name(tail) + "-" +
+         std::to_string(step) + ".json";
+}
+
+void ReportExporter::on_poll() {
+  while (!alerts_.empty()) {
+    const AlertMessage message = alerts_.front();
+    alerts_.pop_front();  // first: what cannot be written is not tried again, as the next one may
+    std::string members = "{";
+    append_alert(members, message);
+    const std::string path = path_of("alert-" + message.name, message.alert.fired_step);
+    write_whole(path, make_report("alert", members + "}", message.alert.fired_step));
+    log(LogLevel::info, "a report of the alert " + message.name + " is in " + path);
+  }
+  if (!std::exchange(pending_, false)) return;
+  std::string members = "{";
+  append_event(members, event_);
+  const std::string path = path_of("nan", streak_step_);
+  write_whole(path, make_report("nonfinite", members + "}", event_.step));
   if (told_step_ != streak_step_) log(LogLevel::info, "a report of step " + std::to_string(streak_step_) + " is in " + path);
   told_step_ = streak_step_;
   lacks_its_step_ = latest_step_ < event_.step;

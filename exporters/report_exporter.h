@@ -1,9 +1,11 @@
-// Writes a report of each streak of non-finite steps into a file of its own.
+// Writes a report of each streak of non-finite steps, and of each alert that asks for one, into a file of its own.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
+#include <string_view>
 
 #include "vigil/config/config.h"
 #include "vigil/exporters/exporter.h"
@@ -24,11 +26,15 @@ class ReportExporter final : public Exporter {
 
   void on_step(const StepRecord& record, const double* scalars) override;
   void on_event(const NonfiniteEvent& event) override;
+  /// One that begins to fire, with the action `dump`: `<directory>/vigil-alert-<run>-<rule>-<step>.json`, likewise.
+  void on_alert(const AlertMessage& message) override;
   /// Writes what is pending, once. @throws std::runtime_error when the file cannot be written
   void on_poll() override;
 
  private:
-  std::string make_report() const;
+  std::string make_report(std::string_view what, const std::string& members, std::uint64_t last_step) const;
+  std::string path_of(std::string_view what, std::uint64_t step) const;
+  bool may_write_another();
 
   const ReportConfig config_;
   const RunChannel& channel_;
@@ -38,7 +44,8 @@ class ReportExporter final : public Exporter {
   std::int64_t files_ = 0;
   std::uint64_t latest_step_ = 0;
   bool pending_ = false, limit_told_ = false;
-  bool lacks_its_step_ = false;  // the event comes before the record of its step, which the report is to have too
+  std::deque<AlertMessage> alerts_;  // whose reports are to be written
+  bool lacks_its_step_ = false;      // the event comes before the record of its step, which the report is to have too
 };
 
 }  // namespace vigil

@@ -50,6 +50,7 @@ void StepRecorder::phase(std::string_view name) noexcept {
     end_activations();
   }
   phase_ = next;
+  channel_.live().phase.store(next, std::memory_order_relaxed);  // a lone word
   if (next == 0) {
     // The time in between belongs to no step.
     const auto away = now - phase_begin_;

@@ -418,6 +418,8 @@ bool StepRecorder::roll_back() noexcept {
 }
 
 Verdict StepRecorder::judge(Part& part) noexcept {
+  // An alert asked for the end; the gradients are as good as they were. relaxed: a lone flag.
+  if (channel_.requests().stop.load(std::memory_order_relaxed)) return Verdict::stop;
   if (!turn_nonfinite_) return Verdict::proceed;
   Verdict verdict = Verdict::proceed;
   switch (guard_.on_nonfinite) {
@@ -445,6 +447,23 @@ void StepRecorder::after_step() noexcept {
   }
   publish_step();
   observe_next();
+  save_if_asked();
+}
+
+// Between two steps, where parameters, optimizer and step belong together. The time is the program's own, not vigil's.
+void StepRecorder::save_if_asked() noexcept {
+  const std::uint64_t asked = channel_.requests().checkpoints.load(std::memory_order_relaxed);  // a lone word
+  if (asked == saves_done_) return;
+  saves_done_ = asked;
+  if (!save_) {
+    count_misuse(Hook::checkpoint, "a rule has the action checkpoint, but nothing can save one: call set_checkpoint() before");
+    return;
+  }
+  int failures = 0;
+  boundary_.attempt(Hook::checkpoint, failures, [this] {
+    save_(record_.step);
+    return true;
+  });
 }
 
 void StepRecorder::publish_step() noexcept {

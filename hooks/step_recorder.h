@@ -54,6 +54,7 @@ class StepRecorder {
   void phase(std::string_view name) noexcept;
   std::string_view phase() const noexcept { return channel_.phase_names().at(phase_); }
   void set_rollback(std::function<std::uint64_t()> restore) { restore_ = std::move(restore); }
+  void set_checkpoint(std::function<void(std::uint64_t step)> save) { save_ = std::move(save); }
   /// Publishes a step that after_step has not ended, or scalars that no record carries yet, and sets the last state of the run.
   void finish(RunState state) noexcept;
 
@@ -94,6 +95,7 @@ class StepRecorder {
   void publish_origin(const NonfiniteEvent& event) noexcept;
   Verdict judge(Part& part) noexcept;
   bool roll_back() noexcept;
+  void save_if_asked() noexcept;
   void publish_step() noexcept;
   void observe_next() noexcept;
   void set_scalar(std::string_view name, double value) noexcept;
@@ -118,6 +120,8 @@ class StepRecorder {
   c10::Device device_ = c10::kCPU;       // of the first parameter that is not on the CPU
   std::vector<std::string> late_names_;  // of the parameters that came after watch()
   std::function<std::uint64_t()> restore_;
+  std::function<void(std::uint64_t)> save_;
+  std::uint64_t saves_done_ = 0;  // of those that were asked for
 
   StepRecord record_;
   std::vector<double> scalars_;

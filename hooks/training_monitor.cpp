@@ -126,7 +126,9 @@ class TrainingMonitor::Impl {
   std::atomic<bool> finished_{false};  // relaxed: what the end of the run wrote is published by the export thread's lock
   std::shared_ptr<RunChannel> channel_;
   std::unique_ptr<StepRecorder> recorder_;
-  std::function<std::uint64_t()> restore_;  // given before watch()
+  std::function<std::uint64_t()> restore_;  // given before watch(), like these
+  std::function<void(std::uint64_t)> save_;
+  std::function<void(const AlertNotice&)> on_alert_;
   std::shared_ptr<ExportThread> export_;
   const std::shared_ptr<ExportSlot> slot_ = std::make_shared<ExportSlot>();
 };
@@ -150,9 +152,11 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   const bool can_replay = launch.world_size == 1;
   auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), parts, config.sampling, config.guard, can_replay);
   if (restore_) recorder->set_rollback(restore_);
+  if (save_) recorder->set_checkpoint(save_);
   set_log_level(config.log.level);
   choose_kernel(config.sampling.kernel);  // of the process: not by a watch() that fails before this
   auto exporting = std::make_shared<ExportThread>(channel, config);
+  if (on_alert_) exporting->set_on_alert(on_alert_);
   // Nothing below throws but for want of memory: from here on the model is watched.
   channel_ = std::move(channel);
   recorder_ = std::move(recorder);
@@ -267,6 +271,18 @@ void TrainingMonitor::set_rollback(std::function<std::uint64_t()> restore) {
   if (impl_ == nullptr) return;
   impl_->restore_ = std::move(restore);
   if (impl_->recorder_ != nullptr) impl_->recorder_->set_rollback(impl_->restore_);
+}
+
+void TrainingMonitor::set_checkpoint(std::function<void(std::uint64_t step)> save) {
+  if (impl_ == nullptr) return;
+  impl_->save_ = std::move(save);
+  if (impl_->recorder_ != nullptr) impl_->recorder_->set_checkpoint(impl_->save_);
+}
+
+void TrainingMonitor::on_alert(std::function<void(const AlertNotice&)> call) {
+  if (impl_ == nullptr) return;
+  impl_->on_alert_ = std::move(call);
+  if (ExportThread* const exporting = impl_->exporting()) exporting->set_on_alert(impl_->on_alert_);
 }
 
 Verdict TrainingMonitor::after_backward(const torch::Tensor& loss) noexcept {

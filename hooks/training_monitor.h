@@ -29,6 +29,7 @@
 #include "vigil/config/config_reader.h"
 #include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/verdict.h"
+#include "vigil/monitor/rules/alert_notice.h"
 #include "vigil/monitor/snapshot.h"
 
 namespace prometheus {
@@ -97,6 +98,15 @@ class TrainingMonitor {
   /// last good parameters and optimizer state, and returns the step that they are of; 0 when it has none, which ends the run. It may throw,
   /// which is counted as an error of the hook "rollback". Call it before or after `watch()`.
   void set_rollback(std::function<std::uint64_t()> restore);
+
+  /// What the action `checkpoint` of an alert rule calls, on the training thread, at the end of the step after which the alert was seen: it
+  /// saves what the program wants saved. What it throws is counted as an error of the hook "checkpoint". Call it before or after `watch()`.
+  void set_checkpoint(std::function<void(std::uint64_t step)> save);
+
+  /// What the action `callback` calls when an alert begins to fire and when it is over (docs/alerts.md): on a thread of its own, one call
+  /// after the other, so that a slow one holds nobody up; `finish()` waits for the call under way. In place of what was given before; an
+  /// empty one for none. What it throws is counted in `vigil_exporter_errors_total`. Call it before or after `watch()`.
+  void on_alert(std::function<void(const AlertNotice&)> call);
 
   // --- the loop ------------------------------------------------------------------------------------------------------------
 

@@ -33,9 +33,10 @@ enum class Hook : std::uint8_t {
   activations,
   provenance,  ///< replay and trace
   rollback,
+  checkpoint,
 };
-inline constexpr std::array<std::string_view, 11> kHookNames{"loss",    "guard",    "parameters",  "gradients",  "buffers", "optimizer",
-                                                             "scalars", "sequence", "activations", "provenance", "rollback"};
+inline constexpr std::array<std::string_view, 12> kHookNames{"loss",    "guard",    "parameters",  "gradients",  "buffers",  "optimizer",
+                                                             "scalars", "sequence", "activations", "provenance", "rollback", "checkpoint"};
 
 struct NonfiniteCounts {
   std::uint64_t nan = 0;

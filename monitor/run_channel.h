@@ -45,6 +45,13 @@ class HookNote {
 /// What changes outside the rings.
 struct LiveWords {
   std::atomic<RunState> state{RunState::starting};
+  std::atomic<std::uint32_t> phase{0};  ///< of PhaseNames, that runs now
+};
+
+/// What readers ask of the training thread, which looks at it once a step. Lone words: nothing is published with them.
+struct Requests {
+  std::atomic<bool> stop{false};              ///< the next verdict is to be stop
+  std::atomic<std::uint64_t> checkpoints{0};  ///< how often one was asked for
 };
 
 /// Bounds of a channel's memory.
@@ -79,6 +86,8 @@ class RunChannel {
   const PhaseNames& phase_names() const noexcept { return phase_names_; }
   const LayerNames& layer_names() const noexcept { return layer_names_; }
   const LiveWords& live() const noexcept { return live_; }
+  /// The one thing that readers write.
+  Requests& requests() const noexcept { return requests_; }
   const HookNote& note(Hook hook) const noexcept { return notes_[static_cast<std::size_t>(hook)]; }
   std::size_t scalar_capacity() const noexcept { return schema_.learning_rates + ScalarNames::kCapacity; }
   RingGeometry step_geometry() const noexcept { return step_geometry_; }
@@ -102,6 +111,7 @@ class RunChannel {
   PhaseNames phase_names_;
   LayerNames layer_names_;
   LiveWords live_;
+  mutable Requests requests_;
   std::array<HookNote, kHookNames.size()> notes_;
   RingGeometry step_geometry_, frame_geometry_;
   Memory steps_, frames_, events_;

@@ -1,6 +1,7 @@
 #include "vigil/monitor/snapshot.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -100,16 +101,40 @@ void RunFollower::fold_frame(const OnFrame& on_frame) {
   if (on_frame) on_frame({state_.frame, state_.rows, state_.histograms, state_.activations, *state_.layers});
 }
 
+void RunFollower::fold_event(const OnEvent& on_event) {
+  copy_from_words(state_.origin.emplace(), event_words_.data());
+  if (on_event) on_event(*state_.origin);
+}
+
+bool RunFollower::hold(Head& head, RingReader& ring, std::vector<std::uint64_t>& words) {
+  if (head.is_held || head.left == 0) return head.is_held;
+  head.is_held = ring.try_read(words.data());
+  if (head.is_held) --head.left;
+  return head.is_held;
+}
+
 void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event) {
-  for (std::size_t i = 0; i < channel_.frame_geometry().slot_count && frames_.try_read(frame_words_.data()); ++i) {
-    fold_frame(on_frame);
-  }
-  for (std::size_t i = 0; i < channel_.step_geometry().slot_count && steps_.try_read(step_words_.data()); ++i) {
-    fold_step(on_step);
-  }
-  for (std::size_t i = 0; i < RunChannel::kEventGeometry.slot_count && events_.try_read(event_words_.data()); ++i) {
-    copy_from_words(state_.origin.emplace(), event_words_.data());
-    if (on_event) on_event(*state_.origin);
+  static_assert(offsetof(StepRecord, step) == 0 && offsetof(FrameHeader, step) == 0 && offsetof(NonfiniteEvent, step) == 0);
+  frame_head_.left = channel_.frame_geometry().slot_count;
+  event_head_.left = RunChannel::kEventGeometry.slot_count;
+  step_head_.left = channel_.step_geometry().slot_count;
+  for (;;) {
+    // In this order: where a frame is seen, so are the records of the steps before it.
+    const bool has_frame = hold(frame_head_, frames_, frame_words_), has_event = hold(event_head_, events_, event_words_),
+               has_step = hold(step_head_, steps_, step_words_);
+    if (!has_frame && !has_event && !has_step) break;
+    const std::uint64_t step = has_step ? step_words_.front() : ~std::uint64_t{0};
+    const std::uint64_t event = has_event ? event_words_.front() : ~std::uint64_t{0};
+    if (has_frame && frame_words_.front() <= std::min(step, event)) {
+      frame_head_.is_held = false;
+      fold_frame(on_frame);
+    } else if (has_event && event <= step) {
+      event_head_.is_held = false;
+      fold_event(on_event);
+    } else {
+      step_head_.is_held = false;
+      fold_step(on_step);
+    }
   }
   state_.step_ring = {steps_.read(), steps_.overwritten(), steps_.torn()};
   state_.frame_ring = {frames_.read(), frames_.overwritten(), frames_.torn()};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "vigil/monitor/records.h"
+#include "vigil/monitor/rules/alert_notice.h"
 #include "vigil/monitor/run_channel.h"
 #include "vigil/monitor/schema.h"
 
@@ -51,6 +52,12 @@ struct Frame {
   const std::vector<LayerLabel>& layers;          ///< theirs; perhaps more
 };
 
+/// Times that a rule has fired.
+struct AlertCount {
+  std::string alert, severity;
+  std::uint64_t fired = 0;
+};
+
 /// A run at one moment. Immutable once made; shared between the export thread and whoever renders it.
 struct Snapshot {
   std::shared_ptr<const Schema> schema;  ///< never null in a snapshot made by RunFollower
@@ -78,6 +85,10 @@ struct Snapshot {
   RingLosses step_ring, frame_ring;
   std::vector<std::pair<std::string, std::uint64_t>> exporter_errors;  ///< by exporter; filled in by the export thread
 
+  std::vector<AlertNotice> active_alerts;  ///< filled in by the export thread
+  std::vector<AlertCount> alert_counts;    ///< of every rule that is on, likewise
+  std::uint64_t alerts_dropped = 0;        ///< likewise: never kept or not delivered
+
   /// Time of the training thread spent in vigil over the time of the loop, both since the end of the first step; 0 until the second's.
   double overhead_ratio() const noexcept;
 };
@@ -94,20 +105,29 @@ class RunFollower {
   explicit RunFollower(const RunChannel& channel);
 
   /// Reads what is new in the rings; at most as many records of each as its ring holds, so that a fast writer cannot keep a
-  /// reader busy forever. Frames first, then steps, then events: who is told of an event knows its step. Any callback may be empty.
+  /// reader busy forever. In the order in which they were published: of one step its frame, then an event, then the record. Any callback
+  /// may be empty.
   void poll(const OnStep& on_step = {}, const OnFrame& on_frame = {}, const OnEvent& on_event = {});
 
   /// The folded state as it is after the last poll.
   std::shared_ptr<Snapshot> snapshot() const;
 
  private:
+  // What has been read of a ring, but not yet told.
+  struct Head {
+    std::size_t left = 0;  // records that may still be read in this poll
+    bool is_held = false;
+  };
+  bool hold(Head& head, RingReader& ring, std::vector<std::uint64_t>& words);
   void fold_step(const OnStep& on_step);
   void fold_frame(const OnFrame& on_frame);
+  void fold_event(const OnEvent& on_event);
   void fold_layers();
 
   const RunChannel& channel_;
   RingReader steps_, frames_, events_;
   std::vector<std::uint64_t> step_words_, frame_words_, event_words_;
+  Head step_head_, frame_head_, event_head_;
   std::vector<std::uint64_t> total_ns_;  // of the latest steps, one after the other
   std::size_t next_total_ = 0;
   std::vector<double> scalars_;

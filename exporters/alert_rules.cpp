@@ -1,0 +1,104 @@
+#include "vigil/exporters/alert_rules.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "vigil/config/threshold.h"
+
+namespace vigil {
+namespace {
+
+// The table of config/ says what may be set, that of monitor/ what is computed: they are of the same rules in the same order.
+constexpr bool tables_agree() {
+  if (kRules.size() != kRuleCount) return false;
+  for (std::size_t i = 0; i < kRuleCount; ++i) {
+    if (kRules[i].name != kRuleNames[i]) return false;
+  }
+  return true;
+}
+static_assert(tables_agree(), "config/rule_table.h and monitor/rules/rule.h differ");
+static_assert(kMaxRuleParameters == std::tuple_size_v<decltype(RuleSetup::parameters)>);
+
+std::uint32_t bits_of(const std::vector<std::string>& actions, const std::vector<std::string>& otherwise) {
+  std::uint32_t bits = 0;
+  for (const std::string& action : actions.empty() ? otherwise : actions) {
+    const auto found = std::find(kAlertActionNames.begin(), kAlertActionNames.end(), action);
+    if (found != kAlertActionNames.end()) bits |= 1U << (found - kAlertActionNames.begin());
+  }
+  return bits;
+}
+
+RuleSetup setup_of(std::int64_t for_steps, std::int64_t for_ms, std::int64_t keep_firing_steps) {
+  RuleSetup setup;
+  setup.for_steps = static_cast<std::uint64_t>(for_steps);
+  setup.for_ns = for_ms * 1'000'000;
+  setup.keep_firing_steps = static_cast<std::uint64_t>(keep_firing_steps);
+  return setup;
+}
+
+Threshold threshold_at(const RulesConfig& config, std::size_t i) {
+  Threshold threshold = parse_threshold(config.threshold[i]);
+  if (!threshold.problem.empty()) throw std::invalid_argument("rules.threshold[" + std::to_string(i) + "]: " + threshold.problem);
+  return threshold;
+}
+
+void check_receiver(const std::vector<AlertRule>& rules, AlertAction action, const std::string& url, const std::string& setting) {
+  if (!url.empty()) return;
+  for (const AlertRule& rule : rules) {
+    if (!rule.enabled || !rule.has(action)) continue;
+    throw std::invalid_argument("rules: the rule " + rule.name + " has the action " +
+                                std::string(kAlertActionNames[static_cast<std::size_t>(action)]) + ", but " + setting +
+                                " is empty; set it, or leave the action out");
+  }
+}
+
+}  // namespace
+
+std::vector<AlertRule> alert_rules(const Config& config) {
+  std::vector<AlertRule> rules;
+  for (std::size_t i = 0; i < kRules.size(); ++i) {
+    const RuleConfig& rule = config.rules.catalogue[i];
+    rules.push_back({std::string(kRules[i].name), rule.enabled, rule.severity, bits_of(rule.actions, config.rules.actions),
+                     std::string(kRules[i].advice)});
+  }
+  for (std::size_t i = 0; i < config.rules.threshold.size(); ++i) {
+    const Threshold threshold = threshold_at(config.rules, i);
+    if (std::any_of(rules.begin(), rules.end(), [&](const AlertRule& rule) { return rule.name == threshold.name; })) {
+      throw std::invalid_argument("rules.threshold[" + std::to_string(i) + "]: another rule is called '" + threshold.name +
+                                  "'; give it a name of its own with `as NAME`");
+    }
+    rules.push_back({threshold.name, true, threshold.severity, bits_of(threshold.actions, config.rules.actions), {}});
+  }
+  check_receiver(rules, AlertAction::webhook, config.exporters.webhook.url, "exporters.webhook.url");
+  check_receiver(rules, AlertAction::alertmanager, config.exporters.alertmanager.url, "exporters.alertmanager.url");
+  return rules;
+}
+
+AlertEngineSetup engine_setup(const RulesConfig& config) {
+  AlertEngineSetup setup;
+  for (std::size_t i = 0; i < kRuleCount; ++i) {
+    const RuleConfig& rule = config.catalogue[i];
+    setup.rules[i] = setup_of(rule.for_steps, rule.for_ms, rule.keep_firing_steps);
+    setup.rules[i].enabled = rule.enabled;
+    setup.rules[i].parameters = rule.parameters;
+  }
+  for (std::size_t i = 0; i < config.threshold.size(); ++i) {
+    const Threshold threshold = threshold_at(config, i);
+    AlertEngineSetup::Threshold& made = setup.thresholds.emplace_back();
+    made.metric = threshold.metric;
+    made.labels = threshold.labels;
+    const auto comparison = std::find(kComparisonNames.begin(), kComparisonNames.end(), threshold.comparison);
+    made.comparison = static_cast<Comparison>(comparison - kComparisonNames.begin());
+    made.limit = threshold.limit;
+    made.rule = setup_of(threshold.for_steps, threshold.for_ms, 0);
+  }
+  setup.max_instances = static_cast<std::size_t>(config.max_instances);
+  setup.validation_scalar = config.validation_scalar;
+  return setup;
+}
+
+std::unique_ptr<AlertEngine> make_alert_engine(const Schema& schema, const RulesConfig& config) {
+  return std::make_unique<AlertEngine>(schema, engine_setup(config));
+}
+
+}  // namespace vigil

@@ -1,0 +1,38 @@
+// The rules that a configuration asks for: what the engine in monitor/ is set up with, and what is known of each beyond its numbers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vigil/config/config.h"
+#include "vigil/monitor/rules/alert_engine.h"
+
+namespace vigil {
+
+/// A rule as its alerts are told.
+struct AlertRule {
+  std::string name;  ///< label `alert`
+  bool enabled = true;
+  Severity severity = Severity::warning;
+  std::uint32_t actions = 0;  ///< bit i: kAlertActionNames[i]
+  std::string advice;         ///< what to try; empty for the user's own
+
+  bool has(AlertAction action) const noexcept { return (actions >> static_cast<unsigned>(action) & 1) != 0; }
+};
+
+/// All rules: the catalogue, then the thresholds; in the order of Alert::rule.
+/// @throws std::invalid_argument that names the setting when an action has nowhere to go, or two thresholds have one name
+std::vector<AlertRule> alert_rules(const Config& config);
+
+/// What the engine needs to know of them. @throws std::invalid_argument when a threshold cannot be read
+AlertEngineSetup engine_setup(const RulesConfig& config);
+
+/// An engine of the configured rules over a run of this schema, which it refers to.
+/// @throws std::invalid_argument likewise, or when a threshold's metric or label is unknown
+std::unique_ptr<AlertEngine> make_alert_engine(const Schema& schema, const RulesConfig& config);
+
+}  // namespace vigil

@@ -1,0 +1,38 @@
+#include "vigil/exporters/host_reading.h"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <limits>
+
+namespace vigil {
+
+double read_resident_bytes() {
+  std::FILE* const file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return std::numeric_limits<double>::quiet_NaN();
+  unsigned long long all = 0, resident = 0;
+  const int read = std::fscanf(file, "%llu %llu", &all, &resident);
+  std::fclose(file);
+  return read == 2 ? static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) : std::numeric_limits<double>::quiet_NaN();
+}
+
+HostReading HostReader::read(const RunChannel& channel) {
+  HostReading reading;
+  reading.now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  // relaxed: lone words.
+  const RunState state = channel.live().state.load(std::memory_order_relaxed);
+  reading.is_running = state == RunState::starting || state == RunState::running;
+  reading.is_evaluating = channel.live().phase.load(std::memory_order_relaxed) != 0;
+  reading.resident_bytes = read_resident_bytes();
+  const auto now = std::chrono::steady_clock::now();
+  if (disk_directory_.empty() || now < next_disk_) return reading;
+  next_disk_ = now + kDiskInterval;
+  struct statvfs disk {};
+  if (statvfs(disk_directory_.c_str(), &disk) == 0) {
+    reading.disk_free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  }
+  return reading;
+}
+
+}  // namespace vigil

@@ -1,0 +1,90 @@
+#include "vigil/exporters/http_post.h"
+
+#include <array>
+#include <mutex>
+#include <stdexcept>
+
+#include <curl/curl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+namespace vigil {
+namespace {
+
+std::size_t discard(char* /*data*/, std::size_t size, std::size_t count, void* /*user*/) { return size * count; }
+
+int ask_whether_to_stop(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  // relaxed: a lone flag, nothing is published with it.
+  return static_cast<const std::atomic<bool>*>(stop)->load(std::memory_order_relaxed) ? 1 : 0;
+}
+
+void start_curl() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+}
+
+}  // namespace
+
+struct HttpPoster::Handle {
+  CURL* curl = nullptr;
+  std::array<char, CURL_ERROR_SIZE> error{};
+  ~Handle() { curl_easy_cleanup(curl); }
+};
+
+HttpPoster::HttpPoster(std::string url, std::chrono::milliseconds timeout, const std::atomic<bool>& stop)
+    : url_(std::move(url)), timeout_(timeout), stop_(stop), handle_(std::make_unique<Handle>()) {
+  start_curl();
+  handle_->curl = curl_easy_init();
+  if (handle_->curl == nullptr) throw std::runtime_error("libcurl cannot be initialised");
+}
+
+HttpPoster::~HttpPoster() = default;
+
+PostResult HttpPoster::post(const std::string& body, const std::vector<std::string>& headers) {
+  CURL* const curl = handle_->curl;
+  curl_easy_reset(curl);
+  handle_->error.fill(0);
+  curl_slist* list = curl_slist_append(nullptr, "Content-Type: application/json");
+  list = curl_slist_append(list, "Expect:");  // or small posts wait for a "100 Continue"
+  for (const std::string& header : headers) list = curl_slist_append(list, header.c_str());
+  curl_easy_setopt(curl, CURLOPT_URL, url_.c_str());
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.c_str());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "vigil/" VIGIL_VERSION);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout_.count()));
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // the signals are the program's
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, handle_->error.data());
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &discard);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &ask_whether_to_stop);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(&stop_));
+  const CURLcode code = curl_easy_perform(curl);
+  curl_slist_free_all(list);
+  PostResult result;
+  if (code != CURLE_OK) {
+    result.error = handle_->error[0] != '\0' ? handle_->error.data() : curl_easy_strerror(code);
+    return result;
+  }
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  result.status = static_cast<int>(status);
+  if (!result.is_success()) result.error = "HTTP status " + std::to_string(status);
+  return result;
+}
+
+std::string hmac_sha256(const std::string& key, const std::string& text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+       digest.data(), &size);
+  std::string hex;
+  for (unsigned int i = 0; i < size; ++i) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    hex += kDigits[digest[i] >> 4];
+    hex += kDigits[digest[i] & 15];
+  }
+  return hex;
+}
+
+}  // namespace vigil

@@ -1,0 +1,106 @@
+// Rules over step records: non-finite values, losses, norms, learning rates, times.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "vigil/monitor/records.h"
+#include "vigil/monitor/rules/alert_book.h"
+#include "vigil/monitor/rules/robust_window.h"
+#include "vigil/monitor/schema.h"
+
+namespace vigil {
+
+/// Eight readings of memory, as many steps apart: whether it grows all the time.
+class MemoryTrend {
+ public:
+  static constexpr std::size_t kReadings = 8;
+  static constexpr std::uint64_t kSteps = 50;
+  /// Before it caches fill, and allocators grow.
+  static constexpr std::uint64_t kWarmUpSteps = 100;
+
+  /// Takes a reading when it is time. True when it did and there are enough of them.
+  bool add(std::uint64_t step, double bytes) noexcept;
+  bool grows_always() const noexcept;
+  double first() const noexcept { return readings_.front(); }
+  double last() const noexcept { return readings_.back(); }
+
+ private:
+  std::array<double, kReadings> readings_{};  // the oldest first
+  std::size_t count_ = 0;
+  std::uint64_t next_step_ = kWarmUpSteps;
+};
+
+/// What a run's host says at one moment.
+struct HostReading {
+  std::int64_t now_ns = 0;  ///< nanoseconds since the epoch
+  bool is_running = false;  ///< the run has neither finished nor failed
+  bool is_evaluating = false;
+  double resident_bytes = std::numeric_limits<double>::quiet_NaN();  ///< of the process; NaN: not known
+  double disk_free_bytes = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// One thread. Allocates at construction only.
+class StepRules {
+ public:
+  /// Parameter groups that are judged, at most.
+  static constexpr std::size_t kMaxGroups = 64;
+
+  StepRules(const Schema& schema, std::string validation_scalar, AlertBook& book);
+
+  /// `has_frame`: the tensors of this step were sampled, and the sample was given to TensorRules before; `nonfinite_row` is the first
+  /// parameter or buffer in it that is not finite, or null.
+  void on_step(const StepRecord& record, const double* scalars, const NameTable& scalar_names, bool has_frame,
+               const RowSchema* nonfinite_row);
+  void on_event(const NonfiniteEvent& event) noexcept { event_ = event; }
+  /// Between steps.
+  void on_host(const HostReading& reading) noexcept;
+
+  /// Whether any learning rate of the latest step is above 0, and its skipped steps.
+  bool learns() const noexcept { return learns_; }
+  std::uint64_t skipped_steps() const noexcept { return previous_.skipped_steps; }
+
+ private:
+  void judge_nonfinite(const StepRecord& record, bool has_frame, const RowSchema* nonfinite_row) noexcept;
+  void judge_learning_rates(const double* scalars) noexcept;
+  void judge_gradient_norm(double norm) noexcept;
+  void judge_loss(const StepRecord& record) noexcept;
+  void judge_progress(std::uint64_t step) noexcept;
+  void judge_validation(const double* scalars, std::size_t count, const NameTable& names) noexcept;
+  void judge_times(const StepRecord& record) noexcept;
+  void judge_memory(std::size_t subject, MemoryTrend& trend, double bytes, std::string_view what) noexcept;
+
+  const Schema& schema_;
+  const std::string validation_scalar_;
+  AlertBook& book_;
+
+  RunTotals previous_;
+  NonfiniteEvent event_;
+  bool learns_ = false;
+  std::vector<double> highest_rate_;
+
+  SpikeDetector loss_, gradient_norm_, step_time_;
+  RobustWindow first_losses_{16};
+  double best_loss_ = std::numeric_limits<double>::quiet_NaN();
+  std::uint64_t best_loss_step_ = 0;
+
+  std::size_t validation_index_ = 0;
+  bool validation_found_ = false;
+  double validation_ = std::numeric_limits<double>::quiet_NaN(), best_validation_ = std::numeric_limits<double>::quiet_NaN();
+  double overfit_in_row_ = 0, stale_in_row_ = 0;
+
+  std::array<std::uint64_t, SpikeDetector::kWindow> data_ns_{}, total_ns_{};
+  std::size_t next_time_ = 0;
+  std::uint64_t data_sum_ = 0, total_sum_ = 0;
+  double best_step_time_ = std::numeric_limits<double>::infinity();
+
+  MemoryTrend resident_, device_;
+  std::uint64_t step_ = 0;
+  std::int64_t step_time_ns_ = 0;
+};
+
+}  // namespace vigil

@@ -1,0 +1,239 @@
+#include "vigil/monitor/rules/tensor_rules.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "vigil/monitor/dtype.h"
+#include "vigil/monitor/rules/says.h"
+
+namespace vigil {
+namespace {
+
+bool is_nonfinite(const Moments& moments) noexcept { return moments.nan_count + moments.inf_count > 0; }
+
+double share_of_zeros(const Moments& moments) noexcept {
+  return moments.count == 0 ? 0 : static_cast<double>(moments.zero_count) / static_cast<double>(moments.count);
+}
+
+double largest_magnitude(const Moments& moments) noexcept { return std::max(std::fabs(moments.min), std::fabs(moments.max)); }
+
+// Not one element has changed in a way that its moments show: sums over thousands of elements agree to the last bit.
+bool is_same(const Moments& a, const Moments& b) noexcept {
+  return a.sum_squares == b.sum_squares && a.l1 == b.l1 && a.mean == b.mean && a.m2 == b.m2 && a.min == b.min && a.max == b.max;
+}
+
+double largest_of(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::float16: return 65504;
+    case DType::bfloat16: return 3.3895313892515355e38;
+    case DType::float32:
+    case DType::float64: break;
+  }
+  return std::numeric_limits<double>::infinity();
+}
+
+std::string_view name_of(DType dtype) noexcept { return dtype == DType::float16 ? "float16" : "bfloat16"; }
+
+}  // namespace
+
+TensorRules::TensorRules(const Schema& schema, AlertBook& book)
+    : schema_(schema), book_(book), dead_in_row_(schema.activations), saturated_in_row_(schema.activations) {
+  std::map<std::string_view, std::size_t> gradients, main;  // rows by name; and by layer the largest parameter
+  for (std::size_t i = 0; i < schema.rows.size(); ++i) {
+    if (schema.rows[i].kind == TensorKind::gradient) gradients.emplace(schema.rows[i].name, i);
+  }
+  for (std::size_t i = 0; i < schema.rows.size(); ++i) {
+    const RowSchema& row = schema.rows[i];
+    if (row.kind != TensorKind::parameter) continue;
+    const auto [largest, is_new] = main.emplace(row.layer, i);
+    if (!is_new && row.element_count > schema.rows[largest->second].element_count) largest->second = i;
+  }
+  for (std::size_t i = 0; i < schema.rows.size(); ++i) {
+    const RowSchema& row = schema.rows[i];
+    if (row.kind != TensorKind::parameter) continue;
+    Parameter parameter;
+    parameter.row = i;
+    if (const auto gradient = gradients.find(row.name); gradient != gradients.end()) parameter.gradient_row = gradient->second;
+    parameter.is_main = main.at(row.layer) == i;
+    parameter.is_matrix = std::count(row.shape.begin(), row.shape.end(), ',') > 0 && row.element_count > 1;
+    parameters_.push_back(parameter);
+  }
+}
+
+AlertSubject TensorRules::subject_of(std::size_t row) const noexcept { return {row, schema_.rows[row].name, schema_.rows[row].layer}; }
+
+void TensorRules::judge_format(std::size_t row, const Moments& moments) noexcept {
+  const RowSchema& schema = schema_.rows[row];
+  const double largest = largest_of(schema.dtype);
+  if (!is_finite_bits(largest)) return;
+  const double seen = largest_magnitude(moments), limit = book_.parameter(Rule::number_format_overflow, 0) * largest;
+  book_.judge(Rule::number_format_overflow, subject_of(row), seen > limit, seen, limit,
+              says("an element of ", schema.kind == TensorKind::gradient ? std::string_view("the gradient of ") : std::string_view(),
+                   std::string_view(schema.name), " is ", seen, "; ", name_of(schema.dtype), " ends at ", largest));
+}
+
+void TensorRules::judge_update(const Parameter& parameter, const TensorRow& row) noexcept {
+  if (is_nan_bits(row.update_norm)) return;
+  const double norm = l2_norm(row.moments);
+  if (!(norm > 0)) return;
+  const AlertSubject subject = subject_of(parameter.row);
+  const double ratio = row.update_norm / norm,
+               most = book_.upper(Rule::update_ratio, subject.index, book_.parameter(Rule::update_ratio, 0));
+  const bool is_small = ratio > 0 && ratio < book_.parameter(Rule::update_ratio, 1);
+  book_.judge(Rule::update_ratio, subject, ratio > most || is_small, ratio, is_small ? book_.parameter(Rule::update_ratio, 1) : most,
+              says("one step changes ", subject.parameter, " by ", ratio, " of its norm"));
+}
+
+void TensorRules::judge_initialisation(const Parameter& parameter, const Frame& frame) noexcept {
+  const Moments& moments = frame.rows[parameter.row].moments;
+  bool is_poor = parameter.is_matrix && moments.min == moments.max;
+  if (is_poor && moments.min == 0 && parameter.gradient_row != kNone) {
+    // A matrix that begins at zero on purpose (the last of a residual branch, a low-rank adapter) has a gradient.
+    const TensorRow& gradient = frame.rows[parameter.gradient_row];
+    is_poor = gradient.state == TensorRow::present && share_of_zeros(gradient.moments) >= 1;
+  }
+  const AlertSubject subject = subject_of(parameter.row);
+  book_.judge(Rule::poor_initialisation, subject, is_poor && is_first_, moments.min, 0,
+              says("every element of ", subject.parameter, " begins as ", moments.min, ": its units stay alike"));
+}
+
+void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool learns, bool skipped) noexcept {
+  const TensorRow& row = frame.rows[parameter.row];
+  if (row.state != TensorRow::present || !parameter.is_main || row.moments.count == 0 || is_nonfinite(row.moments)) return;
+  const Moments& moments = row.moments;
+  const AlertSubject subject = subject_of(parameter.row);
+  const double norm = l2_norm(moments), zeros = share_of_zeros(moments), deviation = standard_deviation(moments);
+
+  const double most_zeros = book_.parameter(Rule::zero_tensor, 0);
+  book_.judge(Rule::zero_tensor, subject, zeros >= most_zeros, zeros, most_zeros,
+              says(100 * zeros, " % of ", subject.parameter, " is zero"));
+
+  const double variance = deviation * deviation,
+               most = book_.upper(Rule::tensor_variance, subject.index, book_.parameter(Rule::tensor_variance, 0)),
+               least = book_.parameter(Rule::tensor_variance, 1);
+  book_.judge(Rule::tensor_variance, subject, variance > most || variance < least, variance, variance < least ? least : most,
+              says("the variance of ", subject.parameter, " is ", variance));
+
+  if (parameter.first_norm == 0) parameter.first_norm = norm;
+  if (parameter.first_norm > 0 && norm > 0) {
+    const double grown = norm / parameter.first_norm, drift = std::max(grown, 1 / grown),
+                 limit = book_.upper(Rule::norm_drift, subject.index, book_.parameter(Rule::norm_drift, 0));
+    book_.judge(Rule::norm_drift, subject, drift > limit, drift, limit,
+                says("the norm of ", subject.parameter, " is ", norm, "; in the first sample it was ", parameter.first_norm));
+  }
+
+  const bool has_gradient = parameter.gradient_row != kNone && frame.rows[parameter.gradient_row].state == TensorRow::present &&
+                            share_of_zeros(frame.rows[parameter.gradient_row].moments) < 1;
+  const bool is_kept = !is_first_ && is_same(moments, parameter.previous);
+  // Skipped steps and a learning rate of 0 change nothing, and are told by others.
+  parameter.same_in_row = is_kept && has_gradient && learns && !skipped ? parameter.same_in_row + 1 : 0;
+  parameter.previous = moments;
+  const double samples = static_cast<double>(parameter.same_in_row + 1), limit = book_.parameter(Rule::unchanged_tensor, 0);
+  book_.judge(Rule::unchanged_tensor, subject, samples >= limit, samples, limit,
+              says(subject.parameter, " is the same in ", samples, " samples, though it has a gradient"));
+
+  judge_update(parameter, row);
+}
+
+void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame, bool others_have) noexcept {
+  if (parameter.gradient_row == kNone) return;
+  const TensorRow& row = frame.rows[parameter.gradient_row];
+  const AlertSubject subject = subject_of(parameter.row);
+  if (others_have) {
+    parameter.absent_in_row = row.state == TensorRow::absent ? parameter.absent_in_row + 1 : 0;
+    const double absent = static_cast<double>(parameter.absent_in_row), limit = book_.parameter(Rule::frozen_parameter, 0);
+    book_.judge(Rule::frozen_parameter, subject, absent >= limit, absent, limit,
+                says(subject.parameter, " has had no gradient in ", absent, " samples, though it is to be trained"));
+  }
+  if (row.state != TensorRow::present || !parameter.is_main) return;
+  const std::uint64_t finite = finite_count(row.moments);
+  if (finite == 0) return;
+  const double zeros = share_of_zeros(row.moments), most_zeros = book_.parameter(Rule::zero_gradient, 0);
+  book_.judge(Rule::zero_gradient, subject, zeros >= most_zeros, zeros, most_zeros,
+              says(100 * zeros, " % of the gradient of ", subject.parameter, " is zero"));
+  const double mean = row.moments.l1 / static_cast<double>(finite), least = book_.parameter(Rule::vanishing_gradient, 0);
+  book_.judge(Rule::vanishing_gradient, subject, mean < least && zeros < 1, mean, least,
+              says("the mean magnitude of the gradient of ", subject.parameter, " is ", mean));
+}
+
+void TensorRules::judge_activations(const Frame& frame) noexcept {
+  double smallest = std::numeric_limits<double>::infinity(), largest = 0;
+  std::string_view smallest_layer, largest_layer;
+  bool is_new = false;
+  for (std::size_t i = 0; i < frame.activations.size() && i < frame.layers.size(); ++i) {
+    const ActivationRow& row = frame.activations[i];
+    if (row.step != frame.header.step || row.step == 0) continue;
+    is_new = true;
+    const std::string_view layer = frame.layers[i].layer;
+    const AlertSubject subject{i, {}, layer};
+    const bool owns_parameters = layer.find('/') == std::string_view::npos;
+    const auto count = [&](std::vector<std::uint64_t>& in_row, Rule rule, double share, std::string_view what) {
+      if (is_nan_bits(share)) return;
+      const double limit = book_.upper(rule, i, book_.parameter(rule, 0));
+      in_row[i] = share > limit ? in_row[i] + 1 : 0;
+      book_.judge(rule, subject, static_cast<double>(in_row[i]) >= book_.parameter(rule, 1), share, limit, says(100 * share, what, layer));
+    };
+    count(dead_in_row_, Rule::dead_units, row.dead_ratio, " % of the units are 0 for all of the batch in ");
+    count(saturated_in_row_, Rule::saturated_activation, row.saturated_ratio, " % of the inputs are saturated in ");
+    // Masks of -Inf in front of a softmax are not faults.
+    const std::uint64_t bad = row.moments.nan_count + (owns_parameters ? row.moments.inf_count : 0);
+    book_.judge(Rule::nonfinite_activation, subject, bad > 0, static_cast<double>(bad), 0,
+                says("the output of ", layer, " holds ", row.moments.nan_count, " NaN and ", row.moments.inf_count, " infinite values"));
+    const double deviation = standard_deviation(row.moments);
+    if (!owns_parameters || is_nonfinite(row.moments) || row.moments.count < 2 || !(deviation > 0)) continue;
+    if (deviation < smallest) std::tie(smallest, smallest_layer) = std::pair(deviation, layer);
+    if (deviation > largest) std::tie(largest, largest_layer) = std::pair(deviation, layer);
+  }
+  const bool is_first = is_new && !std::exchange(outputs_judged_, outputs_judged_ || is_new);
+  const double ratio = largest > 0 ? largest / smallest : 1, limit = book_.parameter(Rule::poor_initialisation, 0);
+  book_.judge(Rule::poor_initialisation, {schema_.rows.size(), {}, smallest_layer}, is_first && frame.header.step == 1 && ratio > limit,
+              ratio, limit,
+              says("the standard deviation of the output is ", smallest, " in ", smallest_layer, " and ", largest, " in ", largest_layer));
+}
+
+void TensorRules::on_frame(const Frame& frame, bool learns, std::uint64_t skipped_steps) noexcept {
+  frame_step_ = frame.header.step;
+  book_.set_moment(frame.header.step, frame.header.wall_time_ns);
+  const bool skipped = std::exchange(skipped_steps_, skipped_steps) != skipped_steps;
+  nonfinite_row_ = nullptr;
+  bool any_gradient = false;
+  double squares = 0;
+  bool has_update = false;
+  for (std::size_t i = 0; i < schema_.rows.size(); ++i) {
+    const TensorRow& row = frame.rows[i];
+    if (row.state != TensorRow::present) continue;
+    const RowSchema& schema = schema_.rows[i];
+    if (schema.kind == TensorKind::gradient) {
+      any_gradient = true;
+    } else if (nonfinite_row_ == nullptr && is_nonfinite(row.moments)) {
+      nonfinite_row_ = &schema;
+    }
+    judge_format(i, row.moments);
+    if (schema.has_update && !is_nan_bits(row.update_norm)) {
+      squares += row.update_norm * row.update_norm;
+      has_update = true;
+    }
+  }
+  for (Parameter& parameter : parameters_) {
+    if (book_.is_enabled(Rule::poor_initialisation) && frame.rows[parameter.row].state == TensorRow::present)
+      judge_initialisation(parameter, frame);
+    judge_parameter(parameter, frame, learns, skipped);
+    judge_gradient(parameter, frame, any_gradient);
+  }
+  if (has_update) {
+    const double norm = std::sqrt(squares);
+    const auto score = update_.score_and_add(norm);
+    const bool spikes =
+        score.is_known && score.z >= book_.parameter(Rule::update_spike, 0) && score.ratio >= book_.parameter(Rule::update_spike, 1);
+    book_.judge(Rule::update_spike, {}, spikes, norm, score.median,
+                says("the norm of all updates spiked to ", norm, ": ", score.z, " deviations above its median ", score.median));
+  }
+  judge_activations(frame);
+  is_first_ = false;
+}
+
+}  // namespace vigil

@@ -1,0 +1,60 @@
+// Rules over tensor frames: parameters, gradients and activations.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "vigil/monitor/rules/alert_book.h"
+#include "vigil/monitor/rules/robust_window.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// One thread. Allocates at construction only.
+class TensorRules {
+ public:
+  TensorRules(const Schema& schema, AlertBook& book);
+
+  /// Subjects of a rule over tensors: its rows, and one for the model. Of one over activations: its layers.
+  static std::size_t subjects(const Schema& schema) { return schema.rows.size() + 1; }
+
+  /// `learns`: a learning rate of the latest step was above 0; `skipped_steps` of the run so far.
+  void on_frame(const Frame& frame, bool learns, std::uint64_t skipped_steps) noexcept;
+
+  std::uint64_t frame_step() const noexcept { return frame_step_; }
+  /// The first parameter or buffer of the latest frame that is not finite; null: none.
+  const RowSchema* nonfinite_row() const noexcept { return nonfinite_row_; }
+
+ private:
+  static constexpr std::size_t kNone = ~std::size_t{0};
+  // What is known of a parameter's row.
+  struct Parameter {
+    std::size_t row = 0;
+    std::size_t gradient_row = kNone;
+    bool is_main = false;    // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
+    bool is_matrix = false;  // two dimensions or more
+    double first_norm = 0;   // of the first frame where it was not 0
+    Moments previous;
+    std::uint64_t same_in_row = 0, absent_in_row = 0;
+  };
+
+  AlertSubject subject_of(std::size_t row) const noexcept;
+  void judge_parameter(Parameter& parameter, const Frame& frame, bool learns, bool skipped) noexcept;
+  void judge_gradient(Parameter& parameter, const Frame& frame, bool others_have) noexcept;
+  void judge_update(const Parameter& parameter, const TensorRow& row) noexcept;
+  void judge_format(std::size_t row, const Moments& moments) noexcept;
+  void judge_initialisation(const Parameter& parameter, const Frame& frame) noexcept;
+  void judge_activations(const Frame& frame) noexcept;
+
+  const Schema& schema_;
+  AlertBook& book_;
+  std::vector<Parameter> parameters_;
+  std::vector<std::uint64_t> dead_in_row_, saturated_in_row_;  // by layer with activations
+  SpikeDetector update_;
+  std::uint64_t frame_step_ = 0, skipped_steps_ = 0;
+  bool is_first_ = true, outputs_judged_ = false;
+  const RowSchema* nonfinite_row_ = nullptr;
+};
+
+}  // namespace vigil

@@ -1,0 +1,164 @@
+#include "vigil/monitor/rules/threshold_rules.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "vigil/monitor/dtype.h"
+#include "vigil/monitor/rules/says.h"
+
+namespace vigil {
+namespace {
+
+std::string label_of(const ThresholdSetup& setup, std::string_view name) {
+  for (const auto& [label, value] : setup.labels) {
+    if (label == name) return value;
+  }
+  return {};
+}
+
+bool matches(const ThresholdSetup& setup, std::string_view label, std::string_view value) noexcept {
+  return std::all_of(setup.labels.begin(), setup.labels.end(),
+                     [&](const auto& wanted) { return wanted.first != label || wanted.second == value; });
+}
+
+// What labels a figure's series have.
+std::vector<std::string_view> labels_of(const Figure& figure) {
+  switch (figure.kind) {
+    case Figure::Kind::step:
+      return figure.step->label.empty() ? std::vector<std::string_view>{} : std::vector<std::string_view>{figure.step->label};
+    case Figure::Kind::learning_rate: return {"group"};
+    case Figure::Kind::user_scalar: return {"name"};
+    case Figure::Kind::statistic:
+    case Figure::Kind::tensor_metric: return {"parameter", "layer"};
+    case Figure::Kind::activation_statistic:
+    case Figure::Kind::activation_metric: return {"layer", "phase"};
+  }
+  return {};
+}
+
+void check_labels(const ThresholdSetup& setup, const Figure& figure) {
+  const std::vector<std::string_view> known = labels_of(figure);
+  for (const auto& [label, value] : setup.labels) {
+    if (std::find(known.begin(), known.end(), label) != known.end()) continue;
+    std::string text = "expected ";
+    for (const std::string_view name : known) text += (name == known.front() ? "" : " or ") + std::string(name);
+    throw std::invalid_argument((known.empty() ? "expected no label" : text) + " of " + setup.metric + ", got '" + label + "'");
+  }
+  if (figure.kind == Figure::Kind::user_scalar && label_of(setup, "name").empty()) {
+    throw std::invalid_argument("expected the name of the scalar, as in vigil_user_scalar{name=\"validation/loss\"}");
+  }
+}
+
+}  // namespace
+
+bool holds(Comparison comparison, double value, double limit) noexcept {
+  switch (comparison) {
+    case Comparison::above: return value > limit;
+    case Comparison::at_least: return value >= limit;
+    case Comparison::below: return value < limit;
+    case Comparison::at_most: return value <= limit;
+    case Comparison::equal: return value == limit;
+    case Comparison::unequal: return !(value == limit);
+  }
+  return false;
+}
+
+ThresholdRules::ThresholdRules(const Schema& schema, const std::vector<ThresholdSetup>& setups) : schema_(schema) {
+  for (const ThresholdSetup& setup : setups) {
+    const auto figure = find_figure(setup.metric);
+    if (!figure) {
+      throw std::invalid_argument("expected a metric of a step, a tensor or an activation (docs/metrics.md), got '" + setup.metric +
+                                  "', which no record holds");
+    }
+    check_labels(setup, *figure);
+    Threshold threshold{setup, *figure, {}, 1};
+    if (figure->kind == Figure::Kind::statistic || figure->kind == Figure::Kind::tensor_metric) {
+      for (std::size_t i = 0; i < schema.rows.size(); ++i) {
+        const RowSchema& row = schema.rows[i];
+        if (row.kind == figure->tensor && matches(setup, "parameter", row.name) && matches(setup, "layer", row.layer))
+          threshold.rows.push_back(i);
+      }
+      threshold.subjects = threshold.rows.size();
+    } else if (figure->kind == Figure::Kind::activation_statistic || figure->kind == Figure::Kind::activation_metric) {
+      threshold.subjects = schema.activations;
+    } else if (figure->kind == Figure::Kind::learning_rate) {
+      threshold.subjects = schema.learning_rates;
+    } else if (figure->kind == Figure::Kind::step) {
+      threshold.subjects = figure->step->series;
+    }
+    thresholds_.push_back(std::move(threshold));
+  }
+}
+
+std::vector<std::size_t> ThresholdRules::subjects() const {
+  std::vector<std::size_t> counts;
+  for (const Threshold& threshold : thresholds_) counts.push_back(threshold.subjects);
+  return counts;
+}
+
+void ThresholdRules::judge(AlertBook& book, std::size_t index, const AlertSubject& subject, double value) const noexcept {
+  const ThresholdSetup& setup = thresholds_[index].setup;
+  book.judge(kRuleCount + index, subject, holds(setup.comparison, value, setup.limit), value, setup.limit,
+             says(std::string_view(setup.metric), " is ", value, ", the rule is ",
+                  kComparisonNames[static_cast<std::size_t>(setup.comparison)], " ", setup.limit));
+}
+
+void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const double* scalars, const NameTable& scalar_names) noexcept {
+  const bool again = record.has(StepRecord::again);  // only the user's scalars are new in it
+  for (std::size_t i = 0; i < thresholds_.size(); ++i) {
+    const Threshold& threshold = thresholds_[i];
+    const ThresholdSetup& setup = threshold.setup;
+    if (threshold.figure.kind == Figure::Kind::step && !again) {
+      const StepFigure& figure = *threshold.figure.step;
+      for (std::size_t series = 0; series < figure.series; ++series) {
+        if (figure.series_name != nullptr && !matches(setup, figure.label, figure.series_name(series))) continue;
+        const double value = figure.value(record, series);
+        // NaN may be what the rule asks for (vigil_loss != vigil_loss is not to be had, but `!= 0` is), or that there is no such figure.
+        if (!is_nan_bits(value) || figure.metric == Metric::loss || figure.metric == Metric::gradient_norm)
+          judge(book, i, {series, {}, {}}, value);
+      }
+    } else if (threshold.figure.kind == Figure::Kind::learning_rate && !again) {
+      for (std::size_t group = 0; group < threshold.subjects; ++group) {
+        const bool named = group < schema_.groups.size();
+        char digits[20];
+        const std::size_t size = named ? 0 : static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%zu", group));
+        if (matches(setup, "group", named ? std::string_view(schema_.groups[group]) : std::string_view(digits, size)))
+          judge(book, i, {group, {}, {}}, scalars[group]);
+      }
+    } else if (threshold.figure.kind == Figure::Kind::user_scalar) {
+      const std::size_t count = std::min<std::size_t>(record.user_scalars, scalar_names.size());
+      for (std::size_t scalar = 0; scalar < count; ++scalar) {
+        if (matches(setup, "name", scalar_names.at(scalar))) judge(book, i, {}, scalars[schema_.learning_rates + scalar]);
+      }
+    }
+  }
+}
+
+void ThresholdRules::on_frame(AlertBook& book, const Frame& frame) noexcept {
+  for (std::size_t i = 0; i < thresholds_.size(); ++i) {
+    const Threshold& threshold = thresholds_[i];
+    const Figure& figure = threshold.figure;
+    for (std::size_t subject = 0; subject < threshold.rows.size(); ++subject) {
+      const std::size_t index = threshold.rows[subject];
+      const TensorRow& row = frame.rows[index];
+      if (row.state != TensorRow::present) continue;
+      const double value = figure.kind == Figure::Kind::statistic ? figure.statistic->value(row.moments) : value_of(figure.metric, row);
+      if (figure.kind == Figure::Kind::tensor_metric && is_nan_bits(value)) continue;  // not measured
+      judge(book, i, {subject, schema_.rows[index].name, schema_.rows[index].layer}, value);
+    }
+    if (figure.kind != Figure::Kind::activation_statistic && figure.kind != Figure::Kind::activation_metric) continue;
+    for (std::size_t subject = 0; subject < frame.activations.size() && subject < frame.layers.size(); ++subject) {
+      const ActivationRow& row = frame.activations[subject];
+      const LayerLabel& label = frame.layers[subject];
+      if (row.step == 0 || row.step != frame.header.step || !matches(threshold.setup, "layer", label.layer) ||
+          !matches(threshold.setup, "phase", label.phase))
+        continue;
+      const double value =
+          figure.kind == Figure::Kind::activation_metric ? row.*figure.activation->value : figure.statistic->value(row.moments);
+      if (figure.kind == Figure::Kind::activation_metric && is_nan_bits(value)) continue;
+      judge(book, i, {subject, {}, label.layer}, value);
+    }
+  }
+}
+
+}  // namespace vigil
