@@ -14,16 +14,16 @@ std::vector<BadInput> rows() {
        "or kernel, got 'every_step' (did "
        "you mean 'every_steps'?)"},
       {"SwappedLetters", "gaurd:\n  every_steps: 5\n",
-       "v.yml:1:1: gaurd: expected run, work, sampling, guard, ring, exporters or log, got 'gaurd' (did you mean 'guard'?)"},
+       "v.yml:1:1: gaurd: expected run, work, sampling, guard, ring, exporters, rules or log, got 'gaurd' (did you mean 'guard'?)"},
       {"CapitalsAndDashes", "sampling:\n  Every-Steps: 5\n",
        "v.yml:2:3: sampling.Every-Steps: expected every_steps, parameters, gradients, buffers, include, exclude, histogram, update_ratio, "
        "update_ratio_bytes, distance, gradient_cosine, copy_bytes, optimizer_state, activations_every_steps, max_activations "
        "or kernel, got 'Every-Steps' (did "
        "you mean 'every_steps'?)"},
       {"KeyWithoutItsUnit", "exporters:\n  interval: 100\n",
-       "v.yml:2:3: exporters.interval: expected interval_ms, prometheus, jsonl or report, got 'interval' (did you mean 'interval_ms'?)"},
+       "v.yml:2:3: exporters.interval: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'interval' (did you mean 'interval_ms'?)"},
       {"KeyOfADeeperLevel", "exporters:\n  port: 9000\n",
-       "v.yml:2:3: exporters.port: expected interval_ms, prometheus, jsonl or report, got 'port' (did you mean "
+       "v.yml:2:3: exporters.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'port' (did you mean "
        "'exporters.prometheus.port'?)"},
       {"KeyOfAnotherSection", "ring:\n  level: info\n",
        "v.yml:2:3: ring.level: expected step_records or frame_bytes, got 'level' (did you mean 'log.level'?)"},
@@ -31,22 +31,22 @@ std::vector<BadInput> rows() {
        "v.yml:2:3: ring.every_steps: expected step_records or frame_bytes, got 'every_steps' (did you mean 'sampling.every_steps' or "
        "'guard.every_steps'?)"},
       {"SectionOfADeeperLevel", "prometheus:\n  port: 9000\n",
-       "v.yml:1:1: prometheus: expected run, work, sampling, guard, ring, exporters or log, got 'prometheus' (did you mean "
+       "v.yml:1:1: prometheus: expected run, work, sampling, guard, ring, exporters, rules or log, got 'prometheus' (did you mean "
        "'exporters.prometheus'?)"},
       {"DottedKey", "exporters.prometheus.port: 9000\n",
-       "v.yml:1:1: exporters.prometheus.port: expected run, work, sampling, guard, ring, exporters or log, got 'exporters.prometheus.port' "
+       "v.yml:1:1: exporters.prometheus.port: expected run, work, sampling, guard, ring, exporters, rules or log, got 'exporters.prometheus.port' "
        "(dots "
        "are not read: write 'port' under 'exporters.prometheus')"},
       {"DottedKeyInASection", "exporters:\n  prometheus.port: 9000\n",
-       "v.yml:2:3: exporters.prometheus.port: expected interval_ms, prometheus, jsonl or report, got 'prometheus.port' (dots are not read: "
+       "v.yml:2:3: exporters.prometheus.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'prometheus.port' (dots are not read: "
        "write "
        "'port' under 'exporters.prometheus')"},
       {"KeyUnlikeAnyOther", "log:\n  colour: true\n", "v.yml:2:3: log.colour: expected level, got 'colour'"},
       {"EmptyKey", "log:\n  \"\": 1\n", "v.yml:2:3: log.: expected level, got ''"},
       {"EmptyKeyAtTheTop", "\"\": {log: {level: info}}\n",
-       "v.yml:1:1: expected run, work, sampling, guard, ring, exporters or log, got ''"},
+       "v.yml:1:1: expected run, work, sampling, guard, ring, exporters, rules or log, got ''"},
       {"KeyWithControlCharacters", "log:\n  \"a\\nb\\0\": 1\n", "v.yml:2:3: log.a\\x0Ab\\x00: expected level, got 'a\\x0Ab\\x00'"},
-      {"NumberAsKey", "1: x\n", "v.yml:1:1: 1: expected run, work, sampling, guard, ring, exporters or log, got '1'"},
+      {"NumberAsKey", "1: x\n", "v.yml:1:1: 1: expected run, work, sampling, guard, ring, exporters, rules or log, got '1'"},
       {"NullAsKey", "sampling:\n  null: 1\n", "v.yml:2:3: sampling: expected a key, got nothing"},
       {"MappingAsKey", "sampling:\n  ? {a: 1}\n  : 1\n", "v.yml:2:5: sampling: expected a key, got a mapping"},
       {"ListAsKey", "sampling:\n  ? [a]\n  : 1\n", "v.yml:2:5: sampling: expected a key, got a list"},

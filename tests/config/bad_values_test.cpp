@@ -127,6 +127,20 @@ std::vector<BadInput> rows() {
        "v.yml:2:35: sampling.exclude[4]: expected printable UTF-8 text, got the control character U+000D"},
       {"TooManyPatterns", "sampling:\n  include: [" + repeated("a, ", 1001) + "]\n",
        "v.yml:2:12: sampling.include: expected a list of at most 1000 patterns, got 1001"},
+      {"NumberTooSmall", "rules:\n  dead_units: {share: -0.5}\n",
+       "v.yml:2:23: rules.dead_units.share: expected a number from 0 to 1, got '-0.5'"},
+      {"NumberThatIsNone", "rules:\n  dead_units: {share: .nan}\n",
+       "v.yml:2:23: rules.dead_units.share: expected a number from 0 to 1, got '.nan'"},
+      {"TextForANumber", "rules:\n  dead_units: {share: half}\n",
+       "v.yml:2:23: rules.dead_units.share: expected a number from 0 to 1, got 'half'"},
+      {"UnknownSeverity", "rules:\n  dead_units: {severity: high}\n",
+       "v.yml:2:26: rules.dead_units.severity: expected info, warning or critical, got 'high'"},
+      {"UnknownAction", "rules:\n  actions: [log, mail]\n",
+       "v.yml:2:18: rules.actions[1]: expected log, webhook, alertmanager, dump, checkpoint, stop or callback, got 'mail'"},
+      {"ThresholdThatIsNone", "rules:\n  threshold:\n    - vigil_loss is 3\n",
+       "v.yml:3:7: rules.threshold[0]: expected one of > >= < <= == !=, got 'is 3'"},
+      {"UrlWithoutAScheme", "exporters:\n  webhook: {url: example.org}\n",
+       "v.yml:2:18: exporters.webhook.url: expected a URL that begins with http:// or https://, got \"example.org\""},
   };
 }
 

@@ -23,9 +23,9 @@ std::vector<BadInput> rows() {
        "v.yml:1:14: log.level: expected a value without anchors, aliases and tags, got the anchor '&l'\n"
        "v.yml:2:8: ring: expected a value without anchors, aliases and tags, got the alias '*l'"},
       {"AliasBomb", "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nrun: {name: *c}\n",
-       "v.yml:1:1: a: expected run, work, sampling, guard, ring, exporters or log, got 'a'\n"
-       "v.yml:2:1: b: expected run, work, sampling, guard, ring, exporters or log, got 'b'\n"
-       "v.yml:3:1: c: expected run, work, sampling, guard, ring, exporters or log, got 'c'\n"
+       "v.yml:1:1: a: expected run, work, sampling, guard, ring, exporters, rules or log, got 'a'\n"
+       "v.yml:2:1: b: expected run, work, sampling, guard, ring, exporters, rules or log, got 'b'\n"
+       "v.yml:3:1: c: expected run, work, sampling, guard, ring, exporters, rules or log, got 'c'\n"
        "v.yml:4:13: run.name: expected a value without anchors, aliases and tags, got the alias '*c'"},
       {"Tag", "sampling:\n  every_steps: !!int 5\n",
        "v.yml:2:16: sampling.every_steps: expected a value without anchors, aliases and tags, got the tag '!!int'"},
@@ -65,7 +65,7 @@ std::vector<BadInput> rows() {
       {"ByteOrderMark",
        "\xef\xbb\xbf"
        "colour: 1\n",
-       "v.yml:1:1: colour: expected run, work, sampling, guard, ring, exporters or log, got 'colour'"},
+       "v.yml:1:1: colour: expected run, work, sampling, guard, ring, exporters, rules or log, got 'colour'"},
       {"ColumnsAreBytes", "run: {name: \"\xc3\xa9\", colour: 1}\n", "v.yml:1:19: run.colour: expected name or model, got 'colour'"},
       {"QuoteThatSwallowsTheNextSetting", "run:\n  name: \"abc\n  model: \"\n",
        "v.yml:2:9: run.name: expected a text that ends on its line, got more than one line (is the closing quote missing?)"},

@@ -10,27 +10,46 @@
 
 namespace vigil {
 
+inline auto rule_fields(const RuleConfig& rule) {
+  const auto& [enabled, severity, for_steps, for_ms, keep_firing_steps, actions, parameters] = rule;
+  return std::tie(enabled, severity, for_steps, for_ms, keep_firing_steps, actions, parameters);
+}
+
+inline bool operator==(const RuleConfig& a, const RuleConfig& b) { return rule_fields(a) == rule_fields(b); }
+
 inline auto fields_of(const Config& config) {
-  const auto& [run, work, sampling, guard, ring, exporters, log] = config;
+  const auto& [run, work, sampling, guard, ring, exporters, rules, log] = config;
   const auto& [name, model] = run;
   const auto& [peak_gflops] = work;
   const auto& [sample_every, parameters, gradients, buffers, include, exclude, histogram, update_ratio, update_ratio_bytes, distance,
                gradient_cosine, copy_bytes, optimizer_state, activations_every, max_activations, kernel] = sampling;
   const auto& [guard_every, on_nonfinite, max_rollbacks, stop_after, replay, trace_next] = guard;
   const auto& [step_records, frame_bytes] = ring;
-  const auto& [interval_ms, prometheus, jsonl, report] = exporters;
+  const auto& [interval_ms, prometheus, jsonl, report, webhook, alertmanager] = exporters;
   const auto& [http_enabled, address, port, threads, max_series, per_parameter, linger_ms] = prometheus;
   const auto& [file_enabled, path, max_bytes] = jsonl;
   const auto& [report_enabled, directory, max_files] = report;
+  const auto& [webhook_url, secret_file, webhook_timeout_ms, queue_size] = webhook;
+  const auto& [alertmanager_url, alertmanager_timeout_ms, resend_ms] = alertmanager;
+  const auto& [rules_enabled, actions, max_instances, validation_scalar, disk_directory, threshold, catalogue] = rules;
   const auto& [level] = log;
   return std::tie(name, model, peak_gflops, sample_every, parameters, gradients, buffers, include, exclude, histogram, update_ratio,
                   update_ratio_bytes, distance, gradient_cosine, copy_bytes, optimizer_state, activations_every, max_activations, kernel,
                   guard_every, on_nonfinite, max_rollbacks, stop_after, replay, trace_next, step_records, frame_bytes, interval_ms,
                   http_enabled, address, port, threads, max_series, per_parameter, linger_ms, file_enabled, path, max_bytes, report_enabled,
-                  directory, max_files, level);
+                  directory, max_files, webhook_url, secret_file, webhook_timeout_ms, queue_size, alertmanager_url, alertmanager_timeout_ms,
+                  resend_ms, rules_enabled, actions, max_instances, validation_scalar, disk_directory, threshold, level, catalogue);
 }
 
-inline constexpr std::size_t kFieldCount = std::tuple_size_v<decltype(fields_of(Config{}))>;
+/// Settings that a file may hold: of the catalogue, each member of each rule.
+inline std::size_t setting_count() {
+  std::size_t count = std::tuple_size_v<decltype(fields_of(Config{}))> - 1;
+  for (const RuleRow& row : kRules) {
+    count += std::tuple_size_v<decltype(rule_fields(RuleConfig{}))> - 1;
+    for (const RuleParameter& parameter : row.parameters) count += parameter.name.empty() ? 0 : 1;
+  }
+  return count;
+}
 
 /// A valid Config that differs from the default in every member.
 inline Config changed_config() {
@@ -59,6 +78,23 @@ inline Config changed_config() {
   config.exporters.prometheus = {false, "::1", 0, 64, 0, PerParameter::none, 20000};
   config.exporters.jsonl = {true, "/var/log/ vigil.jsonl", std::int64_t{1} << 40};
   config.exporters.report = {false, "/tmp", 3};
+  config.exporters.webhook = {"https://example.org/hook?a=1", "/etc/vigil/secret", 100, 100000};
+  config.exporters.alertmanager = {"http://[::1]:9093", 60000, 1000};
+  config.rules.enabled = false;
+  config.rules.actions = {"dump", "stop"};
+  config.rules.max_instances = 64;
+  config.rules.validation_scalar = "valid loss";
+  config.rules.disk_directory = "/srv";
+  config.rules.threshold = {"vigil_loss > 3 for 10 steps"};
+  for (std::size_t i = 0; i < kRules.size(); ++i) {
+    RuleConfig& rule = config.rules.catalogue[i];
+    const Severity severity = rule.severity == Severity::info ? Severity::critical : Severity::info;
+    rule = {false, severity, rule.for_steps + 1, rule.for_ms + 1, rule.keep_firing_steps + 1, {"log"}, rule.parameters};
+    for (std::size_t j = 0; j < kMaxRuleParameters; ++j) {
+      const RuleParameter& parameter = kRules[i].parameters[j];
+      if (!parameter.name.empty()) rule.parameters[j] = parameter.value == parameter.min ? parameter.max : parameter.min;
+    }
+  }
   config.log.level = LogLevel::off;
   return config;
 }
