@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/monitor/clock.h"
+
 namespace vigil {
 namespace {
 
@@ -145,9 +147,7 @@ std::optional<DeliveryThread::Clock::time_point> AlertmanagerExporter::deliver()
       if (!as_over) messages.back().alert.state = AlertState::firing;
     }
   }
-  const std::int64_t wall =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  const PostResult result = poster_->post(alertmanager_body(identity_, messages, wall + 4 * config_.resend_ms * 1'000'000));
+  const PostResult result = poster_->post(alertmanager_body(identity_, messages, wall_time_ns() + 4 * config_.resend_ms * 1'000'000));
   if (!result.is_success()) {
     thread_->note_failure(result.error);
     return Clock::now() + backoff_.next();

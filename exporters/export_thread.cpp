@@ -127,10 +127,10 @@ void ExportThread::State::start_exporters() {
   const ExporterContext context{*channel, config.exporters, actions, callback, [this] { return copy_latest(); }};
   exporters.reserve(exporter_table().size());
   for (const ExporterRow& row : exporter_table()) exporters.push_back({row.name, nullptr, 0, {}});
-  // Before the first exporter starts, so that its first answer is complete. Nothing is in the rings yet.
-  publish();
-  first = latest;
+  publish();  // what an exporter that starts can already be asked for
   for (std::size_t i = 0; i < exporters.size(); ++i) exporters[i].exporter = exporter_table()[i].make(context);
+  poll();  // what is in the rings already, for all of them
+  first = latest;
 }
 
 template <class Call>

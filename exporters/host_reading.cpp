@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "vigil/monitor/clock.h"
+
 namespace vigil {
 
 double read_resident_bytes() {
@@ -19,7 +21,7 @@ double read_resident_bytes() {
 
 HostReading HostReader::read(const RunChannel& channel) {
   HostReading reading;
-  reading.now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  reading.now_ns = wall_time_ns();
   // relaxed: lone words.
   const RunState state = channel.live().state.load(std::memory_order_relaxed);
   reading.is_running = state == RunState::starting || state == RunState::running;

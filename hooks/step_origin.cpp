@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "vigil/hooks/step_recorder.h"
+#include "vigil/monitor/clock.h"
 
 namespace vigil {
 
@@ -36,9 +37,7 @@ void StepRecorder::note_streak(std::size_t part, bool starts) noexcept {
     if (i < named) record_.origin = static_cast<std::int64_t>(i);  // the last one is the nearest to the loss
   }
   const bool loss_nonfinite = nonfinite_micro_batch_ > 0 || (has_turn_loss_ && !is_finite_bits(turn_loss_));
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  publish_origin(bracket_event(record_.step, std::chrono::duration_cast<std::chrono::nanoseconds>(now).count(), gradients_, loss_nonfinite,
-                               nonfinite_micro_batch_));
+  publish_origin(bracket_event(record_.step, wall_time_ns(), gradients_, loss_nonfinite, nonfinite_micro_batch_));
 }
 
 std::string_view StepRecorder::name_of(std::size_t parameter) const noexcept {

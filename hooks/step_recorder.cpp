@@ -6,6 +6,7 @@
 
 #include "vigil/hooks/device_memory.h"
 #include "vigil/hooks/tensor_reduction.h"
+#include "vigil/monitor/clock.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil {
@@ -13,11 +14,7 @@ namespace {
 
 // 0 for less than that: calls out of order.
 std::uint64_t nanoseconds(std::chrono::steady_clock::duration duration) noexcept {
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count()));
-}
-
-std::int64_t wall_time_ns() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, nanoseconds_in(duration)));
 }
 
 NonfiniteCounts& nonfinite_values(StepRecord& record, NonfiniteIn where) noexcept {
@@ -396,45 +393,6 @@ Verdict StepRecorder::after_backward(const at::Tensor& loss, const torch::optim:
   return verdict;
 }
 
-bool StepRecorder::roll_back() noexcept {
-  if (!restore_) {
-    count_misuse(Hook::rollback, "guard.on_nonfinite is rollback, but nothing can restore the last good state: call set_rollback() before");
-    return false;
-  }
-  if (record_.totals.rollbacks >= static_cast<std::uint64_t>(guard_.max_rollbacks)) return false;
-  int failures = 0;
-  std::uint64_t restored = 0;
-  boundary_.attempt(Hook::rollback, failures, [&] {
-    restored = restore_();
-    return true;
-  });
-  if (restored == 0) {
-    channel_.note(Hook::rollback).write_first("the function given to set_rollback() restored nothing; the run ends");
-    return false;
-  }
-  ++record_.totals.rollbacks;
-  tensors_.forget_weights();
-  return true;
-}
-
-Verdict StepRecorder::judge(Part& part) noexcept {
-  // An alert asked for the end; the gradients are as good as they were. relaxed: a lone flag.
-  if (channel_.requests().stop.load(std::memory_order_relaxed)) return Verdict::stop;
-  if (!turn_nonfinite_) return Verdict::proceed;
-  Verdict verdict = Verdict::proceed;
-  switch (guard_.on_nonfinite) {
-    case OnNonfinite::warn: break;
-    case OnNonfinite::skip_step: verdict = Verdict::skip; break;
-    case OnNonfinite::stop: verdict = Verdict::stop; break;
-    case OnNonfinite::rollback: verdict = roll_back() ? Verdict::skip : Verdict::stop; break;
-  }
-  if (guard_.stop_after_steps > 0 && part.nonfinite_in_row >= guard_.stop_after_steps) verdict = Verdict::stop;
-  if (verdict == Verdict::proceed) return verdict;
-  if (!record_.has(StepRecord::skipped)) ++record_.totals.skipped_steps;
-  record_.flags |= StepRecord::skipped;
-  return verdict;
-}
-
 void StepRecorder::after_step() noexcept {
   const Clock::time_point begin = Clock::now();
   if (!pending_) {
@@ -448,22 +406,6 @@ void StepRecorder::after_step() noexcept {
   publish_step();
   observe_next();
   save_if_asked();
-}
-
-// Between two steps, where parameters, optimizer and step belong together. The time is the program's own, not vigil's.
-void StepRecorder::save_if_asked() noexcept {
-  const std::uint64_t asked = channel_.requests().checkpoints.load(std::memory_order_relaxed);  // a lone word
-  if (asked == saves_done_) return;
-  saves_done_ = asked;
-  if (!save_) {
-    count_misuse(Hook::checkpoint, "a rule has the action checkpoint, but nothing can save one: call set_checkpoint() before");
-    return;
-  }
-  int failures = 0;
-  boundary_.attempt(Hook::checkpoint, failures, [this] {
-    save_(record_.step);
-    return true;
-  });
 }
 
 void StepRecorder::publish_step() noexcept {

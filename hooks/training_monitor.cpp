@@ -19,6 +19,7 @@
 #include "vigil/hooks/launch_environment.h"
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
+#include "vigil/monitor/clock.h"
 #include "vigil/monitor/float_environment.h"
 #include "vigil/monitor/reduction.h"
 #include "vigil/monitor/run_channel.h"
@@ -42,7 +43,7 @@ RunIdentity identity_of(const RunConfig& run, const std::string& model, const La
   identity.pid = getpid();
   identity.attempt = launch.attempt;
   identity.start_time_ns =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      wall_time_ns();
   return identity;
 }
 

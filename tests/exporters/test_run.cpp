@@ -231,6 +231,13 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   nothing_finite = Moments{};
   nothing_finite.count = nothing_finite.nan_count = 4;
   snapshot->exporter_errors = {{"prometheus", 0}, {"jsonl", 1}};
+  AlertNotice& alert = snapshot->active_alerts.emplace_back();
+  alert.alert = "nonfinite_gradient";
+  alert.severity = "critical";
+  alert.parameter = "fc.weight";
+  alert.layer = "fc";
+  snapshot->alert_counts = {{"nonfinite_gradient", "critical", 2}, {"loss_spike", "warning", 0}};
+  snapshot->alerts_dropped = 1;
   return snapshot;
 }
 
