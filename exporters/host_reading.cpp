@@ -22,6 +22,7 @@ double read_resident_bytes() {
 HostReading HostReader::read(const RunChannel& channel) {
   HostReading reading;
   reading.now_ns = wall_time_ns();
+  reading.steady_ns = nanoseconds_in(std::chrono::steady_clock::now().time_since_epoch());
   // relaxed: lone words.
   const RunState state = channel.live().state.load(std::memory_order_relaxed);
   reading.is_running = state == RunState::starting || state == RunState::running;

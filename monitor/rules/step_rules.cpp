@@ -39,8 +39,7 @@ StepRules::StepRules(const Schema& schema, std::string validation_scalar, AlertB
     : schema_(schema),
       validation_scalar_(std::move(validation_scalar)),
       book_(book),
-      highest_rate_(std::min(schema.learning_rates, kMaxGroups)),
-      step_time_ns_(schema.identity.start_time_ns) {}
+      highest_rate_(std::min(schema.learning_rates, kMaxGroups)) {}
 
 void StepRules::judge_nonfinite(const StepRecord& record, bool has_frame, const RowSchema* nonfinite_row) noexcept {
   const auto judge = [&](Rule rule, NonfiniteIn where, const AlertSubject& subject, bool was_looked_at, std::string_view message) {
@@ -210,7 +209,6 @@ void StepRules::judge_memory(std::size_t subject, MemoryTrend& trend, double byt
 void StepRules::on_step(const StepRecord& record, const double* scalars, const NameTable& scalar_names, bool has_frame,
                         const RowSchema* nonfinite_row) {
   step_ = record.step;
-  step_time_ns_ = record.wall_time_ns;
   book_.set_moment(record.step, record.wall_time_ns);
   const std::size_t user_scalars = std::min<std::size_t>(record.user_scalars, scalar_names.size());
   judge_validation(scalars + schema_.learning_rates, user_scalars, scalar_names);
@@ -227,9 +225,11 @@ void StepRules::on_step(const StepRecord& record, const double* scalars, const N
 
 void StepRules::on_host(const HostReading& reading) noexcept {
   book_.set_moment(step_, reading.now_ns);
-  if (reading.is_evaluating) step_time_ns_ = reading.now_ns;  // an evaluation may take as long as it likes
+  // An evaluation may take as long as it likes. The clock of the records would see a stall wherever somebody sets it.
+  if (reading.is_evaluating || step_ != seen_step_ || progress_ns_ == 0) progress_ns_ = reading.steady_ns;
+  seen_step_ = step_;
   const double usual = step_time_.values().median();
-  const double idle = 1e-9 * static_cast<double>(reading.now_ns - step_time_ns_);
+  const double idle = 1e-9 * static_cast<double>(reading.steady_ns - progress_ns_);
   // Before the first step lie data that are read, compiled kernels, and other ranks.
   const double least = (step_ == 0 ? 4 : 1) * book_.parameter(Rule::stalled, 1);
   const double limit = std::max(least, book_.parameter(Rule::stalled, 0) * usual);

@@ -37,7 +37,8 @@ class MemoryTrend {
 
 /// What a run's host says at one moment.
 struct HostReading {
-  std::int64_t now_ns = 0;  ///< nanoseconds since the epoch
+  std::int64_t now_ns = 0;     ///< nanoseconds since the epoch
+  std::int64_t steady_ns = 0;  ///< nanoseconds of a clock that nobody sets
   bool is_running = false;  ///< the run has neither finished nor failed
   bool is_evaluating = false;
   double resident_bytes = std::numeric_limits<double>::quiet_NaN();  ///< of the process; NaN: not known
@@ -99,8 +100,8 @@ class StepRules {
   double best_step_time_ = std::numeric_limits<double>::infinity();
 
   MemoryTrend resident_, device_;
-  std::uint64_t step_ = 0;
-  std::int64_t step_time_ns_ = 0;
+  std::uint64_t step_ = 0, seen_step_ = 0;  // now, and when progress was last seen
+  std::int64_t progress_ns_ = 0;            // that moment, of HostReading::steady_ns; 0: there was no reading yet
 };
 
 }  // namespace vigil

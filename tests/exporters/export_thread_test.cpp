@@ -192,17 +192,18 @@ TEST_F(Exporting, AFailingExporterIsCountedLoggedOnceAndHoldsUpNothing) {
   config.exporters.jsonl.enabled = true;
   config.exporters.jsonl.path = "/dev/full";
   ExportThread exporting(run.channel(), config);
+  EXPECT_EQ(errors_of(*exporting.snapshot(), "jsonl"), 1u);  // the line of the run
   for (std::uint64_t step = 1; step <= 3; ++step) {
     run.publish_step(step);
     const auto snapshot = exporting.refresh();
     EXPECT_EQ(snapshot->step.step, step);
-    EXPECT_EQ(errors_of(*snapshot, "jsonl"), step);
+    EXPECT_EQ(errors_of(*snapshot, "jsonl"), 1 + step);
     EXPECT_EQ(errors_of(*snapshot, "prometheus"), 0u);
   }
   EXPECT_EQ(captured.count("exporter 'jsonl' failed (1 times so far): cannot write '/dev/full': No space left on device"), 1u);
   EXPECT_EQ(captured.count("exporter 'jsonl' failed"), 1u);
   const std::string body = request(exporting.endpoint(), "/metrics").body;
-  EXPECT_NE(body.find("exporter=\"jsonl\"} 3\n"), std::string::npos);
+  EXPECT_NE(body.find("exporter=\"jsonl\"} 4\n"), std::string::npos);
 }
 
 TEST_F(Exporting, AnExporterThatCannotStartLeavesNothingRunning) {
