@@ -74,7 +74,7 @@ inline constexpr std::array<RuleRow, 35> kRules{{
     {"overtraining", Severity::info, 0, 0, 0, {{{"delta", 0.001, 0, 1, "share by which a better validation loss is below the best one"}, {"patience", 10, 1, 1e6, "validations in a row without one"}}},
      "the validation loss has not improved by delta for patience validations",
      "End the run, or lower the learning rate."},
-    {"update_ratio", Severity::warning, 20, 0, 50, {{{"max", 1, 0, 1e300, "update over parameter that is too much"}, {"min", 1e-8, 0, 1, "and that is too little, above 0"}}},
+    {"update_ratio", Severity::warning, 10, 0, 50, {{{"max", 0.1, 0, 1e300, "update over parameter that is too much"}, {"min", 1e-8, 0, 1, "and that is too little, above 0"}}},
      "the largest parameter of a layer changes in one step by more than max or less than min of its norm; needs sampling.update_ratio",
      "About 1e-3 is usual. Change the learning rate by the factor that is missing; too small with float16 or bfloat16 weights means that updates are rounded away."},
     {"update_spike", Severity::warning, 0, 0, 20, {{{"deviations", 8, 1, 1e6, "deviations (1.4826 MAD of the logarithm over 128 samples) above the median"}, {"ratio", 2, 1, 1e300, "times the median"}}},

@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <iostream>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <torch/torch.h>
 #include <unistd.h>
@@ -23,6 +25,8 @@ struct Options {
   std::string config;
   std::string layer = "conv2";
   std::string on_nonfinite;
+  std::string optimizer = "adam";
+  double learning_rate = 0;  // 0: what suits the optimizer
   int epochs = 1;
   int batch = 64;
   int threads = 0;
@@ -87,6 +91,15 @@ void inject_nan(Net& model, const Options& options, const std::uint64_t& step) {
   });
 }
 
+std::unique_ptr<torch::optim::Optimizer> optimizer_of(const Options& options, const std::vector<torch::Tensor>& parameters) {
+  const auto rate = [&](double usual) { return options.learning_rate > 0 ? options.learning_rate : usual; };
+  using namespace torch::optim;
+  if (options.optimizer == "adamw") return std::make_unique<AdamW>(parameters, AdamWOptions(rate(1e-3)));
+  if (options.optimizer == "adam") return std::make_unique<Adam>(parameters, AdamOptions(rate(1e-3)));
+  if (options.optimizer == "momentum") return std::make_unique<SGD>(parameters, SGDOptions(rate(0.01)).momentum(0.9));
+  return std::make_unique<SGD>(parameters, SGDOptions(rate(0.05)));
+}
+
 double test_accuracy(Net& model, const std::string& data) {
   const torch::NoGradGuard no_grad;
   model->eval();
@@ -145,13 +158,13 @@ int train(const Options& options) {
       std::move(train_set), torch::data::DataLoaderOptions(static_cast<std::size_t>(options.batch)).drop_last(true));
 
   Net model;
-  torch::optim::Adam optimizer(model->parameters(), 1e-3);
+  const auto optimizer = optimizer_of(options, model->parameters());
   std::uint64_t step = 0;
   if (options.inject_nan_at > 0) inject_nan(model, options, step);
 
   vigil::TrainingMonitor monitor(settings_of(options));
   try {
-    monitor.watch(*model, optimizer);
+    monitor.watch(*model, *optimizer);
   } catch (const std::runtime_error& error) {
     const bool is_port = std::string(error.what()).find("exporters.prometheus.port") != std::string::npos;
     throw std::runtime_error(error.what() + std::string(is_port ? "; here: --port" : ""));
@@ -170,7 +183,7 @@ int train(const Options& options) {
     for (auto& batch : *loader) {
       ++step;
       // zero_grad, this, backward, the guard, the optimizer; and once more under observation where a step is not finite.
-      const auto [verdict, loss] = monitor.train_step(optimizer, [&] { return torch::nll_loss(model->forward(batch.data), batch.target); });
+      const auto [verdict, loss] = monitor.train_step(*optimizer, [&] { return torch::nll_loss(model->forward(batch.data), batch.target); });
       last_loss = loss.item<double>();
       progress.show(step, last_loss);
       stopped = verdict == vigil::Verdict::stop || step >= total || stop_requested != 0;
@@ -214,6 +227,11 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", options.epochs, "passes over the training set")->capture_default_str()->check(CLI::Range(1, 100000));
   app.add_option("--batch", options.batch, "examples per step")->capture_default_str()->check(CLI::Range(1, 60000));
   app.add_option("--max-steps", options.max_steps, "end after this many steps")->check(CLI::PositiveNumber);
+  app.add_option("--optimizer", options.optimizer, "momentum: SGD with 0.9")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"adamw", "adam", "sgd", "momentum"}));
+  app.add_option("--lr", options.learning_rate, "learning rate; default: adam and adamw 0.001, sgd 0.05, momentum 0.01")
+      ->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "threads of libtorch; 0: its default")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--seed", options.seed, "seed of weights and order")->capture_default_str();
   app.add_option("--on-nonfinite", options.on_nonfinite, "what to do with a step whose gradients are not finite; default: as configured")

@@ -226,8 +226,10 @@ void ExportThread::State::run() noexcept {
   polled.notify_all();
 }
 
-ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config)
+ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config,
+                           std::function<void(const AlertNotice&)> on_alert)
     : state_(std::make_unique<State>(std::move(channel), config)) {
+  set_on_alert(std::move(on_alert));
   set_log_level(config.log.level);
   const SignalMask all_blocked;               // the thread inherits it
   const DefaultFloatEnvironment environment;  // and this

@@ -20,11 +20,11 @@ namespace vigil {
 class ExportThread {
  public:
   /// Starts the exporters, then the thread, with all signals blocked; takes a first snapshot before it returns. Sets the log level
-  /// to `config.log.level`. `channel` is not null.
+  /// to `config.log.level`. `channel` is not null. `on_alert` as for set_on_alert(): some alerts fire at once.
   /// @throws std::invalid_argument when a rule of the configuration cannot be had,
   ///         std::runtime_error with what to do when an exporter cannot start, std::system_error when the thread cannot; nothing is
   ///         left running then
-  ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config);
+  ExportThread(std::shared_ptr<const RunChannel> channel, const Config& config, std::function<void(const AlertNotice&)> on_alert = {});
   /// Calls stop().
   ~ExportThread();
   ExportThread(const ExportThread&) = delete;

@@ -156,8 +156,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   if (save_) recorder->set_checkpoint(save_);
   set_log_level(config.log.level);
   choose_kernel(config.sampling.kernel);  // of the process: not by a watch() that fails before this
-  auto exporting = std::make_shared<ExportThread>(channel, config);
-  if (on_alert_) exporting->set_on_alert(on_alert_);
+  auto exporting = std::make_shared<ExportThread>(channel, config, on_alert_);
   // Nothing below throws but for want of memory: from here on the model is watched.
   channel_ = std::move(channel);
   recorder_ = std::move(recorder);

@@ -77,7 +77,7 @@ void TensorRules::judge_format(std::size_t row, const Moments& moments) noexcept
 }
 
 void TensorRules::judge_update(const Parameter& parameter, const TensorRow& row) noexcept {
-  if (is_nan_bits(row.update_norm)) return;
+  if (is_nan_bits(row.update_norm) || (parameter.began_at_zero && frame_step_ < kStepsFromZero)) return;
   const double norm = l2_norm(row.moments);
   if (!(norm > 0)) return;
   const AlertSubject subject = subject_of(parameter.row);
@@ -118,6 +118,7 @@ void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool
   book_.judge(Rule::tensor_variance, subject, variance > most || variance < least, variance, variance < least ? least : most,
               says("the variance of ", subject.parameter, " is ", variance));
 
+  if (is_first_) parameter.began_at_zero = norm == 0;
   if (parameter.first_norm == 0) parameter.first_norm = norm;
   if (parameter.first_norm > 0 && norm > 0) {
     const double grown = norm / parameter.first_norm, drift = std::max(grown, 1 / grown),

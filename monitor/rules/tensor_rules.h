@@ -28,6 +28,8 @@ class TensorRules {
 
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
+  // Of a parameter that begins at zero the first updates are all that there is.
+  static constexpr std::uint64_t kStepsFromZero = 300;
   // What is known of a parameter's row.
   struct Parameter {
     std::size_t row = 0;
@@ -35,6 +37,7 @@ class TensorRules {
     bool is_main = false;    // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
     bool is_matrix = false;  // two dimensions or more
     double first_norm = 0;   // of the first frame where it was not 0
+    bool began_at_zero = false;
     Moments previous;
     std::uint64_t same_in_row = 0, absent_in_row = 0;
   };

@@ -1,0 +1,22 @@
+// One training under vigil, and the alerts that it made.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "trials/trainings.h"
+#include "vigil/monitor/rules/alert_notice.h"
+
+namespace vigil {
+
+/// Settings of a trial: the defaults, without port and files, with rules that are asked for more often.
+Config trial_config();
+
+/// Trains up to `steps` steps; ends `settle` steps after `ends_at` has begun to fire (empty: never). Returns every alert that began to
+/// fire, in order. One callback only is made at a time.
+std::vector<AlertNotice> watch_run(Training& training, const Config& config, std::uint64_t steps, const std::string& ends_at = {},
+                                   std::uint64_t settle = 30);
+
+}  // namespace vigil
