@@ -178,7 +178,8 @@ void StepRules::judge_times(const StepRecord& record) noexcept {
   const double seconds = 1e-9 * static_cast<double>(record.total_ns);
   const auto score = step_time_.score_and_add(seconds);
   const bool is_outlier = score.is_known && score.z >= book_.parameter(Rule::step_time_outlier, 0) &&
-                          score.ratio >= book_.parameter(Rule::step_time_outlier, 1);
+                          score.ratio >= book_.parameter(Rule::step_time_outlier, 1) &&
+                          seconds >= book_.parameter(Rule::step_time_outlier, 2);
   book_.judge(Rule::step_time_outlier, kRun, is_outlier, seconds, score.median,
               says("a step took ", seconds, " s; the median is ", score.median, " s"));
 
@@ -192,9 +193,12 @@ void StepRules::judge_times(const StepRecord& record) noexcept {
   const double limit = book_.upper(Rule::throughput_drop, 0, book_.parameter(Rule::throughput_drop, 0)) * best_step_time_;
   book_.judge(Rule::throughput_drop, kRun, median > limit, median, limit,
               says("a step takes ", median, " s (median of 128); it has taken ", best_step_time_, " s in this run"));
+  std::size_t slow = 0;
+  for (std::size_t i = 0; i < total_ns_.size(); ++i) slow += data_ns_[i] > total_ns_[i] / 2;
   const double share = total_sum_ == 0 ? 0 : static_cast<double>(data_sum_) / static_cast<double>(total_sum_);
   const double most = book_.upper(Rule::input_starvation, 0, book_.parameter(Rule::input_starvation, 0));
-  book_.judge(Rule::input_starvation, kRun, share > most, share, most,
+  // One step in which a busy host ran others proves nothing of the loader.
+  book_.judge(Rule::input_starvation, kRun, share > most && 10 * slow >= total_ns_.size(), share, most,
               says(100 * share, " % of the time of the latest 128 steps was spent on loading data"));
 }
 

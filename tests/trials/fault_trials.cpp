@@ -234,7 +234,7 @@ std::vector<FaultTrial> tensor_trials() {
          Training training = usual_perceptron({});
          training.optimizer = std::make_shared<torch::optim::SGD>(training.model->parameters(), torch::optim::SGDOptions(0.1).weight_decay(1));
          return training; }},
-      {"number_format_overflow", "perceptron, half of it float16", "loss scale 2¹⁹", 1, 20, "second", [] { return scaled_loss(1 << 19); }},
+      {"number_format_overflow", "perceptron, half of it float16", "loss scale 2¹⁸", 1, 100, "second", [] { return scaled_loss(1 << 18); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter"}, [](Config& config) { config.sampling.every_steps = 1; }, "every_steps: 1"},
       {"frozen_parameter", kPerceptron, "output of the first layer is detached", 1, 150, "first", [] { Detached model; return on_digits(model, {}); }},
   };
 }
@@ -254,7 +254,7 @@ std::vector<FaultTrial> machine_trials() {
          return training; }},
       {"memory_growth", kConvolutions, "every batch is kept in eight variants", 1, 600, "", [] { return leaking(convolutions({})); }},
       {"stalled", kPerceptron, "step 200 takes four seconds", 199, 0, "", [] { return sleeping(usual_perceptron({}), 4000, 200, 200); }, {}, impatient, "min_seconds: 1"},
-      {"disk_full", kPerceptron, "less is free than the rule asks for", 1, 100, "", [] { return usual_perceptron({}); }, {}, full, "disk_directory, min_bytes: 10¹⁸"},
+      {"disk_full", kPerceptron, "less is free than the rule asks for", 0, 100, "", [] { return usual_perceptron({}); }, {}, full, "disk_directory, min_bytes: 10¹⁸"},
   };
 }
 
