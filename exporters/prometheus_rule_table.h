@@ -59,7 +59,7 @@ inline constexpr std::string_view kSpike =
     "and %on% %age% > 360";
 inline constexpr std::string_view kSpikeNote =
     "Of the scraped steps only, against 5 minutes of them instead of 128 steps; from the seventh minute on; positive values only.";
-// A series of its own past values: `kept` while the attempt lasts, which began more than a minute ago.
+// What rules of the validation read; further records keep its lowest and latest value from one evaluation to the next.
 inline constexpr std::string_view kValidation = "rank:vigil_user_scalar:validation";
 }  // namespace prometheus_expressions
 
@@ -156,13 +156,10 @@ or
 or
 vigil_device_memory_bytes{kind="allocated"})"},
     // Norms of the same sample only, so its number becomes a label for the time of the comparison.
-    {"run:vigil_parameter_norm:difference", R"(max without (samples) (
-  (
-    max without (instance, rank) (%series%)
-    / min without (instance, rank) (%series%)
-    - 1
-  )
-  and count without (instance, rank) (%series%) > 1
+    {"run:vigil_parameter_norm:difference", R"(max by (job, run) (
+  (max by (job, run, samples) (%series%) / min by (job, run, samples) (%series%) - 1)
+  and
+  count by (job, run, samples) (%series%) > 1
 )
 unless on (job, run) count by (job, run, rank) (vigil_up) > 1
 and on (job, run)
@@ -279,14 +276,13 @@ unless %on% vigil_series_dropped_total > 0)",
      "A parameter has no gradient.", "{{ $labels.parameter }} has had no gradient for 5 minutes, though it is to be trained",
      "Which parameters are frozen on purpose is no metric, so in models without such only; nor where max_series leaves series out."},
     {"disk_full", PrometheusCoverage::engine, PrometheusSubject::rank, 0, {}, "The disk of the checkpoints is nearly full.",
-     "less than {{ humanize1024 %min_bytes% }}B are free where the checkpoints lie", "Free space is no metric of vigil; where node_exporter runs, node_filesystem_avail_bytes is."},
+     "less than %min_bytes% bytes are free where the checkpoints lie", "Free space is no metric of vigil; where node_exporter runs, node_filesystem_avail_bytes is."},
     {"rank_divergence", PrometheusCoverage::expression, PrometheusSubject::run, 0, R"(min_over_time(run:vigil_parameter_norm:difference[5m]) > %difference%
 and count_over_time(run:vigil_parameter_norm:difference[5m]) >= 3)",
      "The ranks train different models.", "the parameter norms of two ranks differ by {{ humanizePercentage $value }} in the same sample",
      "Only while scrapes meet two ranks at the same sample, and all of them within 5 minutes differ. Ranks that hold different shards of a model are not meant: switch it off there."},
     {"straggler_rank", PrometheusCoverage::expression, PrometheusSubject::rank, 120, R"(rank:vigil_step_duration_seconds:outside2m
   > on (job, run) group_left () run:vigil_step_duration_seconds:outside2m / %ratio%
-and on (job, run) count by (job, run) (rank:vigil_step_duration_seconds:outside2m) > 1
 unless on (job, run) count by (job, run, rank) (rank:vigil_step_duration_seconds:outside2m) > 1
 and rank:vigil_step_duration_seconds:outside2m > 0.1 * rank:vigil_step_duration_seconds:mean2m)",
      "A rank is slower than the others.", "outside of forward and backward a step takes {{ humanizeDuration $value }}, much longer than on the median rank",
