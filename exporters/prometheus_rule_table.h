@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string_view>
 
 #include "vigil/config/rule_table.h"
@@ -264,7 +265,7 @@ and resets(rank:memory_bytes:used[16m:2m]) == 0
 and changes(rank:memory_bytes:used[16m:2m]) >= 7
 and %on% %age% > 960)",
      "Memory keeps growing.", "{{ $labels.kind }} memory has grown by {{ humanize1024 $value }}B in 14 minutes, without a pause", "8 readings 2 minutes apart."},
-    {"stalled", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilTrainingStalled", {}, {}, "Waits for 10 minutes, as it has to outlast failed scrapes."},
+    {"stalled", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilTrainingStalled", {}, {}, "It waits for 10 minutes, as it has to outlast failed scrapes."},
     {"number_format_overflow", PrometheusCoverage::engine, PrometheusSubject::parameter, 0, {}, "A tensor is about to overflow its number format.",
      "an element of {{ $labels.parameter }} or of its gradient is near the end of what its type can hold", "The type of a tensor is no metric."},
     {"frozen_parameter", PrometheusCoverage::expression, PrometheusSubject::parameter, 120, R"(max_over_time(vigil_parameter_l2_norm[1m])

@@ -175,7 +175,9 @@ std::string prometheus_rules_yaml(const RulesConfig& rules) {
     const PrometheusRuleRow& row = kPrometheusRules[i];
     const std::string name(row.rule);
     if (row.coverage == PrometheusCoverage::other_alert) {
-      append_comment(elsewhere, "", "- " + name + " is " + std::string(row.expression) + " of alerts.yml. " + std::string(row.note));
+      const char* const numbers = kRules[i].parameters[0].name.empty() ? "" : " Its numbers stand there. ";
+      append_comment(elsewhere, "",
+                     "- " + name + " is " + std::string(row.expression) + " of alerts.yml." + numbers + std::string(row.note));
     } else if (!rules.catalogue[i].enabled) {
       append_comment(elsewhere, "", "- " + name + " is off.");
     } else {
