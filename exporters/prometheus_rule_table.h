@@ -108,7 +108,6 @@ or
   and %series% != last_over_time(rank:vigil_user_scalar:latest[1m])
   and %series% > last_over_time(rank:vigil_user_scalar:lowest[1m]) + %rise% * abs(last_over_time(rank:vigil_user_scalar:lowest[1m]))
   and %series% > rank:vigil_loss:median5m + %gap% * abs(rank:vigil_loss:median5m)
-  and %on% %age% > 60
 )
 or
 (
