@@ -68,7 +68,8 @@ Prometheus::Prometheus(const std::filesystem::path& folder, const std::string& t
   replace(config, "evaluation_interval: 5s", "evaluation_interval: 1s");
   replace(config, "scrape_timeout: 4s", "scrape_timeout: 1s");
   write_file(folder / "prometheus.yml", config);
-  std::filesystem::copy_file(kSource / "deploy/prometheus/alerts.yml", folder / "alerts.yml");
+  for (const char* rules : {"alerts.yml", "catalogue.yml"})
+    std::filesystem::copy_file(kSource / "deploy/prometheus" / rules, folder / rules);
   const std::string address = "127.0.0.1:" + std::to_string(port_);
   process_ = start({(kDeps / "prometheus/usr/bin/prometheus").string(), "--config.file=" + (folder / "prometheus.yml").string(),
                     "--storage.tsdb.path=" + (folder / "prometheus").string(), "--web.listen-address=" + address},

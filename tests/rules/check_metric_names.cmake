@@ -1,6 +1,7 @@
 # Fails when a rules file names a vigil_* metric that the contract does not have, or a recorded series that no rule records.
 #   cmake -DSOURCE_DIR=<repository> -DRULES=<file> -P check_metric_names.cmake
-# The contract: the rows of monitor/metric_table.h, and the statistics table and kTensorMetrics times the kinds of tensors.
+# The contract: the rows of monitor/metric_table.h, the statistics table and kTensorMetrics times the kinds of tensors, and those of
+# activations.
 cmake_minimum_required(VERSION 3.25)
 
 function(read_part out file from to)
@@ -49,6 +50,14 @@ foreach(kind IN LISTS kinds)
       list(APPEND contract vigil_${kind}_${name})
     endif()
   endforeach()
+endforeach()
+read_part(table monitor/metric_table.h "kActivationStatistics{" "}")
+string(REGEX MATCHALL "\"[a-z_]+\"" rows "${table}")
+read_part(table monitor/metric_table.h "kActivationMetrics{{" "}};")
+string(REGEX MATCHALL "{\"[a-z_]+\"" more "${table}")
+foreach(row IN LISTS rows more)
+  string(REGEX REPLACE "[{\"]" "" name "vigil_activation_${row}")
+  list(APPEND contract ${name})
 endforeach()
 list(LENGTH contract size)
 if(size LESS 30)
