@@ -169,9 +169,9 @@ and on (job, run)
 }};
 
 inline constexpr std::array<PrometheusRuleRow, kRules.size()> kPrometheusRules{{
-    {"nonfinite_gradient", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonFiniteGradient", {}, {}, {}},
-    {"nonfinite_loss", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonFiniteLoss", {}, {}, {}},
-    {"nonfinite_parameter", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonFiniteParameter", {}, {}, {}},
+    {"nonfinite_gradient", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonfiniteGradient", {}, {}, {}},
+    {"nonfinite_loss", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonfiniteLoss", {}, {}, {}},
+    {"nonfinite_parameter", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilNonfiniteParameter", {}, {}, {}},
     {"nonfinite_activation", PrometheusCoverage::expression, PrometheusSubject::layer, 0, R"(last_over_time(vigil_activation_nan_values[5m]) > 0
 or
 last_over_time(vigil_activation_inf_values{layer!~".*/.*"}[5m]) > 0)",
@@ -184,7 +184,7 @@ last_over_time(vigil_activation_inf_values{layer!~".*/.*"}[5m]) > 0)",
 and %on% last_over_time(vigil_up[1m]) == 1)",
      "The gradient of a parameter has vanished.", "the mean magnitude of the gradient of {{ $labels.parameter }} is {{ humanize $value }}, below %mean_abs%",
      "The number of elements is no metric, but follows from the others: sum(x^2) / (std^2 + mean^2); a gradient that is all zero makes NaN."},
-    {"exploding_gradient", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilExplodingGradientNorm", {}, {}, {}},
+    {"exploding_gradient", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilExplodingGradient", {}, {}, {}},
     {"gradient_spike", PrometheusCoverage::expression, PrometheusSubject::rank, 0, prometheus_expressions::kSpike,
      "The gradient norm has spiked.", "the gradient norm spiked to {{ humanize $value }}, above %ratio% times and %deviations% deviations over its median", prometheus_expressions::kSpikeNote, "vigil_gradient_norm"},
     {"loss_spike", PrometheusCoverage::expression, PrometheusSubject::rank, 0, prometheus_expressions::kSpike,
@@ -246,7 +246,7 @@ and %on% %age% > 600)",
     {"learning_rate_nonfinite", PrometheusCoverage::expression, PrometheusSubject::group, 0, "last_over_time(vigil_learning_rate[1m]) unless abs(last_over_time(vigil_learning_rate[1m])) < Inf",
      "A learning rate is NaN or infinite.", "the learning rate of group {{ $labels.group }} is {{ $value }}", {}},
     {"step_time_outlier", PrometheusCoverage::expression, PrometheusSubject::rank, 0, R"(histogram_quantile(1, sum without (phase) (rate(vigil_step_duration_seconds_bucket{phase="total"}[1m])))
-  > 3 * %ratio% * (rank:vigil_step_duration_seconds:median5m offset 1m)
+  > 3 * %ratio% * (rank:vigil_step_duration_seconds:median5m offset 1m) > %min_seconds%
 and %on% %age% > 360)",
      "A step took unusually long.", "a step took up to {{ humanizeDuration $value }}, above %ratio% times the median",
      "By buckets of the histogram, of which the widest is a factor of 3, and ends at 60 s; from the seventh minute on; deviations are not known."},
@@ -263,7 +263,7 @@ and resets(rank:memory_bytes:used[16m:2m]) == 0
 and changes(rank:memory_bytes:used[16m:2m]) >= 7
 and %on% %age% > 960)",
      "Memory keeps growing.", "{{ $labels.kind }} memory has grown by {{ humanize1024 $value }}B in 14 minutes, without a pause", "8 readings 2 minutes apart."},
-    {"stalled", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilTrainingStalled", {}, {}, "It waits for 10 minutes, as it has to outlast failed scrapes."},
+    {"stalled", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilStalled", {}, {}, "It waits for 10 minutes, as it has to outlast failed scrapes."},
     {"number_format_overflow", PrometheusCoverage::engine, PrometheusSubject::parameter, 0, {}, "A tensor is about to overflow its number format.",
      "an element of {{ $labels.parameter }} or of its gradient is near the end of what its type can hold", "The type of a tensor is no metric."},
     {"frozen_parameter", PrometheusCoverage::expression, PrometheusSubject::parameter, 120, R"(max_over_time(vigil_parameter_l2_norm[1m])

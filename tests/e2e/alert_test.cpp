@@ -65,7 +65,7 @@ class AlertedTraining : public testing::Test {
 
 TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite) {
   train("skip_step");
-  const auto labels = labels_of("VigilNonFiniteGradient");
+  const auto labels = labels_of("VigilNonfiniteGradient");
   EXPECT_EQ(labels.value("run", ""), "mnist");
   EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
   EXPECT_EQ(labels.value("layer", ""), "conv2");
@@ -93,8 +93,8 @@ TEST_F(AlertedTraining, SkipStepAlertsNamesTheParameterAndKeepsTheWeightsFinite)
 
 TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
   train("warn");
-  EXPECT_EQ(labels_of("VigilNonFiniteGradient").value("parameter", ""), "conv2.weight");
-  EXPECT_EQ(labels_of("VigilNonFiniteParameter").value("run", ""), "mnist");
+  EXPECT_EQ(labels_of("VigilNonfiniteGradient").value("parameter", ""), "conv2.weight");
+  EXPECT_EQ(labels_of("VigilNonfiniteParameter").value("run", ""), "mnist");
   EXPECT_EQ(prometheus_->value("vigil_skipped_steps_total"), 0);
   EXPECT_GE(prometheus_->value("vigil_parameter_nan_values{parameter=\"conv2.weight\"}"), 16 * 32 * 25);
   end_training();
@@ -102,7 +102,7 @@ TEST_F(AlertedTraining, WarnLetsTheWeightsBecomeNanAndAlertsOnThemToo) {
 
 TEST_F(AlertedTraining, StopEndsTheTrainingAtTheStepOfTheNanAndIsSeenAllTheSame) {
   train("stop", ", prometheus: {linger_ms: 60s}");
-  const auto labels = labels_of("VigilNonFiniteGradient");
+  const auto labels = labels_of("VigilNonfiniteGradient");
   EXPECT_EQ(labels.value("parameter", ""), "conv2.weight");
   EXPECT_EQ(trainer_->wait(60), 0);
   EXPECT_NE(trainer_->output().find("\n100 steps in"), std::string::npos) << trainer_->output();

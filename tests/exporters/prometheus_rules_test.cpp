@@ -82,9 +82,9 @@ TEST(PrometheusRules, AlertsOfTheOtherFileHaveTheDefaultsOfTheCatalogue) {
   };
   for (const RuleParameter& parameter : kRules[index_of("exploding_gradient")].parameters) {
     if (parameter.name.empty()) continue;
-    EXPECT_TRUE(has_number("VigilExplodingGradientNorm", std::to_string(static_cast<long>(parameter.value)))) << parameter.name;
+    EXPECT_TRUE(has_number("VigilExplodingGradient", std::to_string(static_cast<long>(parameter.value)))) << parameter.name;
   }
-  EXPECT_TRUE(has_number("VigilTrainingStalled", std::to_string(static_cast<long>(kRules[index_of("stalled")].parameters[0].value))));
+  EXPECT_TRUE(has_number("VigilStalled", std::to_string(static_cast<long>(kRules[index_of("stalled")].parameters[0].value))));
 }
 
 TEST(PrometheusRules, ParametersOfEveryExpressionFollowTheSettings) {
