@@ -98,6 +98,7 @@ double sum_of_squared_deviations(Moments moments, double deviation, std::uint64_
   return product;
 }
 
+double not_nan_or_0(double value) { return is_nan_bits(value) ? 0 : value; }
 double finite_or_0(double value) { return is_finite_bits(value) ? value : 0; }
 
 // The moments that the statistics of a line were computed from.
@@ -116,12 +117,12 @@ Moments moments_of(const json& object) {
   moments.mean = finite_or_0(number(object, "mean"));
   moments.min = finite_or_0(number(object, "min"));
   moments.max = finite_or_0(number(object, "max"));
-  const double deviation = finite_or_0(number(object, "std"));
+  const double deviation = not_nan_or_0(number(object, "std"));
   moments.l1 = number_or(object, "l1_norm", 0);
-  const double norm = finite_or_0(number_or(object, "l2_norm", 0));
-  const double largest = std::max(std::fabs(norm), std::fabs(deviation));
-  // float64 tensors whose squares leave the range of double.
+  const double norm = not_nan_or_0(number_or(object, "l2_norm", 0));
+  // float64 tensors whose squares leave the range of double; those whose norm does, too, have an infinite one.
   constexpr int kLargestSquare = 480;
+  const double largest = std::max(std::fabs(finite_or_0(norm)), std::fabs(finite_or_0(deviation)));
   if (largest > 0 && std::abs(std::ilogb(largest)) > kLargestSquare) moments.scale_exponent = std::ilogb(largest);
   const int scale = -static_cast<int>(moments.scale_exponent);
   const double scaled = std::ldexp(norm, scale);
