@@ -51,7 +51,7 @@ std::array<RuleSetup, kRuleCount> rules(double difference, double ratio, std::ui
 StepRecord record_of(std::uint64_t step, double norm, std::uint64_t outside_ns = 10'000'000, std::uint64_t total_ns = 100'000'000) {
   StepRecord record;
   record.step = step;
-  record.wall_time_ns = static_cast<std::int64_t>(step) * 100'000'000;
+  record.wall_time_ns = static_cast<std::int64_t>(step % 1'000'000) * 100'000'000;
   record.flags = StepRecord::has_parameter_norm | StepRecord::has_total_time;
   record.parameter_norm = norm;
   record.total_ns = total_ns;

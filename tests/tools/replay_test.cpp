@@ -199,13 +199,13 @@ TEST_F(Replay, EachAttemptIsARunOfItsOwn) {
   folder.write("run.jsonl", text);
   const CommandResult result = run_vigil({"replay", path, "--json"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_EQ(summary_of(result)["runs"], 2);
-  EXPECT_EQ(summary_of(result)["steps"], 920);
-  for (const json& rule : summary_of(result)["rules"]) {
-    if (rule["alert"] == "loss_spike") {
-      EXPECT_EQ(rule["fired"], 2);
-    }
-  }
+  const json summary = summary_of(result), &rules = summary["rules"];
+  EXPECT_EQ(summary["runs"], 2);
+  EXPECT_EQ(summary["steps"], 920);
+  const auto spike = std::find_if(rules.begin(), rules.end(), [](const json& rule) { return rule["alert"] == "loss_spike"; });
+  ASSERT_NE(spike, rules.end());
+  EXPECT_EQ((*spike)["fired"], 2);
+  EXPECT_EQ((*spike)["first_step"], 450);
 }
 
 TEST_F(Replay, ALineThatACrashCutOffIsNoted) {
