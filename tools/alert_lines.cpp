@@ -54,6 +54,7 @@ AlertLines::AlertLines(std::ostream& out, std::vector<AlertRule> rules, bool as_
 void AlertLines::begin(const RunIdentity& run, std::size_t ranks, const std::string& files) {
   names_ranks_ = ranks > 1;
   if (as_json_) return;
+  if (before_lines_) before_lines_();
   out_ << "run '" << printable(run.run) << "', " << (names_ranks_ ? std::to_string(ranks) + " ranks" : "rank " + std::to_string(run.rank))
        << ", attempt " << run.attempt << ": " << files << '\n';
 }
@@ -64,6 +65,7 @@ void AlertLines::add(const Alert& alert, const AlertOrigin& origin) {
     if (tally.fired++ == 0) tally.first_step = alert.fired_step;
   }
   const AlertMessage message = message_of(alert, rules_[alert.rule]);
+  if (before_lines_) before_lines_();
   if (as_json_) {
     std::string line = "{";
     append_member(line, "type", std::string_view("alert"));
@@ -90,6 +92,7 @@ bool AlertLines::has_fired(Severity least) const {
 }
 
 void AlertLines::finish(const ReplayedAmount& amount) {
+  if (before_lines_) before_lines_();
   if (as_json_) {
     finish_as_json(amount);
   } else {

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vigil/exporters/alert_rules.h"
@@ -35,6 +37,9 @@ class AlertLines {
  public:
   AlertLines(std::ostream& out, std::vector<AlertRule> rules, bool as_json);
 
+  /// Called in front of whatever is written.
+  void set_before_lines(std::function<void()> call) { before_lines_ = std::move(call); }
+
   /// In front of the alerts of a run of `ranks` ranks. Nothing in JSON.
   void begin(const RunIdentity& run, std::size_t ranks, const std::string& files);
   void add(const Alert& alert, const AlertOrigin& origin);
@@ -51,6 +56,7 @@ class AlertLines {
   std::ostream& out_;
   const std::vector<AlertRule> rules_;
   const bool as_json_;
+  std::function<void()> before_lines_;
   bool names_ranks_ = false;
   std::vector<RuleTally> tallies_;  // by rule
 };

@@ -21,7 +21,7 @@ using Ranks = std::vector<std::unique_ptr<RunReplay>>;
 // A line that is written over itself, while a file is long enough to wait for.
 class Progress {
  public:
-  Progress(std::ostream& err, bool is_shown) : err_(err), is_shown_(is_shown) {}
+  Progress(std::ostream& out, std::ostream& err, bool is_shown) : out_(out), err_(err), is_shown_(is_shown) {}
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -33,6 +33,7 @@ class Progress {
     const std::uint64_t percent = std::min<std::uint64_t>(100 * bytes_read / bytes_in_all_, 100);
     if (percent == percent_) return;
     percent_ = percent;
+    out_.flush();  // the two may be one terminal
     err_ << "\rreplaying: " << percent << " %" << std::flush;
   }
   void clear() {
@@ -42,7 +43,7 @@ class Progress {
 
  private:
   static constexpr std::uint64_t kNothing = ~std::uint64_t{0};
-  std::ostream& err_;
+  std::ostream &out_, &err_;
   const bool is_shown_;
   std::uint64_t bytes_in_all_ = 0, percent_ = kNothing;
 };
@@ -65,7 +66,10 @@ std::vector<std::vector<std::string>> files_by_rank(std::vector<std::string> fil
     const bool has_old = has(once, file + kOld);
     std::error_code ignored;
     if (!has_old && std::filesystem::exists(file + kOld, ignored)) {
-      notes.push_back(file + kOld + " holds what came before " + file + "; name it, too, to replay the whole run");
+      std::string note = file;
+      note += kOld;
+      note += " holds what came before " + file + "; name it, too, to replay the whole run";
+      notes.push_back(std::move(note));
     }
     by_rank.push_back(has_old ? std::vector<std::string>{file + kOld, file} : std::vector<std::string>{file});
   }
@@ -97,11 +101,14 @@ void say(std::ostream& err, const std::vector<std::string>& notes) {
 
 class Replay {
  public:
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
   Replay(const ReplayOptions& options, std::ostream& out, std::ostream& err)
       : config_(options.rules.empty() ? Config{} : load_config(options.rules)),
         lines_(out, alert_rules(config_), options.json),
         err_(err),
-        progress_(err, options.shows_progress) {
+        progress_(out, err, options.shows_progress) {
+    lines_.set_before_lines([this] { progress_.clear(); });
     if (!config_.rules.enabled) say(err, {options.rules + ": rules.enabled is false there; they are replayed all the same"});
     std::vector<std::string> notes;
     Ranks replays;
