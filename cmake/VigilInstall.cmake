@@ -19,5 +19,8 @@ configure_package_config_file(
   "${PROJECT_SOURCE_DIR}/cmake/vigil-config.cmake.in" "${PROJECT_BINARY_DIR}/vigil-config.cmake" INSTALL_DESTINATION "${vigil_config_dir}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/vigil-config-version.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/vigil-config.cmake" "${PROJECT_BINARY_DIR}/vigil-config-version.cmake" DESTINATION "${vigil_config_dir}")
+if(VIGIL_TOOLS)
+  install(TARGETS vigil_cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
 install(FILES "${PROJECT_SOURCE_DIR}/config/default.yml" DESTINATION "${CMAKE_INSTALL_DATADIR}/vigil")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/deploy" DESTINATION "${CMAKE_INSTALL_DATADIR}/vigil")

@@ -61,6 +61,15 @@ class FilesInUse {
   }
 };
 
+void append_texts(std::string& line, std::string_view key, const std::vector<std::string>& texts) {
+  line += ",\"" + std::string(key) + "\":[";
+  for (const std::string& text : texts) {
+    if (&text != texts.data()) line += ',';
+    append(line, text);
+  }
+  line += ']';
+}
+
 void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, const Moments& moments) {
   for (const double q : kMagnitudeQuantiles) {
     const int percent = static_cast<int>(std::lround(100 * q));
@@ -70,6 +79,36 @@ void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, c
   line += ",\"magnitude_buckets\":[" + std::to_string(histogram.underflow);
   for (const std::uint64_t count : histogram.buckets) line += ',' + std::to_string(count);
   line += ',' + std::to_string(histogram.overflow) + ']';
+}
+
+// What the numbers of the lines that follow stand for.
+void append_schema(std::string& line, const Schema& schema) {
+  append_member(line, "learning_rates", schema.learning_rates);
+  append_texts(line, "groups", schema.groups);
+  append_member(line, "max_activations", schema.activations);
+  append_texts(line, "parameters", schema.parameters);
+  line += ",\"tensors\":[";
+  for (const RowSchema& row : schema.rows) {
+    line += &row == schema.rows.data() ? "{" : ",{";
+    append_member(line, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
+    append_member(line, "name", row.name);
+    append_member(line, "layer", row.layer);
+    append_member(line, "shape", row.shape);
+    append_member(line, "elements", row.element_count);
+    append_member(line, "dtype", kDTypeNames[static_cast<std::size_t>(row.dtype)]);
+    line += '}';
+  }
+  line += ']';
+}
+
+void append_device_memory(std::string& line, const StepRecord& record) {
+  line += ",\"device\":{";
+  append_member(line, "allocated_bytes", record.device_allocated);
+  append_member(line, "reserved_bytes", record.device_reserved);
+  append_member(line, "peak_bytes", record.device_peak);
+  append_member(line, "retries", record.device_retries);
+  append_member(line, "out_of_memory", record.device_out_of_memory);
+  line += '}';
 }
 
 constexpr const char* kWhatToDo = "; set exporters.jsonl.path to a file that this program may write";
@@ -143,6 +182,7 @@ void JsonlExporter::rotate() {
 void JsonlExporter::add_run_line() {
   std::string line = begin_line("run");
   append_run(line, channel_.schema().identity);
+  append_schema(line, channel_.schema());
   line += "}\n";
   pending_.insert(pending_.rfind('\n', 0) == 0 ? 1 : 0, line);
 }
@@ -217,9 +257,18 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_member(line, "skipped_steps", record.totals.skipped_steps);
   append_member(line, "rollbacks", record.totals.rollbacks);
   append_member(line, "micro_batches", record.totals.micro_batches);
+  append_member(line, "examples_total", record.totals.examples);
+  append_member(line, "samples", record.totals.samples);
+  append_member(line, "layers_dropped", record.totals.layers_dropped);
   append_member(line, "overhead_seconds", to_seconds(record.totals.overhead_ns));
   append_member(line, "loop_overhead_seconds", to_seconds(record.totals.loop_overhead_ns));
   append_member(line, "loop_seconds", to_seconds(record.totals.loop_ns));
+  line += ",\"hook_errors\":{";
+  for (std::size_t i = 0; i < kHookNames.size(); ++i) {
+    if (record.totals.hook_errors[i] > 0) append_member(line, kHookNames[i], record.totals.hook_errors[i]);
+  }
+  line += '}';
+  if (record.has(StepRecord::has_device_memory)) append_device_memory(line, record);
   line += "}\n";
   append_line(line);
 }

@@ -18,8 +18,9 @@
 namespace vigil {
 
 /// Appends one JSON object a line to `config.path`; "type" tells which:
-///   "run"    who runs; the first line that a run writes into each file
-///   "step"   one per step record: loss, norms, learning rates, user scalars, durations, totals
+///   "run"    who runs; the first line that a run writes into each file. Also what the other lines are of: "tensors" in the order of
+///            "frame", with shape and type; "parameters", sampled or not; the number of learning rates and the names of their groups
+///   "step"   one per step record: loss, norms, learning rates, user scalars, durations, totals; of "hook_errors" those above 0
 ///   "scalars" what was logged after the last step, with the other user scalars
 ///   "frame"  one per sampled step: the statistics of every tensor (kStatistics); "update_norm" and "update_ratio" where measured;
 ///            "magnitude_p01", "…_p50", "…_p99" and "magnitude_buckets" of those with a histogram: counts in MagnitudeHistogram's order,
@@ -29,8 +30,9 @@ namespace vigil {
 ///            trace has found more
 ///   "alert"  a rule has begun to fire, or is over (docs/alerts.md)
 ///   "lost"   how many lines were given up because they could not be written for too long
-/// JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value that a step does not have
-/// is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become U+FFFD.
+/// jsonl_reader.h reads them back. JSON has no NaN and no infinity, so these are the strings "NaN", "Infinity" and "-Infinity"; a value
+/// that a step does not have is absent. Times are seconds since the epoch, durations are seconds. Bytes of a name that are not UTF-8 become
+/// U+FFFD.
 ///
 /// The file is opened for appending, created with mode 0640, and renamed to `<path>.1` (replacing an older one) before it would
 /// grow beyond `config.max_bytes`. If it ends within a line, as after a crash, a new line is begun. Each monitor needs a file of its

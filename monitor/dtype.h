@@ -1,13 +1,16 @@
 // The element types that statistics are computed for, and how their bits become numbers.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 namespace vigil {
 
 enum class DType : std::uint8_t { float32, float64, bfloat16, float16 };
+inline constexpr std::array<std::string_view, 4> kDTypeNames{"float32", "float64", "bfloat16", "float16"};
 
 /// Bytes of one element.
 constexpr std::size_t element_size(DType dtype) noexcept {

@@ -36,6 +36,9 @@ class AlertEngine {
   /// Called for each alert that begins to fire and each that is over, from within the calls below.
   void set_on_alert(AlertBook::OnAlert on_alert) { book_.set_on_alert(std::move(on_alert)); }
 
+  /// For a reader that comes to a run later than it began: what was counted by then, at its first record, is not news.
+  void join(const RunTotals& totals) noexcept { steps_.join(totals); }
+
   /// In the order in which the training published them, as RunFollower::poll tells them.
   void on_frame(const Frame& frame) noexcept;
   void on_event(const NonfiniteEvent& event) noexcept { steps_.on_event(event); }

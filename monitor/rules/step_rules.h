@@ -58,6 +58,8 @@ class StepRules {
   void on_step(const StepRecord& record, const double* scalars, const NameTable& scalar_names, bool has_frame,
                const RowSchema* nonfinite_row);
   void on_event(const NonfiniteEvent& event) noexcept { event_ = event; }
+  /// The totals that the first record's are measured against; by default none.
+  void join(const RunTotals& totals) noexcept { previous_ = totals; }
   /// Between steps.
   void on_host(const HostReading& reading) noexcept;
 

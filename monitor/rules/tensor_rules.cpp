@@ -36,7 +36,7 @@ double largest_of(DType dtype) noexcept {
   return std::numeric_limits<double>::infinity();
 }
 
-std::string_view name_of(DType dtype) noexcept { return dtype == DType::float16 ? "float16" : "bfloat16"; }
+std::string_view name_of(DType dtype) noexcept { return kDTypeNames[static_cast<std::size_t>(dtype)]; }
 
 }  // namespace
 

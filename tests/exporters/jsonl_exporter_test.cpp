@@ -322,10 +322,10 @@ TEST_F(Jsonl, ALineThatACrashCutOffIsLeftAloneAndANewOneBegun) {
 }
 
 TEST_F(Jsonl, AFullFileBecomesTheOldOneAndEachFileBeginsWithTheRun) {
-  constexpr std::int64_t kMaxBytes = 4096;
+  constexpr std::int64_t kMaxBytes = 8192;
   JsonlExporter exporter(config(kMaxBytes), *run.channel());
   std::uint64_t number = 0;
-  for (int poll = 0; poll < 5; ++poll) {
+  for (int poll = 0; poll < 10; ++poll) {
     for (int i = 0; i < 10; ++i) exporter.on_step(step(++number), scalars.data());
     exporter.on_poll();
   }

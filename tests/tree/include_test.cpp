@@ -20,6 +20,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"exporters", {"monitor", "config"}},
     {"hooks", {"monitor", "config", "exporters"}},
     {"model", {"monitor"}},
+    {"tools", {"exporters", "monitor", "config"}},
     {"bench", {"hooks", "exporters", "monitor", "config"}},
     {"examples", {"hooks", "monitor", "config"}},
 };
@@ -50,7 +51,7 @@ TEST(Tree, EachFolderIncludesOnlyTheFoldersBelowIt) {
 }
 
 TEST(Tree, OnlyHooksAndWhatTrainsKnowLibtorch) {
-  for (const char* folder : {"monitor", "config", "exporters"}) {
+  for (const char* folder : {"monitor", "config", "exporters", "tools"}) {
     for (const auto& file : cpp_files(folder)) {
       for (const std::string& include : includes_of(file)) {
         for (const char* prefix : {"torch/", "ATen/", "c10/", "caffe2/"}) {
@@ -90,7 +91,7 @@ TEST(Tree, LibrariesPrintNothing) {
 }
 
 TEST(Tree, NoFileIsTooLongToRead) {
-  for (const char* folder : {"monitor", "config", "exporters", "hooks", "model", "bench", "examples", "tests"}) {
+  for (const char* folder : {"monitor", "config", "exporters", "hooks", "model", "tools", "bench", "examples", "tests"}) {
     for (const auto& file : cpp_files(folder)) {
       const std::string text = read_text(file);
       EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 500) << file;

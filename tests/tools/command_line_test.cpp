@@ -1,0 +1,49 @@
+// What the program says of itself, and what it says to a wrong call.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tools/command.h"
+
+namespace vigil {
+namespace {
+
+using namespace test;
+
+TEST(CommandLine, SaysItsVersion) {
+  const CommandResult result = run_vigil({"--version"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.out, "vigil " VIGIL_VERSION "\n");
+}
+
+TEST(CommandLine, HelpNamesEverySubcommandAndShowsAnExample) {
+  const CommandResult result = run_vigil({"--help"});
+  EXPECT_EQ(result.code, 0);
+  for (const char* word : {"check-config", "replay", "Example:   vigil "}) EXPECT_NE(result.out.find(word), std::string::npos) << word;
+  for (const std::string subcommand : {"check-config", "replay"}) {
+    const CommandResult help = run_vigil({subcommand, "--help"});
+    EXPECT_EQ(help.code, 0);
+    EXPECT_NE(help.out.find("Example:   vigil " + subcommand), std::string::npos) << help.out;
+    EXPECT_NE(help.out.find("Exit code: 0"), std::string::npos) << help.out;
+  }
+}
+
+TEST(CommandLine, AWrongCallIsExitCode2AndSaysWhatIsWrong) {
+  struct Call {
+    std::vector<std::string> arguments;
+    const char* says;
+  };
+  for (const Call& call :
+       {Call{{}, "A subcommand is required"}, Call{{"repaly", "x"}, "(did you mean 'replay'?)"}, Call{{"check-config"}, "FILE is required"},
+        Call{{"replay"}, "FILE is required"}, Call{{"replay", "x", "--fail-on", "sometimes"}, "warning"},
+        Call{{"replay", "--jsn", "x"}, "--jsn"}, Call{{"check-config", "a", "b"}, "b"}}) {
+    const CommandResult result = run_vigil(call.arguments);
+    EXPECT_EQ(result.code, 2) << call.says;
+    EXPECT_NE(result.err.find(call.says), std::string::npos) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+}  // namespace
+}  // namespace vigil

@@ -1,0 +1,99 @@
+// vigil: the command line.
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "vigil/config/suggestion.h"
+#include "vigil/tools/check_config.h"
+#include "vigil/tools/replay.h"
+
+namespace {
+
+constexpr int kUsage = 2;
+
+constexpr const char* kCheckConfigExample =
+    "Exit code: 0 the file is valid, 1 it is not, 2 wrong usage.\n"
+    "Example:   vigil check-config vigil.yml\n";
+constexpr const char* kReplayExample =
+    "A file that was rotated comes before its newer one: give both. Files of several ranks are replayed in step, with the rules over "
+    "ranks.\n"
+    "Exit code: 0, 1 a file cannot be read or a rule of --fail-on fired, 2 wrong usage.\n"
+    "Example:   vigil replay run.jsonl.1 run.jsonl --rules vigil.yml --fail-on critical\n";
+
+std::vector<const CLI::App*> subcommands_of(const CLI::App& app) { return app.get_subcommands(std::function<bool(const CLI::App*)>()); }
+
+bool is_subcommand(const CLI::App& app, const std::string& name) {
+  const auto known = subcommands_of(app);
+  return std::any_of(known.begin(), known.end(), [&](const CLI::App* one) { return one->get_name() == name; });
+}
+
+int unknown_subcommand(const CLI::App& app, const std::string& name) {
+  std::cerr << "vigil: no subcommand is called '" << name << "'";
+  for (const CLI::App* known : subcommands_of(app)) {
+    if (vigil::config_reader::edit_distance(name, known->get_name()) <= 3) std::cerr << " (did you mean '" << known->get_name() << "'?)";
+  }
+  std::cerr << "\nRun with --help for more information.\n";
+  return kUsage;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Looks at the configuration and the runs of vigil.", "vigil"};
+  app.footer(
+      "Exit code: 0, 1 what was asked for failed, 2 wrong usage.\nExample:   vigil check-config vigil.yml && vigil replay run.jsonl\n");
+  app.set_version_flag("--version", std::string("vigil ") + VIGIL_VERSION);
+  app.require_subcommand(1);
+
+  vigil::tools::CheckConfigOptions check;
+  CLI::App& check_config = *app.add_subcommand("check-config", "Checks a configuration file and says what its rules are");
+  check_config.footer(kCheckConfigExample);
+  check_config.add_option("FILE", check.file, "YAML file, as VIGIL_CONFIG names it")->required();
+  check_config.add_flag("--quiet", check.quiet, "Print errors only");
+  check_config.add_flag("--json", check.json, "Print one JSON object");
+
+  vigil::tools::ReplayOptions replay;
+  std::string fail_on;
+  CLI::App& replay_runs = *app.add_subcommand("replay", "Runs the rules over JSONL files of runs, without training");
+  replay_runs.footer(kReplayExample);
+  replay_runs.add_option("FILE", replay.files, "JSONL files that exporters.jsonl has written")->required();
+  replay_runs.add_option("--rules", replay.rules, "Configuration file with the rules; else the defaults")->type_name("FILE");
+  replay_runs.add_flag("--json", replay.json, "Print one JSON object a line: alerts, then a summary");
+  replay_runs.add_option("--fail-on", fail_on, "Exit with 1 when a rule of this severity, or a higher one, fired")
+      ->check(CLI::IsMember({"warning", "critical"}));
+
+  // CLI11 would only say that a subcommand is missing.
+  if (argc > 1 && argv[1][0] != '-' && !is_subcommand(app, argv[1])) return unknown_subcommand(app, argv[1]);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  if (check_config.parsed()) return vigil::tools::check_config(check, std::cout, std::cerr);
+  if (!fail_on.empty()) replay.fail_on = fail_on == "critical" ? vigil::Severity::critical : vigil::Severity::warning;
+  replay.shows_progress = isatty(STDERR_FILENO) == 1;
+  return vigil::tools::replay(replay, std::cout, std::cerr);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    std::ios::sync_with_stdio(false);
+    const int code = run(argc, argv);
+    std::cout.flush();
+    if (!std::cout) {
+      std::cerr << "vigil: the output cannot be written\n";
+      return 1;
+    }
+    return code;
+  } catch (const std::exception& error) {
+    std::cerr << "vigil: " << error.what() << '\n';
+    return 1;
+  }
+}
