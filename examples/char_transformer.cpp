@@ -191,7 +191,7 @@ std::unique_ptr<torch::optim::Optimizer> optimizer_of(const Options& options, co
   if (options.optimizer == "adamw") return std::make_unique<AdamW>(parameters, AdamWOptions(rate(3e-3)));
   if (options.optimizer == "adam") return std::make_unique<Adam>(parameters, AdamOptions(rate(3e-3)));
   if (options.optimizer == "momentum") return std::make_unique<SGD>(parameters, SGDOptions(rate(0.05)).momentum(0.9));
-  return std::make_unique<SGD>(parameters, SGDOptions(rate(0.3)));
+  return std::make_unique<SGD>(parameters, SGDOptions(rate(0.1)));
 }
 
 volatile std::sig_atomic_t stop_requested = 0;
@@ -293,7 +293,7 @@ int main(int argc, char** argv) {
   add("--heads", options.heads, "of the attention")->check(size);
   add("--layers", options.layers, "blocks of attention and MLP")->check(size);
   add("--optimizer", options.optimizer, "momentum: SGD with 0.9")->check(CLI::IsMember({"adamw", "adam", "sgd", "momentum"}));
-  app.add_option("--lr", options.learning_rate, "learning rate; default: 0.003, sgd 0.3, momentum 0.05")->check(CLI::PositiveNumber);
+  app.add_option("--lr", options.learning_rate, "learning rate; default: 0.003, sgd 0.1, momentum 0.05")->check(CLI::PositiveNumber);
   add("--validate-every", options.validate_every, "steps between validations")->check(CLI::PositiveNumber);
   add("--threads", options.threads, "threads of libtorch; 0: its default")->check(CLI::Range(0, 1024));
   add("--seed", options.seed, "seed of weights, batches and the made text");

@@ -258,11 +258,25 @@ std::vector<FaultTrial> machine_trials() {
   };
 }
 
+std::vector<FaultTrial> rank_trials() {
+  // As a broadcast that one rank missed would leave it.
+  const auto diverging = [](int rank) {
+    return with(convolutions({}), [rank](Training& t, Step step) {
+      if (rank == 1 && step == 100) scaled(t, "conv2.weight", 1.01);
+    });
+  };
+  const auto straggling = [](int rank) { return rank == 1 ? sleeping(convolutions({}), 3, 1, 100000) : convolutions({}); };
+  return {
+      {"rank_divergence", "CNN, two ranks", "conv2.weight of rank 1 x 1.01 at step 100", 100, 10, "", {}, {}, {}, {}, diverging},
+      {"straggler_rank", "CNN, two ranks", "the data loader of rank 1 sleeps 3 ms a batch", 1, 400, "", {}, {}, {}, {}, straggling},
+  };
+}
+
 }  // namespace
 
 std::vector<FaultTrial> fault_trials() {
   std::vector<FaultTrial> all;
-  for (auto trials : {nonfinite_trials(), learning_trials(), tensor_trials(), machine_trials()}) {
+  for (auto trials : {nonfinite_trials(), learning_trials(), tensor_trials(), machine_trials(), rank_trials()}) {
     for (FaultTrial& trial : trials) all.push_back(std::move(trial));
   }
   return all;

@@ -21,9 +21,11 @@ struct FaultTrial {
   std::vector<std::string> also = {};            ///< other critical rules that this very fault may fire
   std::function<void(Config&)> configure = {};   ///< settings other than the defaults
   std::string settings = {};                     ///< the same in words
+  /// In place of `make`, where the rule sees several ranks: two of them train on the same batches, and `vigil replay` reads their files.
+  std::function<Training(int rank)> make_rank = {};
 };
 
-/// At least one of each rule that sees one process.
+/// At least one of each rule.
 std::vector<FaultTrial> fault_trials();
 
 }  // namespace vigil

@@ -2,15 +2,18 @@
 // two tables of docs/alerts.md. Exits with 1 when a rule missed its fault or a healthy run was not silent.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <set>
+#include <stdexcept>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include <stdlib.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "trials/fault_trials.h"
 #include "trials/healthy_trials.h"
@@ -28,17 +31,70 @@ struct Options {
 
 bool contains(const std::vector<std::string>& list, const std::string& item) { return std::find(list.begin(), list.end(), item) != list.end(); }
 
+struct TemporaryFolder {
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "vigil-trials-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder can be made: " + name);
+    path = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string path;
+};
+
 struct FaultResult {
   std::string steps = "-", named = "-", verdict;
   bool is_right = false;
 };
 
-FaultResult try_fault(const FaultTrial& trial) {
+std::vector<AlertNotice> alerts_of(const FaultTrial& trial) {
   torch::manual_seed(1);
   Training training = trial.make();
   Config config = trial_config();
   if (trial.configure) trial.configure(config);
-  const std::vector<AlertNotice> alerts = watch_run(training, config, trial.at + trial.within + 30, trial.rule);
+  return watch_run(training, config, trial.at + trial.within + 30, trial.rule);
+}
+
+// One rank after the other, on the same batches as their seed is the same.
+std::vector<AlertNotice> alerts_of_ranks(const FaultTrial& trial, const TemporaryFolder& folder) {
+  std::vector<std::string> files;
+  for (const int rank : {0, 1}) {
+    setenv("RANK", std::to_string(rank).c_str(), 1);
+    setenv("WORLD_SIZE", "2", 1);
+    torch::manual_seed(1);
+    Training training = trial.make_rank(rank);
+    Config config = trial_config();
+    config.exporters.jsonl.enabled = true;
+    config.exporters.jsonl.path = folder.path + "/ranks.jsonl";
+    watch_run(training, config, trial.at + trial.within);
+    files.push_back(config.exporters.jsonl.path + ".rank" + std::to_string(rank));
+  }
+  unsetenv("RANK");
+  unsetenv("WORLD_SIZE");
+  const std::string said = folder.path + "/replayed.jsonl";
+  if (std::system(("'" VIGIL_COMMAND "' replay --json '" + files[0] + "' '" + files[1] + "' >'" + said + "'").c_str()) != 0)
+    throw std::runtime_error("vigil replay failed");
+  std::vector<AlertNotice> alerts;
+  std::ifstream lines(said);
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json entry = nlohmann::json::parse(line);
+    if (entry.at("type") != "alert" || entry.at("state") != "firing") continue;
+    AlertNotice& alert = alerts.emplace_back();
+    alert.alert = entry.at("alert");
+    alert.severity = entry.at("severity");
+    alert.sentence = entry.at("sentence");
+    alert.step = entry.at("step");
+  }
+  for (const std::string& file : files) std::filesystem::remove(file);
+  return alerts;
+}
+
+FaultResult try_fault(const FaultTrial& trial, const TemporaryFolder& folder) {
+  const std::vector<AlertNotice> alerts = trial.make_rank ? alerts_of_ranks(trial, folder) : alerts_of(trial);
   FaultResult result;
   std::set<std::string> unrelated;
   for (const AlertNotice& alert : alerts) {
@@ -70,10 +126,11 @@ FaultResult try_fault(const FaultTrial& trial) {
 
 bool print_faults(const Options& options) {
   std::printf("| rule | model | fault | fired after steps (at most) | names | what it said |\n|---|---|---|---|---|---|\n");
+  const TemporaryFolder folder;
   bool is_right = true;
   for (const FaultTrial& trial : fault_trials()) {
     if (!options.only.empty() && options.only != trial.rule) continue;
-    const FaultResult result = try_fault(trial);
+    const FaultResult result = try_fault(trial, folder);
     is_right &= result.is_right;
     const std::string settings = trial.settings.empty() ? "" : " (`" + trial.settings + "`)";
     std::printf("| %s`%s` | %s | %s%s | %s (%llu) | %s | %s |\n", result.is_right ? "" : "**wrong** ", trial.rule.c_str(), trial.model.c_str(),
@@ -85,8 +142,7 @@ bool print_faults(const Options& options) {
 }
 
 bool print_healthy(const Options& options) {
-  char folder[] = "/tmp/vigil-trials-XXXXXX";
-  if (mkdtemp(folder) == nullptr) throw std::runtime_error("no temporary folder can be made in /tmp");
+  const TemporaryFolder folder;
   std::printf("| example | optimizer | sampled | seeds | steps each | warning or critical | info |\n|---|---|---|---|---|---|---|\n");
   bool is_silent = true;
   std::uint64_t runs = 0;
@@ -98,7 +154,7 @@ bool print_healthy(const Options& options) {
     if (!options.only.empty() && options.only != trial.example) continue;
     std::uint64_t alerts = 0, infos = 0, steps = ~std::uint64_t{0};
     for (std::size_t i = begin; i < begin + options.seeds; ++i) {
-      const HealthyResult result = run_healthy(trials[i], options.examples, options.mnist, folder);
+      const HealthyResult result = run_healthy(trials[i], options.examples, options.mnist, folder.path);
       alerts += result.alerts.size();
       infos += result.infos.size();
       steps = std::min(steps, result.steps);
@@ -114,7 +170,6 @@ bool print_healthy(const Options& options) {
   }
   std::printf("\n%llu healthy runs; alerts of severity warning or critical: %zu\n", static_cast<unsigned long long>(runs), said.size());
   for (const std::string& line : said) std::printf("%s\n", line.c_str());
-  std::filesystem::remove_all(folder);
   return is_silent;
 }
 
