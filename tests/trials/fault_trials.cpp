@@ -206,6 +206,7 @@ std::vector<FaultTrial> learning_trials() {
       {"loss_spike", kConvolutions, "one batch with inputs x 1000 at step 200", 200, 0, "", [] { return outlier_batch(convolutions({}), 200, 1000); }},
       {"loss_not_decreasing", kConvolutions, "labels shuffled within each batch", 1, 600, "", [] { return shuffled_labels(convolutions({})); }},
       {"loss_not_decreasing", kTransformer, "learning rate x 10⁻⁶", 1, 600, "", [] { return with_rate(transformer({}), 1, 1e-6); }},
+      {"loss_not_decreasing", kPerceptron, "constant input: every batch is the same image", 1, 600, "", [] { return with(usual_perceptron(), [](Training& t, Step) { t.inputs = t.inputs.slice(0, 0, 1).expand_as(t.inputs) * 0 + 1; }); }},
       {"loss_plateau", kPerceptron, "40 digits, learning rate x 10⁻⁶ from step 500 on", 500, 6000, "", [] { return with_rate(few_digits({"sgd"}), 500, 1e-6); }},
       {"overfit", kPerceptron, "40 digits, half of them with wrong labels", 1, 800, "", [] { return few_digits({}); }},
       {"overtraining", kPerceptron, "40 digits, half of them with wrong labels", 1, 800, "", [] { return few_digits({}); }},
@@ -223,10 +224,13 @@ Training all_zero() { return filled(filled(filled(usual_perceptron(), "fc1.weigh
 std::vector<FaultTrial> tensor_trials() {
   return {
       {"unchanged_tensor", kConvolutions, "conv1 is not given to the optimizer", 1, 60, "conv1", [] { return left_out_of_optimizer(convolutions({}), "conv1"); }},
+      {"unchanged_tensor", kTransformer, "head is not given to the optimizer", 1, 60, "head", [] { return left_out_of_optimizer(transformer({}), "head"); }},
       {"zero_tensor", kPerceptron, "weights of fc1 and fc2 and bias of fc1 begin as 0", 1, 40, "fc1", [] { return all_zero(); }},
       {"poor_initialisation", kPerceptron, "every weight of fc1 and fc2 begins as 0", 1, 0, "fc1", [] { return filled(filled(usual_perceptron({}), "fc1.weight", 0), "fc2.weight", 0); }},
       {"poor_initialisation", kConvolutions, "every weight of fc1 begins as 0.01", 1, 0, "fc1", [] { return filled(convolutions({}), "fc1.weight", 0.01); }},
       {"zero_gradient", kPerceptron, "bias of fc1 is -100 from step 1 on: its ReLUs are dead", 1, 40, "fc0", [] { return filled(usual_perceptron({}), "fc1.bias", -100); }},
+      {"zero_gradient", kConvolutions, "inputs that are all zero", 1, 40, "conv1", [] { return with(convolutions({}), [](Training& t, Step) { t.inputs = torch::zeros_like(t.inputs); }); }},
+      {"dead_units", kPerceptron, "bias of fc1 is -100 from step 1 on: its ReLUs are dead", 1, 100, "fc1/relu", [] { return filled(usual_perceptron({}), "fc1.bias", -100); }},
       {"dead_units", kConvolutions, "bias of conv2 is -100 from step 1 on: its ReLUs are dead", 1, 20, "conv2/relu", [] { return filled(convolutions({}), "conv2.bias", -100); }, {}, observe_often, "activations_every_steps: 10"},
       {"saturated_activation", "tanh perceptron", "weights of fc1 x 1000", 1, 20, "fc1/tanh", [] { return scaled(perceptron({784, 64, 32, 10}, "tanh", {}), "fc1.weight", 1000); }, {}, observe_often, "activations_every_steps: 10"},
       {"tensor_variance", kTransformer, "weights of encoder.layers.0.linear1 x 10⁴", 1, 40, "encoder.layers.0.linear1", [] { return scaled(transformer({}), "encoder.layers.0.linear1.weight", 1e4); }},
@@ -234,7 +238,7 @@ std::vector<FaultTrial> tensor_trials() {
          Training training = usual_perceptron({});
          training.optimizer = std::make_shared<torch::optim::SGD>(training.model->parameters(), torch::optim::SGDOptions(0.1).weight_decay(1));
          return training; }},
-      {"number_format_overflow", "perceptron, half of it float16", "loss scale 2¹⁸", 1, 100, "second", [] { return scaled_loss(1 << 18); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter"}, [](Config& config) { config.sampling.every_steps = 1; }, "every_steps: 1"},
+      {"number_format_overflow", "perceptron, half of it float16", "loss scale 2¹⁸", 1, 100, "second", [] { return scaled_loss(1 << 18); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter", "nonfinite_activation"}, [](Config& config) { config.sampling.every_steps = 1; }, "every_steps: 1"},
       {"frozen_parameter", kPerceptron, "output of the first layer is detached", 1, 150, "first", [] { Detached model; return on_digits(model, {}); }},
   };
 }
