@@ -8,11 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/child_process.h"
+#include "http/http_recorder.h"
 
 namespace vigil {
-
-/// A port that was free a moment ago.
-int free_port();
 
 /// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`.
 class Alertmanager {
@@ -21,7 +19,7 @@ class Alertmanager {
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
  private:
-  int port_ = free_port();
+  int port_ = test::free_port();
   std::unique_ptr<ChildProcess> process_;
 };
 
@@ -35,7 +33,7 @@ class Prometheus {
   double value(const std::string& expression) const;
 
  private:
-  int port_ = free_port();
+  int port_ = test::free_port();
   std::unique_ptr<ChildProcess> process_;
 };
 
