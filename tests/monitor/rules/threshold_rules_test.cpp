@@ -234,6 +234,21 @@ TEST(Thresholds, HoldForStepsAsOthersDo) {
   EXPECT_EQ(run.told.size(), 2u);
 }
 
+TEST(Thresholds, ARecordOfTheSameStepAgainBringsTheScalarsOnly) {
+  RuleRun run;
+  add(run, "vigil_loss", Comparison::above, 1);
+  add(run, "vigil_learning_rate", Comparison::above, 1);
+  add(run, "vigil_user_scalar", Comparison::above, 1, {{"name", "accuracy"}});
+  run.step();
+  run.record.loss = run.scalars[0] = 2;
+  run.record.flags |= StepRecord::again;
+  run.log("accuracy", 2);
+  --run.record.step;
+  run.step();
+  ASSERT_EQ(run.told.size(), 1u);
+  EXPECT_EQ(run.told[0].rule, kRuleCount + 2);
+}
+
 std::string refusal(const std::string& metric, const Labels& labels) {
   RuleRun run;
   add(run, "vigil_loss", Comparison::above, 0);
