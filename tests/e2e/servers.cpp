@@ -36,6 +36,7 @@ std::unique_ptr<ChildProcess> start(const std::vector<std::string>& command, con
 Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url) {
   std::string config = test::read_text(kSource / "deploy/alertmanager/alertmanager.yml");
   replace(config, "http://127.0.0.1:9099", webhook_url);
+  replace(config, "group_interval: 30s", "group_interval: 1s");
   write_file(folder / "alertmanager.yml", config);
   process_ =
       start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),

@@ -12,7 +12,8 @@
 
 namespace vigil {
 
-/// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`.
+/// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`; of what is critical a second
+/// message comes after 1 s, not 30.
 class Alertmanager {
  public:
   Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url);
