@@ -20,37 +20,38 @@ namespace {
 using nlohmann::json;
 using Requests = std::vector<test::RecordedRequest>;
 
-struct Arrival {
-  json alert;
-  double time = 0;  // seconds since the epoch
-};
+// An alert with one more member, "arrival": when it came, seconds since the epoch.
+json arrived(json alert, const test::RecordedRequest& request) {
+  alert["arrival"] = 1e-9 * static_cast<double>(request.arrival_ns);
+  return alert;
+}
 
 // What the webhook was posted, in order.
-std::vector<Arrival> posted(const Requests& requests) {
-  std::vector<Arrival> arrivals;
-  for (const test::RecordedRequest& request : requests)
-    arrivals.push_back({json::parse(request.body)["alert"], 1e-9 * static_cast<double>(request.arrival_ns)});
-  return arrivals;
+std::vector<json> posted(const Requests& requests) {
+  std::vector<json> alerts;
+  alerts.reserve(requests.size());
+  for (const test::RecordedRequest& request : requests) alerts.push_back(arrived(json::parse(request.body)["alert"], request));
+  return alerts;
 }
 
 // What Alertmanager passed on.
-std::vector<Arrival> passed_on(const Requests& requests) {
-  std::vector<Arrival> arrivals;
+std::vector<json> passed_on(const Requests& requests) {
+  std::vector<json> alerts;
   for (const test::RecordedRequest& request : requests) {
     const json message = json::parse(request.body);
-    for (const json& alert : message["alerts"]) arrivals.push_back({alert, 1e-9 * static_cast<double>(request.arrival_ns)});
+    for (const json& alert : message["alerts"]) alerts.push_back(arrived(alert, request));
   }
-  return arrivals;
+  return alerts;
 }
 
-// Waits for the first of `arrivals(requests)` that is as wanted; a null alert when there is none.
-template <class Arrivals, class Wanted>
-Arrival wait_for(const test::HttpRecorder& receiver, double seconds, Arrivals arrivals, Wanted wanted) {
-  Arrival found;
+// Waits for the first of `alerts(requests)` that is as wanted; null when there is none.
+template <class Alerts, class Wanted>
+json wait_for(const test::HttpRecorder& receiver, double seconds, Alerts alerts, Wanted wanted) {
+  json found;
   receiver.wait_for(seconds, [&](const Requests& requests) {
-    for (const Arrival& arrival : arrivals(requests)) {
-      if (!wanted(arrival.alert)) continue;
-      found = arrival;
+    for (const json& alert : alerts(requests)) {
+      if (!wanted(alert)) continue;
+      found = alert;
       return true;
     }
     return false;
@@ -70,11 +71,11 @@ class AlertedDirectly : public testing::Test {
     yaml += "  jsonl: {enabled: true, path: '" + folder_.file("run.jsonl") + "'}\n";
     yaml += "  webhook: {url: '" + webhook_url + "'}\n";
     if (!alertmanager_url.empty()) yaml += "  alertmanager: {url: '" + alertmanager_url + "', resend_ms: 1s}\n";
-    trainer_ =
-        std::make_unique<ChildProcess>(std::vector<std::string>{VIGIL_MNIST, "--data", VIGIL_DEPS_DIR "/mnist", "--epochs", "1000",
-                                                                "--port", "0", "--on-nonfinite", "skip_step", "--inject-nan-at", "100",
-                                                                "--layer", "conv2", "--config", folder_.write("vigil.yml", yaml).string()},
-                                       folder_.file("trainer.log"));
+    trainer_ = std::make_unique<ChildProcess>(
+        std::vector<std::string>{VIGIL_MNIST, "--data", std::string(VIGIL_DEPS_DIR) + "/mnist", "--epochs", "1000", "--port", "0",
+                                 "--on-nonfinite", "skip_step", "--inject-nan-at", "100", "--layer", "conv2", "--config",
+                                 folder_.write("vigil.yml", yaml).string()},
+        folder_.file("trainer.log"));
   }
   bool wait_for_line(const std::string& text) {
     return wait_until(120, [&] { return trainer_->output().find(text) != std::string::npos || !trainer_->running(); }) &&
@@ -94,10 +95,10 @@ class AlertedDirectly : public testing::Test {
     }
     return alerts;
   }
-  static std::vector<std::string> names_of(const std::vector<Arrival>& arrivals) {
+  static std::vector<std::string> names_of(const std::vector<json>& alerts) {
     std::vector<std::string> names;
-    for (const Arrival& arrival : arrivals)
-      names.push_back(arrival.alert["alert"].get<std::string>() + " " + arrival.alert["state"].get<std::string>());
+    names.reserve(alerts.size());
+    for (const json& alert : alerts) names.push_back(alert["alert"].get<std::string>() + " " + alert["state"].get<std::string>());
     return names;
   }
 
@@ -111,36 +112,36 @@ TEST_F(AlertedDirectly, ANanIsAtTheWebhookAndBehindAlertmanagerWithinASecondAndI
   alertmanager_ = std::make_unique<Alertmanager>(folder_.path(), behind.url());
   train(webhook.url(), "http://" + alertmanager_->address());
 
-  const Arrival post = wait_for(webhook, 120, posted, [](const json& alert) { return alert["alert"] == "nonfinite_gradient"; });
-  ASSERT_FALSE(post.alert.is_null()) << trainer_->output();
-  EXPECT_EQ(post.alert["state"], "firing");
-  EXPECT_EQ(post.alert["step"], 100);
-  EXPECT_EQ(post.alert["parameter"], "conv2.weight");
-  EXPECT_EQ(post.alert["layer"], "conv2");
-  const double fired = post.alert["fired_time"];
-  EXPECT_GE(post.time, fired);
-  EXPECT_LT(post.time - fired, 1);
-  RecordProperty("webhook_ms", static_cast<int>(1e3 * (post.time - fired)));
+  const json post = wait_for(webhook, 120, posted, [](const json& alert) { return alert["alert"] == "nonfinite_gradient"; });
+  ASSERT_FALSE(post.is_null()) << trainer_->output();
+  EXPECT_EQ(post["state"], "firing");
+  EXPECT_EQ(post["step"], 100);
+  EXPECT_EQ(post["parameter"], "conv2.weight");
+  EXPECT_EQ(post["layer"], "conv2");
+  const double fired = post["fired_time"];
+  EXPECT_GE(post["arrival"].get<double>(), fired);
+  EXPECT_LT(post["arrival"].get<double>() - fired, 1);
+  RecordProperty("webhook_ms", static_cast<int>(1e3 * (post["arrival"].get<double>() - fired)));
 
-  const Arrival message =
+  const json message =
       wait_for(behind, 30, passed_on, [](const json& alert) { return alert["labels"]["alertname"] == "VigilNonfiniteGradient"; });
-  ASSERT_FALSE(message.alert.is_null()) << trainer_->output();
-  EXPECT_EQ(message.alert["status"], "firing");
-  EXPECT_EQ(message.alert["labels"]["run"], "mnist");
-  EXPECT_EQ(message.alert["labels"]["parameter"], "conv2.weight");
-  EXPECT_NE(message.alert["annotations"].value("summary", "").find("NaN and 0 infinite values in gradients at step 100"), std::string::npos)
-      << message.alert;
-  EXPECT_LT(message.time - fired, 1) << "from the step to who reads it";
-  RecordProperty("behind_alertmanager_ms", static_cast<int>(1e3 * (message.time - fired)));
+  ASSERT_FALSE(message.is_null()) << trainer_->output();
+  EXPECT_EQ(message["status"], "firing");
+  EXPECT_EQ(message["labels"]["run"], "mnist");
+  EXPECT_EQ(message["labels"]["parameter"], "conv2.weight");
+  EXPECT_NE(message["annotations"].value("summary", "").find("NaN and 0 infinite values in gradients at step 100"), std::string::npos)
+      << message;
+  EXPECT_LT(message["arrival"].get<double>() - fired, 1) << "from the step to who reads it";
+  RecordProperty("behind_alertmanager_ms", static_cast<int>(1e3 * (message["arrival"].get<double>() - fired)));
 
-  const Arrival post_end = wait_for(
-      webhook, 60, posted, [](const json& alert) { return alert["alert"] == "nonfinite_gradient" && alert["state"] == "resolved"; });
-  ASSERT_FALSE(post_end.alert.is_null()) << trainer_->output();
-  EXPECT_EQ(post_end.alert["step"], 150);
-  const Arrival end = wait_for(behind, 60, passed_on, [](const json& alert) {
+  const json post_end = wait_for(webhook, 60, posted,
+                                 [](const json& alert) { return alert["alert"] == "nonfinite_gradient" && alert["state"] == "resolved"; });
+  ASSERT_FALSE(post_end.is_null()) << trainer_->output();
+  EXPECT_EQ(post_end["step"], 150);
+  const json end = wait_for(behind, 60, passed_on, [](const json& alert) {
     return alert["labels"]["alertname"] == "VigilNonfiniteGradient" && alert["status"] == "resolved";
   });
-  EXPECT_FALSE(end.alert.is_null()) << trainer_->output();
+  EXPECT_FALSE(end.is_null()) << trainer_->output();
   const auto answer = test::request(alertmanager_->address(), "/api/v2/alerts");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body.find("VigilNonfiniteGradient"), std::string::npos) << answer.body;
@@ -153,8 +154,8 @@ TEST_F(AlertedDirectly, WhatFiresWhileTheReceiverIsDownArrivesLaterInOrder) {
   train("http://127.0.0.1:" + std::to_string(port), "");
   ASSERT_TRUE(wait_for_line("alert reached_160")) << trainer_->output();
   const test::HttpRecorder webhook(port);
-  const Arrival last = wait_for(webhook, 60, posted, [](const json& alert) { return alert["alert"] == "reached_200"; });
-  ASSERT_FALSE(last.alert.is_null()) << trainer_->output();
+  const json last = wait_for(webhook, 60, posted, [](const json& alert) { return alert["alert"] == "reached_200"; });
+  ASSERT_FALSE(last.is_null()) << trainer_->output();
   end_training();
   const std::vector<std::string> told = names_of(posted(webhook.requests()));
   EXPECT_EQ(told, recorded());

@@ -27,7 +27,7 @@ std::int64_t nanoseconds_of(const std::string& text) {
               &parts.tm_sec, &milliseconds);
   parts.tm_year -= 1900;
   --parts.tm_mon;
-  return timegm(&parts) * std::int64_t{1'000'000'000} + milliseconds * 1'000'000;
+  return timegm(&parts) * std::int64_t{1'000'000'000} + milliseconds * std::int64_t{1'000'000};
 }
 
 bool is_over(const json& alert, const RecordedRequest& request) {

@@ -25,8 +25,8 @@ long double sorted_median(std::vector<long double> values) {
 
 long double sorted_deviation(const std::vector<long double>& values) {
   const long double middle = sorted_median(values);
-  std::vector<long double> distances;
-  for (const long double value : values) distances.push_back(std::fabs(value - middle));
+  std::vector<long double> distances = values;
+  for (long double& value : distances) value = std::fabs(value - middle);
   return sorted_median(distances);
 }
 
@@ -104,8 +104,8 @@ TEST(RobustWindow, TheMedianOfHugeValuesDoesNotOverflow) {
 
 // Score of `value` against the values so far, by its definition.
 long double expected_z(const std::vector<long double>& values, double value, bool by_logarithm) {
-  std::vector<long double> scale;
-  for (const long double v : values) scale.push_back(by_logarithm ? std::log(v) : v);
+  std::vector<long double> scale = values;
+  for (long double& v : scale) v = by_logarithm ? std::log(v) : v;
   const long double least = by_logarithm ? 0.05L : 0.05L * std::fabs(sorted_median(values));
   const long double deviation = std::max(least, 1.4826L * sorted_deviation(scale));
   return ((by_logarithm ? std::log(static_cast<long double>(value)) : static_cast<long double>(value)) - sorted_median(scale)) / deviation;
