@@ -95,11 +95,16 @@ TEST_F(Alerts, CheckpointIsSavedByTheTrainingThreadAtTheEndOfTheNextStep) {
 
 TEST_F(Alerts, ACheckpointThatThrowsIsCountedAndTrainingGoesOn) {
   monitor = std::make_unique<TrainingMonitor>(watching("checkpoint"));
-  monitor->set_checkpoint([](std::uint64_t) { throw std::runtime_error("the disk is full"); });
+  int calls = 0;
+  monitor->set_checkpoint([&](std::uint64_t) {
+    ++calls;
+    throw std::runtime_error("the disk is full");
+  });
   monitor->watch(*net, optimizer);
   step(1);
   EXPECT_EQ(step(), Verdict::proceed);
   EXPECT_EQ(step(), Verdict::proceed);
+  EXPECT_EQ(calls, 1);
   EXPECT_EQ(monitor->snapshot()->step.totals.hook_errors[static_cast<std::size_t>(Hook::checkpoint)], 1u);
 }
 
