@@ -1,7 +1,6 @@
 // What the export thread does when a rule fires: log, callback, dump, checkpoint, stop, the snapshot, the lines of the file.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -171,13 +170,21 @@ TEST_F(Actions, CallbackIsCalledInOrderWithTheAlert) {
 
 TEST_F(Actions, ACallbackThatThrowsIsCountedAndCalledAgain) {
   ExportThread exporting(run.channel(), watching("callback"));
-  std::atomic<int> calls{0};
+  std::mutex mutex;
+  int calls = 0;
   exporting.set_on_alert([&](const AlertNotice&) {
+    const std::lock_guard<std::mutex> lock(mutex);
     if (++calls % 2 == 0) throw 5;
     throw std::runtime_error("not today");
   });
-  for (int i = 0; i < 5; ++i) fire_and_end(exporting);
-  EXPECT_TRUE(wait_until(2, [&] { return calls == 10; })) << "without a pause after each";
+  {
+    const std::lock_guard<std::mutex> lock(mutex);  // so that they wait for each other
+    for (int i = 0; i < 5; ++i) fire_and_end(exporting);
+  }
+  EXPECT_TRUE(wait_until(4, [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return calls == 10;
+  })) << "without a pause after each";
   EXPECT_GE(errors_of(*exporting.refresh(), "callback"), 1u);
   EXPECT_EQ(captured.count("the function given to on_alert() threw"), 1u);
   exporting.stop();
