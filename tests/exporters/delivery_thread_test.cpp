@@ -22,8 +22,8 @@ using Next = std::optional<DeliveryThread::Clock::time_point>;
 
 TEST(Pauses, DoubleFromHalfASecondToFifteen) {
   Backoff backoff;
-  std::vector<long> pauses;
-  for (int i = 0; i < 7; ++i) pauses.push_back(static_cast<long>(backoff.next().count()));
+  std::vector<long> pauses(7);
+  for (long& pause : pauses) pause = static_cast<long>(backoff.next().count());
   EXPECT_EQ(pauses, (std::vector<long>{500, 1000, 2000, 4000, 8000, 15000, 15000}));
   backoff.reset();
   EXPECT_EQ(backoff.next(), milliseconds(500));

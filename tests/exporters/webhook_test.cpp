@@ -220,8 +220,11 @@ TEST_F(Webhook, OfMoreThanTheQueueHoldsTheOldestAreDroppedAndCounted) {
   for (std::uint64_t step = 1; step <= 20; ++step) webhook.on_alert(make_alert(step));
   EXPECT_EQ(webhook.dropped(), 4u);
   const HttpRecorder receiver(port);
-  ASSERT_TRUE(receiver.wait_for(20, 16));
-  EXPECT_EQ(steps_of(receiver.requests()), from_to(5, 20));
+  ASSERT_TRUE(receiver.wait_for(
+      20, [](const std::vector<RecordedRequest>& requests) { return !requests.empty() && steps_of(requests).back() == 20; }));
+  Steps steps = steps_of(receiver.requests());
+  if (steps.front() < 5) steps.erase(steps.begin());  // the one that was being posted when it lost its place
+  EXPECT_EQ(steps, from_to(5, 20));
 }
 
 TEST_F(Webhook, WhatWasPushedOutWhileItWasPostedIsCountedOnce) {
