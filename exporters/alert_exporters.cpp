@@ -1,16 +1,27 @@
 #include "vigil/exporters/alert_exporters.h"
 
-#include <algorithm>
+#include <exception>
 #include <fstream>
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
 
 namespace vigil {
 namespace {
 
-constexpr std::chrono::milliseconds kGrace{3000};
+constexpr std::chrono::milliseconds kGrace{2000};  // and up to a second more for a post under way
+
+// What is lost with the end of a run is told.
+void log_left(std::size_t count, const char* what) noexcept {
+  if (count == 0) return;
+  try {
+    log(LogLevel::error, std::to_string(count) + what + " before the run ended");
+  } catch (...) {
+    // No memory for the text.
+  }
+}
 
 void throw_failures(DeliveryThread& thread, const std::string& what) {
   const auto [failures, reason] = thread.take_failures();
@@ -51,9 +62,15 @@ void AlertQueue::pop(const std::shared_ptr<const AlertMessage>& message) {
 }
 
 void AlertQueue::drop(const std::shared_ptr<const AlertMessage>& message) {
-  pop(message);
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (messages_.empty() || messages_.front() != message) return;  // a newer one took its place, which was counted
+  messages_.pop_front();
   ++dropped_;
+}
+
+std::size_t AlertQueue::size() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return messages_.size();
 }
 
 std::uint64_t AlertQueue::dropped() const {
@@ -95,7 +112,8 @@ std::optional<DeliveryThread::Clock::time_point> WebhookExporter::deliver() {
 void WebhookExporter::on_poll() { throw_failures(*thread_, "cannot post an alert to exporters.webhook.url"); }
 
 void WebhookExporter::stop() noexcept {
-  thread_->stop(kGrace, [this] { return queue_.is_empty(); });
+  thread_->stop(kGrace, [this] { return queue_.size() == 0; });
+  log_left(queue_.size(), " alerts could not be posted to exporters.webhook.url");
 }
 
 AlertmanagerExporter::AlertmanagerExporter(const AlertmanagerConfig& config, const RunIdentity& identity)
@@ -181,6 +199,7 @@ bool AlertmanagerExporter::has_news() const {
 void AlertmanagerExporter::stop() noexcept {
   // What fires stays up for four times resend_ms, so that the end of a run does not take its alerts along.
   thread_->stop(kGrace, [this] { return !has_news(); });
+  log_left(has_news() ? 1 : 0, " or more alerts could not be told to exporters.alertmanager.url");
 }
 
 std::uint64_t AlertmanagerExporter::dropped() const {
@@ -197,7 +216,14 @@ CallbackExporter::CallbackExporter(std::shared_ptr<AlertCallback> callback) : ca
         const std::lock_guard<std::mutex> lock(callback_->mutex);
         call = callback_->call;
       }
-      if (call != nullptr) (*call)(notice_of(*message));
+      if (call == nullptr) continue;
+      try {
+        (*call)(notice_of(*message));
+      } catch (const std::exception& error) {
+        thread_->note_failure(error.what());
+      } catch (...) {
+        thread_->note_failure("something that is no std::exception was thrown");
+      }
     }
     return std::nullopt;
   });
@@ -212,7 +238,8 @@ void CallbackExporter::on_alert(const AlertMessage& message) {
 void CallbackExporter::on_poll() { throw_failures(*thread_, "the function given to on_alert() threw"); }
 
 void CallbackExporter::stop() noexcept {
-  thread_->stop(kGrace, [this] { return queue_.is_empty(); });
+  thread_->stop(kGrace, [this] { return queue_.size() == 0; });
+  log_left(queue_.size(), " alerts were not given to the function of on_alert()");
 }
 
 }  // namespace vigil

@@ -24,8 +24,9 @@ class AlertQueue {
   std::shared_ptr<const AlertMessage> front() const;
   /// Takes `message` out, if it is still the oldest.
   void pop(const std::shared_ptr<const AlertMessage>& message);
-  bool is_empty() const { return front() == nullptr; }
+  std::size_t size() const;
   std::uint64_t dropped() const;
+  /// Likewise, and counts it.
   void drop(const std::shared_ptr<const AlertMessage>& message);
 
  private:
@@ -45,7 +46,7 @@ class WebhookExporter final : public Exporter {
   void on_alert(const AlertMessage& message) override;
   /// @throws std::runtime_error with what failed since the last call
   void on_poll() override;
-  /// Waits up to three seconds for what is pending.
+  /// Waits up to three seconds for what is pending, the last of them for a post that is to end; logs what is left.
   void stop() noexcept override;
   std::uint64_t dropped() const override { return queue_.dropped(); }
 

@@ -42,13 +42,14 @@ Threshold threshold_at(const RulesConfig& config, std::size_t i) {
   return threshold;
 }
 
-void check_receiver(const std::vector<AlertRule>& rules, AlertAction action, const std::string& url, const std::string& setting) {
-  if (!url.empty()) return;
+// `missing`: completes "but ", what is to be done included.
+void check_action(const std::vector<AlertRule>& rules, AlertAction action, bool can, const std::string& missing) {
+  if (can) return;
   for (const AlertRule& rule : rules) {
     if (!rule.enabled || !rule.has(action)) continue;
     throw std::invalid_argument("rules: the rule " + rule.name + " has the action " +
-                                std::string(kAlertActionNames[static_cast<std::size_t>(action)]) + ", but " + setting +
-                                " is empty; set it, or leave the action out");
+                                std::string(kAlertActionNames[static_cast<std::size_t>(action)]) + ", but " + missing +
+                                ", or leave the action out");
   }
 }
 
@@ -69,8 +70,10 @@ std::vector<AlertRule> alert_rules(const Config& config) {
     }
     rules.push_back({threshold.name, true, threshold.severity, bits_of(threshold.actions, config.rules.actions), {}});
   }
-  check_receiver(rules, AlertAction::webhook, config.exporters.webhook.url, "exporters.webhook.url");
-  check_receiver(rules, AlertAction::alertmanager, config.exporters.alertmanager.url, "exporters.alertmanager.url");
+  const ExportersConfig& exporters = config.exporters;
+  check_action(rules, AlertAction::webhook, !exporters.webhook.url.empty(), "exporters.webhook.url is empty; set it");
+  check_action(rules, AlertAction::alertmanager, !exporters.alertmanager.url.empty(), "exporters.alertmanager.url is empty; set it");
+  check_action(rules, AlertAction::dump, exporters.report.enabled, "exporters.report.enabled is false; set it to true");
   return rules;
 }
 

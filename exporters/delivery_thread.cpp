@@ -60,14 +60,8 @@ void DeliveryThread::stop(std::chrono::milliseconds grace, const std::function<b
     std::unique_lock<std::mutex> lock(mutex_);
     is_woken_ = true;
     woken_.notify_one();
-    const auto deadline = Clock::now() + grace;
-    while (!has_ended_ && Clock::now() < deadline) {
-      lock.unlock();
-      const bool done = is_done();
-      lock.lock();
-      if (done) break;
-      worked_.wait_until(lock, deadline);
-    }
+    // Asked under the lock: an end of `work` between the question and the wait would be missed.
+    worked_.wait_for(lock, grace, [&] { return has_ended_ || is_done(); });
     is_ending_ = true;
     must_stop_.store(true, std::memory_order_relaxed);  // a lone flag
     woken_.notify_one();

@@ -1,6 +1,7 @@
 // A thread of its own for a receiver that may be slow or dead.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -31,6 +32,7 @@ class DeliveryThread {
 
   void wake();
   /// Waits until `is_done()` holds, asked after each call of `work`, but no longer than `grace`, then ends the thread. Idempotent.
+  /// `is_done` calls nothing of this object.
   void stop(std::chrono::milliseconds grace, const std::function<bool()>& is_done) noexcept;
   /// True once stop() has lost its patience: what waits for I/O is to give up.
   const std::atomic<bool>& must_stop() const noexcept { return must_stop_; }

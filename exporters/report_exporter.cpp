@@ -90,7 +90,12 @@ void ReportExporter::on_event(const NonfiniteEvent& event) {
 }
 
 void ReportExporter::on_alert(const AlertMessage& message) {
-  if (!message.has(AlertAction::dump) || message.alert.state != AlertState::firing || !may_write_another()) return;
+  if (!message.has(AlertAction::dump) || message.alert.state != AlertState::firing) return;
+  // Of a rule that fires for several layers at one step the first has the report: the others' would be the same file.
+  const auto is_same = [&](const AlertMessage& one) {
+    return one.name == message.name && one.alert.fired_step == message.alert.fired_step;
+  };
+  if (std::any_of(alerts_.begin(), alerts_.end(), is_same) || !may_write_another()) return;
   alerts_.push_back(message);
 }
 

@@ -26,7 +26,8 @@ class ReportExporter final : public Exporter {
 
   void on_step(const StepRecord& record, const double* scalars) override;
   void on_event(const NonfiniteEvent& event) override;
-  /// One that begins to fire, with the action `dump`: `<directory>/vigil-alert-<run>-<rule>-<step>.json`, likewise.
+  /// One that begins to fire, with the action `dump`: `<directory>/vigil-alert-<run>-<rule>-<step>.json`, likewise; one for each rule and
+  /// step.
   void on_alert(const AlertMessage& message) override;
   /// Writes what is pending, once. @throws std::runtime_error when the file cannot be written
   void on_poll() override;

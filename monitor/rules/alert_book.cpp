@@ -34,12 +34,13 @@ bool AlertBook::note_holds(std::size_t rule, Track& track, double value) noexcep
     alert.time_ns = time_ns_;
     return false;
   }
-  if (track.is_suppressed || step_ - track.since_step < setup.for_steps || time_ns_ - track.since_time_ns < setup.for_ns) return false;
+  if (step_ - track.since_step < setup.for_steps || time_ns_ - track.since_time_ns < setup.for_ns) return false;
   if (firing_of_rule_[rule] >= max_instances_ || firing_.size() >= kMaxFiring) {
-    track.is_suppressed = true;
-    ++suppressed_;
+    // Counted once; it fires when another one has made room.
+    if (!std::exchange(track.is_suppressed, true)) ++suppressed_;
     return false;
   }
+  track.is_suppressed = false;
   return true;
 }
 

@@ -69,7 +69,7 @@ class AlertBook {
   const std::vector<Alert>& firing() const noexcept { return firing_; }
   /// Times that rule i fired so far.
   const std::vector<std::uint64_t>& fired() const noexcept { return fired_; }
-  /// Times that an alert was not kept because as many of its rule, or of all, were firing.
+  /// Times that an alert had to wait because as many of its rule, or of all, were firing; some were over before there was room.
   std::uint64_t suppressed() const noexcept { return suppressed_; }
 
   /// Alerts of all rules that fire at the same time, at most.

@@ -75,15 +75,17 @@ void StepRules::judge_nonfinite(const StepRecord& record, bool has_frame, const 
 }
 
 void StepRules::judge_learning_rates(const double* rates) noexcept {
-  const std::size_t groups = highest_rate_.size();
   learns_ = false;
-  bool all_zero = groups > 0;
-  for (std::size_t group = 0; group < groups; ++group) {
+  bool all_zero = schema_.learning_rates > 0;
+  for (std::size_t group = 0; group < schema_.learning_rates; ++group) {
+    const double rate = rates[group];
+    learns_ |= rate > 0;
+    all_zero &= rate == 0;
+  }
+  for (std::size_t group = 0; group < highest_rate_.size(); ++group) {
     const double rate = rates[group];
     const AlertSubject subject{group, {}, {}};  // a group is no parameter: the sentence names it
     const std::uint64_t number = group;
-    learns_ |= rate > 0;
-    all_zero &= rate == 0;
     book_.judge(Rule::learning_rate_nonfinite, subject, !is_finite_bits(rate), rate, 0,
                 says("the learning rate of group ", number, " is ", rate));
     const double limit = book_.parameter(Rule::learning_rate_jump, 0) * highest_rate_[group];

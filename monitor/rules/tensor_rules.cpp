@@ -41,7 +41,11 @@ std::string_view name_of(DType dtype) noexcept { return kDTypeNames[static_cast<
 }  // namespace
 
 TensorRules::TensorRules(const Schema& schema, AlertBook& book)
-    : schema_(schema), book_(book), dead_in_row_(schema.activations), saturated_in_row_(schema.activations) {
+    : schema_(schema),
+      book_(book),
+      is_continued_(schema.identity.attempt > 0),
+      dead_in_row_(schema.activations),
+      saturated_in_row_(schema.activations) {
   std::map<std::string_view, std::size_t> gradients, main;  // rows by name; and by layer the largest parameter
   for (std::size_t i = 0; i < schema.rows.size(); ++i) {
     if (schema.rows[i].kind == TensorKind::gradient) gradients.emplace(schema.rows[i].name, i);
@@ -97,7 +101,7 @@ void TensorRules::judge_initialisation(const Parameter& parameter, const Frame& 
     is_poor = gradient.state == TensorRow::present && share_of_zeros(gradient.moments) >= 1;
   }
   const AlertSubject subject = subject_of(parameter.row);
-  book_.judge(Rule::poor_initialisation, subject, is_poor && is_first_, moments.min, 0,
+  book_.judge(Rule::poor_initialisation, subject, is_poor && is_first_ && !is_continued_, moments.min, 0,
               says("every element of ", subject.parameter, " begins as ", moments.min, ": its units stay alike"));
 }
 
@@ -191,8 +195,8 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
   }
   const bool is_first = is_new && !std::exchange(outputs_judged_, outputs_judged_ || is_new);
   const double ratio = largest > 0 ? largest / smallest : 1, limit = book_.parameter(Rule::poor_initialisation, 0);
-  book_.judge(Rule::poor_initialisation, {schema_.rows.size(), {}, smallest_layer}, is_first && frame.header.step == 1 && ratio > limit,
-              ratio, limit,
+  book_.judge(Rule::poor_initialisation, {schema_.rows.size(), {}, smallest_layer},
+              is_first && frame.header.step == 1 && !is_continued_ && ratio > limit, ratio, limit,
               says("the standard deviation of the output is ", smallest, " in ", smallest_layer, " and ", largest, " in ", largest_layer));
 }
 

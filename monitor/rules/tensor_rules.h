@@ -52,6 +52,7 @@ class TensorRules {
 
   const Schema& schema_;
   AlertBook& book_;
+  const bool is_continued_;  // its first sample is of a model that was trained
   std::vector<Parameter> parameters_;
   std::vector<std::uint64_t> dead_in_row_, saturated_in_row_;  // by layer with activations
   SpikeDetector update_;

@@ -49,6 +49,16 @@ void check_labels(const ThresholdSetup& setup, const Figure& figure) {
   }
 }
 
+// Whether a NaN of this metric is the record's own.
+bool has_figure(const StepRecord& record, Metric metric) noexcept {
+  switch (metric) {
+    case Metric::loss: return record.has(StepRecord::has_loss);
+    case Metric::gradient_norm: return record.has(StepRecord::has_gradient_norm);
+    case Metric::parameter_norm: return record.has(StepRecord::has_parameter_norm);
+    default: return false;
+  }
+}
+
 }  // namespace
 
 bool holds(Comparison comparison, double value, double limit) noexcept {
@@ -114,8 +124,7 @@ void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const do
         if (figure.series_name != nullptr && !matches(setup, figure.label, figure.series_name(series))) continue;
         const double value = figure.value(record, series);
         // NaN may be what the rule asks for (vigil_loss != vigil_loss is not to be had, but `!= 0` is), or that there is no such figure.
-        if (!is_nan_bits(value) || figure.metric == Metric::loss || figure.metric == Metric::gradient_norm)
-          judge(book, i, {series, {}, {}}, value);
+        if (!is_nan_bits(value) || has_figure(record, figure.metric)) judge(book, i, {series, {}, {}}, value);
       }
     } else if (threshold.figure.kind == Figure::Kind::learning_rate && !again) {
       for (std::size_t group = 0; group < threshold.subjects; ++group) {

@@ -4,10 +4,6 @@
 #include <fstream>
 #include <stdexcept>
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "e2e/wait_until.h"
 #include "files.h"
 #include "http/http_client.h"
@@ -37,22 +33,10 @@ std::unique_ptr<ChildProcess> start(const std::vector<std::string>& command, con
 
 }  // namespace
 
-int free_port() {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool bound = bind(listener, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
-                     getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  close(listener);
-  if (!bound) throw std::runtime_error("no free port");
-  return ntohs(address.sin_port);
-}
-
 Alertmanager::Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url) {
   std::string config = test::read_text(kSource / "deploy/alertmanager/alertmanager.yml");
   replace(config, "http://127.0.0.1:9099", webhook_url);
+  replace(config, "group_interval: 30s", "group_interval: 1s");
   write_file(folder / "alertmanager.yml", config);
   process_ =
       start({(kDeps / "alertmanager/usr/bin/prometheus-alertmanager").string(), "--config.file=" + (folder / "alertmanager.yml").string(),

@@ -8,20 +8,19 @@
 #include <nlohmann/json.hpp>
 
 #include "e2e/child_process.h"
+#include "http/http_recorder.h"
 
 namespace vigil {
 
-/// A port that was free a moment ago.
-int free_port();
-
-/// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`.
+/// Alertmanager with deploy/alertmanager/alertmanager.yml, whose receivers are replaced by `webhook_url`; of what is critical a second
+/// message comes after 1 s, not 30.
 class Alertmanager {
  public:
   Alertmanager(const std::filesystem::path& folder, const std::string& webhook_url);
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
  private:
-  int port_ = free_port();
+  int port_ = test::free_port();
   std::unique_ptr<ChildProcess> process_;
 };
 
@@ -35,7 +34,7 @@ class Prometheus {
   double value(const std::string& expression) const;
 
  private:
-  int port_ = free_port();
+  int port_ = test::free_port();
   std::unique_ptr<ChildProcess> process_;
 };
 
