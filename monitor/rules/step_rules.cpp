@@ -51,8 +51,6 @@ void StepRules::judge_nonfinite(const StepRecord& record, bool has_frame, const 
       text.append(more.inf);
       text.append(" infinite values in ");
       text.append(where == NonfiniteIn::loss ? "the loss" : where == NonfiniteIn::gradient ? "gradients" : "parameters or buffers");
-      text.append(" at step ");
-      text.append(record.step);
       if (message.empty()) return;
       text.append("; ");
       text.append(message);

@@ -37,13 +37,20 @@ TEST(Readme, CodeIsTheMinimalExample) {
 TEST(Readme, ConfigurationErrorIsTheOneShown) {
   const std::string readme = read_text(source_path("README.md"));
   const auto yaml = code_blocks(readme, "yaml");
-  ASSERT_EQ(yaml.size(), 1u);
+  ASSERT_EQ(yaml.size(), 2u);
   try {
-    parse_config(yaml.front(), "vigil.yml");
+    parse_config(yaml.back(), "vigil.yml");
     FAIL() << "accepted";
   } catch (const ConfigError& error) {
     EXPECT_NE(readme.find("```\n" + std::string(error.what()) + "\n```\n"), std::string::npos) << error.what();
   }
+}
+
+TEST(Readme, ConfigurationsToCopyAreValid) {
+  EXPECT_NO_THROW(parse_config(code_blocks(read_text(source_path("README.md")), "yaml").front()));
+  const auto of_alerts = code_blocks(read_text(source_path("docs/alerts.md")), "yaml");
+  ASSERT_FALSE(of_alerts.empty());
+  for (const std::string& yaml : of_alerts) EXPECT_NO_THROW(parse_config(yaml)) << yaml;
 }
 
 TEST(Readme, NamedFilesExist) {

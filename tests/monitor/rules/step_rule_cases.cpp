@@ -86,7 +86,7 @@ std::vector<RuleCase> numbers() {
          run.record.origin = 2;
          run.record.origin_step = 6;
          run.step();
-       }, "3 NaN and 1 infinite values in gradients at step 6", "fc2.weight", "fc2"},
+       }, "3 NaN and 1 infinite values in gradients", "fc2.weight", "fc2"},
       {"NanInAGradientThatAReplayNamed", Rule::nonfinite_gradient, {}, [](RuleRun& run) {
          run.steps(5);
          NonfiniteEvent event;
@@ -97,10 +97,10 @@ std::vector<RuleCase> numbers() {
          run.engine().on_event(event);
          run.nonfinite(NonfiniteIn::gradient).nan = 3;
          run.step();
-       }, "at step 6; aten::log made it", "fc2.weight", "fc2/log"},
+       }, "gradients; aten::log made it", "fc2.weight", "fc2/log"},
       {"GradientCountsThatStay", Rule::nonfinite_gradient, {}, [](RuleRun& run) { run.nonfinite(NonfiniteIn::loss).nan = 1; run.steps(9); }},
       {"NanLoss", Rule::nonfinite_loss, {}, [](RuleRun& run) { run.steps(4); run.nonfinite(NonfiniteIn::loss).nan = 1; run.record.loss = kNan; run.step(); },
-       "1 NaN and 0 infinite values in the loss at step 5"},
+       "1 NaN and 0 infinite values in the loss"},
       {"FiniteLossBesideNanGradients", Rule::nonfinite_loss, {}, [](RuleRun& run) { run.nonfinite(NonfiniteIn::gradient).nan = 1; run.steps(9); }},
       {"RatesOfZero", Rule::learning_rate_zero, {}, [](RuleRun& run) { static_cast<void>(run.engine()); run.scalars[0] = run.scalars[1] = 0; run.step(); },
        "every learning rate is 0"},

@@ -53,7 +53,7 @@ std::vector<RuleCase> parameters() {
          run.values[Row::fc2_weight][2] = kNan;
          run.nonfinite(NonfiniteIn::parameter).nan = 1;
          run.sample();
-       }, "1 NaN and 0 infinite values in parameters or buffers at step 4", "fc2.weight", "fc2"},
+       }, "1 NaN and 0 infinite values in parameters or buffers", "fc2.weight", "fc2"},
       {"InfInABuffer", Rule::nonfinite_parameter, {}, [](RuleRun& run) {
          run.values[Row::buffer][2] = kInf;
          run.nonfinite(NonfiniteIn::parameter).inf = 1;
