@@ -10,13 +10,13 @@
 
 namespace vigil {
 
-double read_resident_bytes() {
+double read_anonymous_bytes() {
   std::FILE* const file = std::fopen("/proc/self/statm", "re");
   if (file == nullptr) return std::numeric_limits<double>::quiet_NaN();
-  unsigned long long all = 0, resident = 0;
-  const int read = std::fscanf(file, "%llu %llu", &all, &resident);
+  unsigned long long all = 0, resident = 0, of_files = 0;
+  const int read = std::fscanf(file, "%llu %llu %llu", &all, &resident, &of_files);
   std::fclose(file);
-  return read == 2 ? static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) : std::numeric_limits<double>::quiet_NaN();
+  return read == 3 && resident >= of_files ? static_cast<double>(resident - of_files) * static_cast<double>(sysconf(_SC_PAGESIZE)) : std::numeric_limits<double>::quiet_NaN();
 }
 
 HostReading HostReader::read(const RunChannel& channel) {
@@ -27,7 +27,7 @@ HostReading HostReader::read(const RunChannel& channel) {
   const RunState state = channel.live().state.load(std::memory_order_relaxed);
   reading.is_running = state == RunState::starting || state == RunState::running;
   reading.is_evaluating = channel.live().phase.load(std::memory_order_relaxed) != 0;
-  reading.resident_bytes = read_resident_bytes();
+  reading.anonymous_bytes = read_anonymous_bytes();
   const auto now = std::chrono::steady_clock::now();
   if (disk_directory_.empty() || now < next_disk_) return reading;
   next_disk_ = now + kDiskInterval;

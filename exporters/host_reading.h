@@ -9,7 +9,7 @@
 
 namespace vigil {
 
-/// Reads the process' resident memory, and now and then how much is free on a disk. One thread.
+/// Reads the memory of the process, and now and then how much is free on a disk. One thread.
 class HostReader {
  public:
   /// `disk_directory` may be empty: then no disk is looked at.
@@ -24,7 +24,7 @@ class HostReader {
   std::chrono::steady_clock::time_point next_disk_{};
 };
 
-/// Bytes of the process that lie in memory; NaN where /proc does not tell.
-double read_resident_bytes();
+/// Bytes of the process that lie in memory, but for files that are mapped, which grow as a data set is read; NaN where /proc does not tell.
+double read_anonymous_bytes();
 
 }  // namespace vigil

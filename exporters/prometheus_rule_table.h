@@ -181,9 +181,11 @@ last_over_time(vigil_activation_inf_values{layer!~".*/.*"}[5m]) > 0)",
   * (last_over_time(vigil_gradient_std{%weights%}[1m]) ^ 2 + last_over_time(vigil_gradient_mean{%weights%}[1m]) ^ 2)
   / last_over_time(vigil_gradient_l2_norm{%weights%}[1m]) ^ 2
   < %mean_abs%
+and (last_over_time(vigil_gradient_std{%weights%}[1m]) ^ 2 + last_over_time(vigil_gradient_mean{%weights%}[1m]) ^ 2)
+  < %on% group_left () (%share% ^ 2 * max by (job, instance, run, rank) (last_over_time(vigil_gradient_std[1m]) ^ 2 + last_over_time(vigil_gradient_mean[1m]) ^ 2))
 and %on% last_over_time(vigil_up[1m]) == 1)",
      "The gradient of a parameter has vanished.", "the mean magnitude of the gradient of {{ $labels.parameter }} is {{ humanize $value }}, below %mean_abs%",
-     "The number of elements is no metric, but follows from the others: sum(x^2) / (std^2 + mean^2); a gradient that is all zero makes NaN."},
+     "The number of elements is no metric, but follows from the others: sum(x^2) / (std^2 + mean^2); a gradient that is all zero makes NaN. The share is one of root mean squares."},
     {"exploding_gradient", PrometheusCoverage::other_alert, PrometheusSubject::rank, 0, "VigilExplodingGradient", {}, {}, {}},
     {"gradient_spike", PrometheusCoverage::expression, PrometheusSubject::rank, 0, prometheus_expressions::kSpike,
      "The gradient norm has spiked.", "the gradient norm spiked to {{ humanize $value }}, above %ratio% times and %deviations% deviations over its median", prometheus_expressions::kSpikeNote, "vigil_gradient_norm"},

@@ -37,7 +37,10 @@ std::uint64_t outside(const at::Tensor& tensor, double least, double most) {
   return static_cast<std::uint64_t>(at::add(values.lt(least).sum(), values.gt(most).sum()).item<std::int64_t>());
 }
 
-// Units whose outputs are all 0, of `units`.
+// Values of a unit, over batch and positions, without which nothing is said of whether it is dead.
+constexpr std::int64_t kLeastForDead = 8;
+
+// Units whose outputs are all 0.
 std::uint64_t dead_units(const at::Tensor& output, std::int64_t unit_dimension) {
   std::vector<std::int64_t> others;
   for (std::int64_t d = 0; d < output.dim(); ++d) {
@@ -195,8 +198,12 @@ void ActivationSampler::measure(const Call& call, const at::Tensor& output) {
     const auto first = channels_first_.find(call.place.module);
     const bool channels_first = output.dim() == 2 || output.dim() > 3 || (first != channels_first_.end() && first->second);
     const std::int64_t unit_dimension = channels_first ? 1 : output.dim() - 1;
-    layer.latest.units = static_cast<std::uint64_t>(output.size(unit_dimension));
-    layer.latest.dead = output.numel() == 0 ? 0 : dead_units(output, unit_dimension);
+    const std::int64_t units = output.size(unit_dimension);
+    // In a batch of a few examples a unit that lives is 0 for all of them often enough.
+    if (units > 0 && output.numel() >= kLeastForDead * units) {
+      layer.latest.units = static_cast<std::uint64_t>(units);
+      layer.latest.dead = dead_units(output, unit_dimension);
+    }
   }
   layer.has_latest = true;
   layer.memory = memory;

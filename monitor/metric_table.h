@@ -182,7 +182,7 @@ struct ActivationMetricRow {
 // clang-format off
 inline constexpr std::array<ActivationMetricRow, 2> kActivationMetrics{{
     {"saturated_ratio", "share of the inputs of tanh or sigmoid where its derivative is 0 in float32", "count(x < -9.4999 or x > 9.4999) / N, of sigmoid x < -23 or x > 17", &ActivationRow::saturated_ratio},
-    {"dead_ratio", "share of the units of a ReLU (channels, or features) that are 0 for all of the batch", "count(max over the batch(x) <= 0) / units", &ActivationRow::dead_ratio},
+    {"dead_ratio", "share of the units of a ReLU (channels, or features) that are 0 for all of the batch, where that is 8 values or more", "count(max over the batch(x) <= 0) / units", &ActivationRow::dead_ratio},
 }};
 // clang-format on
 

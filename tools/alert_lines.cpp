@@ -11,7 +11,7 @@ namespace vigil::tools {
 namespace {
 
 // Readings of the host at the time of the run, which no file holds.
-constexpr std::string_view kNotJudged = "stalled, disk_full and memory_growth of resident memory";
+constexpr std::string_view kNotJudged = "stalled, disk_full and memory_growth of the process";
 
 std::string left(std::string_view text, std::size_t width) {
   std::string cell(text);

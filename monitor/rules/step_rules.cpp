@@ -239,7 +239,7 @@ void StepRules::on_host(const HostReading& reading) noexcept {
   const double limit = std::max(least, book_.parameter(Rule::stalled, 0) * usual);
   book_.judge(Rule::stalled, kRun, reading.is_running && idle > limit, idle, limit,
               says("no step has ended for ", idle, " s since step ", step_, "; the usual step takes ", usual, " s"));
-  judge_memory(0, resident_, reading.resident_bytes, "resident memory");
+  judge_memory(0, resident_, reading.anonymous_bytes, "memory of the process");
   const double free = reading.disk_free_bytes;
   if (!is_finite_bits(free)) return;
   // A disk that fires is quiet again only when it has clearly more room.

@@ -19,6 +19,12 @@ double share_of_zeros(const Moments& moments) noexcept {
   return moments.count == 0 ? 0 : static_cast<double>(moments.zero_count) / static_cast<double>(moments.count);
 }
 
+// Of the elements that are finite and not 0: of an embedding most rows have no gradient in a step. NaN without one.
+double mean_magnitude(const Moments& moments) noexcept {
+  const std::uint64_t count = finite_count(moments) - moments.zero_count;
+  return count == 0 ? TensorRow::kNotMeasured : moments.l1 / static_cast<double>(count);
+}
+
 double largest_magnitude(const Moments& moments) noexcept { return std::max(std::fabs(moments.min), std::fabs(moments.max)); }
 
 // Not one element has changed in a way that its moments show: sums over thousands of elements agree to the last bit.
@@ -64,8 +70,10 @@ TensorRules::TensorRules(const Schema& schema, AlertBook& book)
     if (const auto gradient = gradients.find(row.name); gradient != gradients.end()) parameter.gradient_row = gradient->second;
     parameter.is_main = main.at(row.layer) == i;
     parameter.is_matrix = std::count(row.shape.begin(), row.shape.end(), ',') > 0 && row.element_count > 1;
+    if (parameter.is_matrix) layers_with_matrix_.push_back(row.layer);
     parameters_.push_back(parameter);
   }
+  std::sort(layers_with_matrix_.begin(), layers_with_matrix_.end());
 }
 
 AlertSubject TensorRules::subject_of(std::size_t row) const noexcept { return {row, schema_.rows[row].name, schema_.rows[row].layer}; }
@@ -81,7 +89,7 @@ void TensorRules::judge_format(std::size_t row, const Moments& moments) noexcept
 }
 
 void TensorRules::judge_update(const Parameter& parameter, const TensorRow& row) noexcept {
-  if (is_nan_bits(row.update_norm) || (parameter.began_at_zero && frame_step_ < kStepsFromZero)) return;
+  if (is_nan_bits(row.update_norm) || (parameter.began_near_zero && frame_step_ < kStepsFromZero)) return;
   const double norm = l2_norm(row.moments);
   if (!(norm > 0)) return;
   const AlertSubject subject = subject_of(parameter.row);
@@ -122,9 +130,9 @@ void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool
   book_.judge(Rule::tensor_variance, subject, variance > most || variance < least, variance, variance < least ? least : most,
               says("the variance of ", subject.parameter, " is ", variance));
 
-  if (is_first_) parameter.began_at_zero = norm == 0;
+  if (is_first_) parameter.began_near_zero = norm < kNearZero * std::sqrt(static_cast<double>(moments.count));
   if (parameter.first_norm == 0) parameter.first_norm = norm;
-  if (parameter.first_norm > 0 && norm > 0) {
+  if (parameter.first_norm > 0 && norm > 0 && !parameter.began_near_zero) {
     const double grown = norm / parameter.first_norm, drift = std::max(grown, 1 / grown),
                  limit = book_.upper(Rule::norm_drift, subject.index, book_.parameter(Rule::norm_drift, 0));
     book_.judge(Rule::norm_drift, subject, drift > limit, drift, limit,
@@ -160,9 +168,11 @@ void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame, bool 
   const double zeros = share_of_zeros(row.moments), most_zeros = book_.parameter(Rule::zero_gradient, 0);
   book_.judge(Rule::zero_gradient, subject, zeros >= most_zeros, zeros, most_zeros,
               says(100 * zeros, " % of the gradient of ", subject.parameter, " is zero"));
-  const double mean = row.moments.l1 / static_cast<double>(finite), least = book_.parameter(Rule::vanishing_gradient, 0);
-  book_.judge(Rule::vanishing_gradient, subject, mean < least && zeros < 1, mean, least,
-              says("the mean magnitude of the gradient of ", subject.parameter, " is ", mean));
+  const double mean = mean_magnitude(row.moments), least = book_.parameter(Rule::vanishing_gradient, 0);
+  // Gradients of all layers shrink together when a run has learned what it will: that is no fault.
+  const bool is_behind = mean < book_.parameter(Rule::vanishing_gradient, 1) * largest_gradient_;
+  book_.judge(Rule::vanishing_gradient, subject, mean < least && is_behind, mean, least,
+              says("the mean magnitude of the gradient of ", subject.parameter, " is ", mean, "; the largest of a layer is ", largest_gradient_));
 }
 
 void TensorRules::judge_activations(const Frame& frame) noexcept {
@@ -175,7 +185,7 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     is_new = true;
     const std::string_view layer = frame.layers[i].layer;
     const AlertSubject subject{i, {}, layer};
-    const bool owns_parameters = layer.find('/') == std::string_view::npos;
+    const bool owns_parameters = layer.find('/') == std::string_view::npos;  // no operator that follows a module's own
     const auto count = [&](std::vector<std::uint64_t>& in_row, Rule rule, double share, std::string_view what) {
       if (is_nan_bits(share)) return;
       const double limit = book_.upper(rule, i, book_.parameter(rule, 0));
@@ -189,7 +199,8 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     book_.judge(Rule::nonfinite_activation, subject, bad > 0, static_cast<double>(bad), 0,
                 says("the output of ", layer, " holds ", row.moments.nan_count, " NaN and ", row.moments.inf_count, " infinite values"));
     const double deviation = standard_deviation(row.moments);
-    if (!owns_parameters || is_nonfinite(row.moments) || row.moments.count < 2 || !(deviation > 0)) continue;
+    if (outputs_judged_ || !owns_parameters || is_nonfinite(row.moments) || row.moments.count < 2 || !(deviation > 0)) continue;
+    if (!std::binary_search(layers_with_matrix_.begin(), layers_with_matrix_.end(), layer)) continue;
     if (deviation < smallest) std::tie(smallest, smallest_layer) = std::pair(deviation, layer);
     if (deviation > largest) std::tie(largest, largest_layer) = std::pair(deviation, layer);
   }
@@ -222,6 +233,12 @@ void TensorRules::on_frame(const Frame& frame, bool learns, std::uint64_t skippe
       squares += row.update_norm * row.update_norm;
       has_update = true;
     }
+  }
+  largest_gradient_ = 0;
+  for (const Parameter& parameter : parameters_) {
+    if (!parameter.is_main || parameter.gradient_row == kNone || frame.rows[parameter.gradient_row].state != TensorRow::present) continue;
+    const double mean = mean_magnitude(frame.rows[parameter.gradient_row].moments);
+    if (mean > largest_gradient_) largest_gradient_ = mean;
   }
   for (Parameter& parameter : parameters_) {
     if (book_.is_enabled(Rule::poor_initialisation) && frame.rows[parameter.row].state == TensorRow::present)

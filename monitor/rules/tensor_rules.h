@@ -28,7 +28,8 @@ class TensorRules {
 
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
-  // Of a parameter that begins at zero the first updates are all that there is.
+  // Of a parameter that begins near zero (root mean square) the first updates are all that there is.
+  static constexpr double kNearZero = 1e-4;
   static constexpr std::uint64_t kStepsFromZero = 300;
   // What is known of a parameter's row.
   struct Parameter {
@@ -37,7 +38,7 @@ class TensorRules {
     bool is_main = false;    // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
     bool is_matrix = false;  // two dimensions or more
     double first_norm = 0;   // of the first frame where it was not 0
-    bool began_at_zero = false;
+    bool began_near_zero = false;  // a residual branch that is to begin as nothing, the scale of a layer
     Moments previous;
     std::uint64_t same_in_row = 0, absent_in_row = 0;
   };
@@ -55,6 +56,8 @@ class TensorRules {
   const bool is_continued_;  // its first sample is of a model that was trained
   std::vector<Parameter> parameters_;
   std::vector<std::uint64_t> dead_in_row_, saturated_in_row_;  // by layer with activations
+  std::vector<std::string_view> layers_with_matrix_;           // sorted; gains and scales are small on purpose
+  double largest_gradient_ = 0;                                // mean magnitude of that of a layer, in this frame
   SpikeDetector update_;
   std::uint64_t frame_step_ = 0, skipped_steps_ = 0;
   bool is_first_ = true, outputs_judged_ = false;

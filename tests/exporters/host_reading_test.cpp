@@ -1,12 +1,16 @@
 // What the rules hear of the host: memory, disk, clocks, and what the run is doing.
 #include "vigil/exporters/host_reading.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 #include "exporters/test_run.h"
@@ -17,12 +21,30 @@ namespace {
 
 using namespace test;
 
-TEST(HostReading, ResidentMemoryGrowsByWhatIsTouched) {
+TEST(HostReading, AFileThatIsMappedIsNoMemoryOfTheProcess) {
   constexpr std::size_t kBytes = std::size_t{64} << 20;
-  const double before = read_resident_bytes();
+  const TemporaryFolder folder;
+  const std::string path = folder.file("data");
+  std::ofstream(path) << std::string(kBytes, 'x');
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  const double before = read_anonymous_bytes();
+  const auto* const bytes = static_cast<const char*>(mmap(nullptr, kBytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0));
+  ASSERT_NE(static_cast<const void*>(bytes), MAP_FAILED);
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < kBytes; i += 4096) sum += static_cast<std::size_t>(bytes[i]);
+  EXPECT_EQ(sum, kBytes / 4096 * 'x');
+  EXPECT_LT(read_anonymous_bytes() - before, 0.5 * kBytes);
+  munmap(const_cast<char*>(bytes), kBytes);
+  close(file);
+}
+
+TEST(HostReading, MemoryGrowsByWhatIsTouched) {
+  constexpr std::size_t kBytes = std::size_t{64} << 20;
+  const double before = read_anonymous_bytes();
   const std::unique_ptr<char[]> memory(new char[kBytes]);
   std::memset(memory.get(), 1, kBytes);
-  const double grown = read_resident_bytes() - before;
+  const double grown = read_anonymous_bytes() - before;
   EXPECT_EQ(memory[kBytes / 2], 1) << "which is in use";
   EXPECT_GT(grown, 0.9 * kBytes);
   EXPECT_LT(grown, 10.0 * kBytes) << "sanitizers keep several bytes for one";

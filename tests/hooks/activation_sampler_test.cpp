@@ -221,6 +221,16 @@ TEST(Activations, KnowSaturatedAndDeadShares) {
   EXPECT_TRUE(std::isnan(rows.at("0/tanh").dead_ratio));
 }
 
+TEST(Activations, SayNothingOfDeadUnitsOfAFewExamples) {
+  nn::Sequential net(nn::Linear(4, 6));
+  Sampled sampled(*net);
+  const auto share_of = [&](std::int64_t examples) {
+    return sampled.run([&] { torch::relu(net->forward(torch::randn({examples, 4})) * 0); }).at("0/relu").dead_ratio;
+  };
+  EXPECT_TRUE(std::isnan(share_of(7)));
+  EXPECT_EQ(share_of(8), 1);
+}
+
 TEST(Activations, OfUnitsThatAreChannelsAreDeadByChannel) {
   nn::Sequential net(nn::Conv1d(2, 5, 3));
   Sampled sampled(*net);

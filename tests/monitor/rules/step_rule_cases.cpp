@@ -49,7 +49,7 @@ void with_memory(RuleRun& run, std::uint64_t more, int equal_at = -1) {
   std::uint64_t mib = 1024;
   run.steps_until(100);
   for (int reading = 0; reading < 8; ++reading) {
-    run.host.resident_bytes = static_cast<double>(mib * kMiB);
+    run.host.anonymous_bytes = static_cast<double>(mib * kMiB);
     run.read_host(0.5);
     if (reading != equal_at) mib += more;
     run.steps(50);
@@ -169,7 +169,7 @@ std::vector<RuleCase> times() {
       {"WaitsForData", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 5'100'000; run.steps(128); }, "51 % of the time of the latest 128 steps"},
       {"WaitsLessForData", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 4'900'000; run.steps(300); }},
       {"DataTimeIsNotKnown", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 9'000'000; run.record.flags &= ~std::uint64_t{StepRecord::has_data_time}; run.steps(300); }},
-      {"ProcessGrows", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 15); }, "resident memory grew at each of 8 readings, from 1024 to 1129 MiB"},
+      {"ProcessGrows", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 15); }, "memory of the process grew at each of 8 readings, from 1024 to 1129 MiB"},
       {"ProcessGrowsByLessThanTheShare", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 14); }},
       {"ProcessGrowsByLessThanTheBytes", Rule::memory_growth, {0.01, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 9); }},
       {"ProcessPausesGrowing", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 100, 4); }},
