@@ -71,9 +71,13 @@ TEST(Healthy, AMaskOfInfinitiesInABufferIsMeant) {
       }
     };
     train();
-    EXPECT_EQ(*monitor.value("vigil_nonfinite_values_total"), 0);
+    const auto in_parameters = [&] {
+      return monitor.snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::parameter)].inf;
+    };
+    EXPECT_EQ(in_parameters(), 0U);
     model.mask[2] = std::numeric_limits<float>::infinity();  // one more is not
     train();
+    EXPECT_GT(in_parameters(), 0U);
   }
   ASSERT_FALSE(fired.empty());
   for (const std::string& alert : fired) EXPECT_EQ(alert.rfind("nonfinite_", 0), 0U) << alert;
