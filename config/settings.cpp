@@ -207,8 +207,13 @@ std::string text_expectation(const TextRule& rule) {
   return "a " + std::string(rule.noun) + " of " + length;
 }
 
+std::string plural(std::string_view noun) {
+  const std::size_t of = noun.find(" of an ");  // "name of an action"
+  return of == std::string_view::npos ? std::string(noun) + "s" : std::string(noun.substr(0, of)) + "s of " + std::string(noun.substr(of + 7)) + "s";
+}
+
 std::string list_expectation(const TextList& list) {
-  return "a list of at most " + std::to_string(list.max_elements) + " " + std::string(list.element.noun) + "s";
+  return "a list of at most " + std::to_string(list.max_elements) + " " + plural(list.element.noun);
 }
 
 }  // namespace

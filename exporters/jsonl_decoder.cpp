@@ -58,6 +58,7 @@ Schema schema_of(const json& line) {
     throw std::invalid_argument(
         "expected \"tensors\", got a run without; the file is of a vigil that did not write yet what a replay needs");
   }
+  schema.is_continued = line.contains("continued");
   schema.learning_rates = count(line, "learning_rates", kMaxLearningRates);
   schema.groups = texts(line, "groups");
   schema.activations = count(line, "max_activations", kMaxActivations);
@@ -304,7 +305,9 @@ void JsonlDecoder::decode_tensor(const json& item, std::size_t index) {
                                 std::to_string(index));
   }
   if (has(tensor, "state")) {
-    if (text(tensor, "state") == "unreadable") row.state = TensorRow::unreadable;
+    const std::string state = text(tensor, "state");
+    if (state == "unreadable") row.state = TensorRow::unreadable;
+    if (state == "frozen") row.state = TensorRow::frozen;
     return;
   }
   row.state = TensorRow::present;

@@ -83,6 +83,7 @@ void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, c
 
 // What the numbers of the lines that follow stand for.
 void append_schema(std::string& line, const Schema& schema) {
+  if (schema.is_continued) line += ",\"continued\":true";
   append_member(line, "learning_rates", schema.learning_rates);
   append_texts(line, "groups", schema.groups);
   append_member(line, "max_activations", schema.activations);
@@ -281,7 +282,7 @@ void JsonlExporter::append_tensor(std::string& line, std::size_t index, const Fr
   const RowSchema& schema = channel_.schema().rows[index];
   line += row_heads_[index];
   if (row.state != TensorRow::present) {
-    append_member(line, "state", std::string_view(row.state == TensorRow::absent ? "absent" : "unreadable"));
+    append_member(line, "state", row.state == TensorRow::absent ? std::string_view("absent") : row.state == TensorRow::frozen ? "frozen" : "unreadable");
     line += '}';
     return;
   }

@@ -245,7 +245,7 @@ and %on% last_over_time(vigil_up[1m]) == 1)",
 and %on% %age% > 600)",
      "A learning rate has jumped.", "the learning rate of group {{ $labels.group }} is {{ humanize $value }}, above %ratio% times its highest until a minute ago",
      "Scrapes cannot tell a jump from a fast warm-up, so from the eleventh minute on."},
-    {"learning_rate_nonfinite", PrometheusCoverage::expression, PrometheusSubject::group, 0, "last_over_time(vigil_learning_rate[1m]) unless abs(last_over_time(vigil_learning_rate[1m])) < Inf",
+    {"learning_rate_nonfinite", PrometheusCoverage::expression, PrometheusSubject::group, 0, "last_over_time(vigil_learning_rate[1m]) unless (last_over_time(vigil_learning_rate[1m]) >= 0 and last_over_time(vigil_learning_rate[1m]) < Inf)",
      "A learning rate is NaN or infinite.", "the learning rate of group {{ $labels.group }} is {{ $value }}", {}},
     {"step_time_outlier", PrometheusCoverage::expression, PrometheusSubject::rank, 0, R"(histogram_quantile(1, sum without (phase) (rate(vigil_step_duration_seconds_bucket{phase="total"}[1m])))
   > 3 * %ratio% * (rank:vigil_step_duration_seconds:median5m offset 1m) > %min_seconds%

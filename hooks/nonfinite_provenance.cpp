@@ -43,6 +43,10 @@ bool takes_infinite_number(std::string_view operation) {
 }
 
 // A function that the program derived from torch::autograd::Function. Its forward pass is no operator of its own.
+// Results that are views of several tensors; mse_loss begins with one.
+bool makes_views_of_many(std::string_view operation) {
+  return is_one_of(operation, {"broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d"});
+}
 bool is_custom(const TracedOperator& node) { return node.is_node && node.name.find("CppNode") != std::string_view::npos; }
 
 class Search {
@@ -147,7 +151,8 @@ std::vector<Search::Read> Search::nonfinite_inputs(const TracedOperator& traced)
     const bool is_written =
         std::any_of(traced.outputs.begin(), traced.outputs.end(), [&](const TracedTensor& output) { return output.overlaps(input); });
     if (in_place && i == 0 && overwrites(short_operation(traced.name))) continue;
-    if (!traced.is_node && !in_place && i > 0 && is_written) continue;  // given for the result: at::log_out(result, x)
+    // Given for the result: at::log_out(result, x).
+    if (!traced.is_node && !in_place && i > 0 && is_written && !makes_views_of_many(short_operation(traced.name))) continue;
     reads.push_back({&input, &traced});
   }
   return reads;

@@ -66,6 +66,10 @@ std::vector<std::string> state_names(const optim::Optimizer& optimizer) {
 }
 
 #if VIGIL_TORCH_AT_LEAST(2, 0)
+bool has_stepped(const torch::optim::Optimizer& optimizer) {
+  return !optimizer.state().empty() && dynamic_cast<const torch::optim::Adagrad*>(&optimizer) == nullptr;
+}
+
 OptimizerState::OptimizerState(const optim::Optimizer& optimizer, const at::Tensor& parameter)
     : optimizer_(optimizer), key_(parameter.unsafeGetTensorImpl()), names_(state_names(optimizer)) {}
 #else

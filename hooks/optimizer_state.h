@@ -20,6 +20,10 @@ namespace vigil {
 /// without such, and for others (LBFGS keeps its history for all parameters together). At most RowSchema::kStateNorms.
 std::vector<std::string> state_names(const torch::optim::Optimizer& optimizer);
 
+/// Whether `optimizer` has state of steps that it made before, such as one that a checkpoint was loaded into. Never of plain SGD, which
+/// has none, and of Adagrad, which has it from the start.
+bool has_stepped(const torch::optim::Optimizer& optimizer);
+
 /// The state of one parameter.
 class OptimizerState {
  public:

@@ -160,7 +160,7 @@ TensorSampler::Gradients TensorSampler::reduce_gradients(std::size_t part_index,
     const bool could_read = boundary_.attempt(row != nullptr ? Hook::gradients : Hook::guard, watched.gradient_failures, [&] {
       const at::Tensor& gradient = watched.tensor.grad();
       const bool exists = gradient.defined() && dtype_of(gradient.scalar_type());
-      if (!exists && row != nullptr) row->state = TensorRow::absent;
+      if (!exists && row != nullptr) row->state = watched.tensor.requires_grad() ? TensorRow::absent : TensorRow::frozen;
       if (pass.set(slot, exists ? dense_memory(gradient) : std::nullopt) || !exists) return true;
       MagnitudeHistogram* const histogram = sampled ? histogram_at(watched.gradient_row) : nullptr;
       if (!is_in_place(gradient)) {

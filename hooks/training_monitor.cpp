@@ -1,5 +1,6 @@
 #include "vigil/hooks/training_monitor.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include "vigil/exporters/prometheus_collectable.h"
 #include "vigil/hooks/fork_guard.h"
 #include "vigil/hooks/launch_environment.h"
+#include "vigil/hooks/optimizer_state.h"
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/clock.h"
@@ -144,6 +146,8 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
 
   WatchedModel model = watch_tensors(parts, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
+  model.schema.is_continued = model.schema.identity.attempt > 0 ||
+                              std::any_of(parts.begin(), parts.end(), [](const PartTensors& part) { return has_stepped(*part.optimizer); });
   model.schema.peak_flops = static_cast<double>(config.work.peak_gflops) * 1e9;
   const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update,
                                  without_copy = model.without_copy, without_state = model.without_state;

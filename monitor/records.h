@@ -118,7 +118,8 @@ struct TensorRow {
   enum State : std::uint64_t {
     absent = 0,     ///< no tensor: a parameter without a gradient
     present = 1,    ///< `moments` is valid
-    unreadable = 2  ///< its reduction failed; the hook's error counter tells
+    unreadable = 2,  ///< its reduction failed; the hook's error counter tells
+    frozen = 3       ///< of a gradient: there is none, and the program wants none (requires_grad is off)
   };
   Moments moments;
   std::uint64_t state = absent;

@@ -61,6 +61,7 @@ struct ModelSize {
 
 struct Schema {
   RunIdentity identity;
+  bool is_continued = false;  ///< the run goes on with what was trained before: a later attempt, or an optimizer that already has state
   std::vector<RowSchema> rows;          ///< in the order of the model's modules
   std::size_t histograms = 0;           ///< magnitude histograms of a frame; RowSchema::histogram is below it
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes

@@ -85,7 +85,7 @@ void StepRules::judge_learning_rates(const double* rates) noexcept {
     const double rate = rates[group];
     const AlertSubject subject{group, {}, {}};  // a group is no parameter: the sentence names it
     const std::uint64_t number = group;
-    book_.judge(Rule::learning_rate_nonfinite, subject, !is_finite_bits(rate), rate, 0,
+    book_.judge(Rule::learning_rate_nonfinite, subject, !is_finite_bits(rate) || rate < 0, rate, 0,
                 says("the learning rate of group ", number, " is ", rate));
     const double limit = book_.parameter(Rule::learning_rate_jump, 0) * highest_rate_[group];
     // A warm-up takes its largest strides at its beginning.
@@ -107,9 +107,12 @@ void StepRules::judge_gradient_norm(double norm) noexcept {
   const double max_norm = book_.upper(Rule::exploding_gradient, 0, book_.parameter(Rule::exploding_gradient, 0));
   const double ratio = book_.parameter(Rule::exploding_gradient, 1);
   const double relative = has_level ? std::max(kHarmless, ratio * level) : max_norm;
-  const double limit = std::min(max_norm, relative);
+  // Norms that are large at first fall within some steps where the loss is one of large numbers.
+  large_in_row_ = norm > max_norm ? large_in_row_ + 1 : 0;
+  const bool is_large = large_in_row_ > kLargeAtFirst, explodes = norm > relative && has_level;
+  const double limit = is_large ? max_norm : relative;
   book_.judge(
-      Rule::exploding_gradient, kRun, norm > limit, norm, limit,
+      Rule::exploding_gradient, kRun, is_large || explodes, norm, limit,
       says("the gradient norm is ", norm, ", above ", limit, "; its median over ", std::uint64_t{window.size()}, " steps is ", level));
   const auto score = gradient_norm_.score_and_add(norm);
   const bool spikes =
@@ -126,16 +129,24 @@ void StepRules::judge_loss(const StepRecord& record) noexcept {
       score.is_known && score.z >= book_.parameter(Rule::loss_spike, 0) && score.ratio >= book_.parameter(Rule::loss_spike, 1);
   book_.judge(Rule::loss_spike, kRun, spikes, loss, score.median,
               says("the loss spiked to ", loss, ": ", score.z, " deviations above its median ", score.median));
+  if (first_losses_.size() == 0) first_loss_ = loss;
   if (!first_losses_.is_full()) first_losses_.add(loss);
   judge_progress(record.step);
 }
 
 void StepRules::judge_progress(std::uint64_t step) noexcept {
   RobustWindow& window = loss_.values();
-  if (!window.is_full()) return;
   const double recent = window.median();
+  const bool diverged = first_losses_.is_full() && first_loss_ > 0 && recent > kDiverged * first_loss_;
+  if (diverged || is_diverged_) {
+    is_diverged_ = diverged;
+    book_.judge(Rule::loss_not_decreasing, kRun, diverged, recent, kDiverged * first_loss_,
+                says("the loss is ", recent, " (median of the latest ", std::uint64_t{window.size()}, " steps); in the first step it was ", first_loss_));
+    if (diverged) return;
+  }
+  if (!window.is_full()) return;
   // A run that is continued begins where it was, so its first level says nothing.
-  if (schema_.identity.attempt == 0 && static_cast<double>(step) >= book_.parameter(Rule::loss_not_decreasing, 0)) {
+  if (!schema_.is_continued && static_cast<double>(step) >= book_.parameter(Rule::loss_not_decreasing, 0)) {
     const double first = first_losses_.median();
     const double limit = first - book_.parameter(Rule::loss_not_decreasing, 1) * std::fabs(first);
     book_.judge(Rule::loss_not_decreasing, kRun, recent > limit, recent, limit,

@@ -74,7 +74,8 @@ class StepRules {
 
  private:
   static constexpr std::uint64_t kWarmUpSteps = 10;
-  static constexpr double kLeastShareOfRate = 0.01;
+  static constexpr double kLeastShareOfRate = 0.01, kDiverged = 10;
+  static constexpr std::uint64_t kLargeAtFirst = 50;
 
   void judge_nonfinite(const StepRecord& record, bool has_frame, const RowSchema* nonfinite_row) noexcept;
   void judge_learning_rates(const double* scalars) noexcept;
@@ -97,6 +98,9 @@ class StepRules {
 
   SpikeDetector loss_, gradient_norm_, step_time_;
   RobustWindow first_losses_{16};
+  double first_loss_ = 0;
+  bool is_diverged_ = false;
+  std::uint64_t large_in_row_ = 0;  // gradient norms above the absolute limit
   double best_loss_ = std::numeric_limits<double>::quiet_NaN();
   std::uint64_t best_loss_step_ = 0;
 

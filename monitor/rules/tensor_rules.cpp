@@ -65,7 +65,7 @@ std::string_view name_of(DType dtype) noexcept { return kDTypeNames[static_cast<
 TensorRules::TensorRules(const Schema& schema, AlertBook& book)
     : schema_(schema),
       book_(book),
-      is_continued_(schema.identity.attempt > 0),
+      is_continued_(schema.is_continued),
       dead_in_row_(schema.activations),
       saturated_in_row_(schema.activations) {
   std::map<std::string_view, std::size_t> gradients, main;  // rows by name; and by layer the largest parameter
@@ -200,7 +200,7 @@ void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame) noexc
 void TensorRules::judge_activations(const Frame& frame) noexcept {
   double smallest = std::numeric_limits<double>::infinity(), largest = 0;
   std::string_view smallest_layer, largest_layer;
-  bool is_new = false;
+  bool is_new = false, any_bad = false;
   for (std::size_t i = 0; i < frame.activations.size() && i < frame.layers.size(); ++i) {
     const ActivationRow& row = frame.activations[i];
     if (row.step != frame.header.step || row.step == 0) continue;
@@ -218,7 +218,8 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     count(saturated_in_row_, Rule::saturated_activation, row.saturated_ratio, " % of the inputs are saturated in ");
     // Masks of -Inf in front of a softmax are not faults.
     const std::uint64_t bad = row.moments.nan_count + (owns_parameters ? row.moments.inf_count : 0);
-    book_.judge(Rule::nonfinite_activation, subject, bad > 0, static_cast<double>(bad), 0,
+    const bool is_first_bad = bad > 0 && !std::exchange(any_bad, any_bad || bad > 0);  // those behind it follow from it
+    book_.judge(Rule::nonfinite_activation, subject, is_first_bad, static_cast<double>(bad), 0,
                 says("the output of ", layer, " holds ", row.moments.nan_count, " NaN and ", row.moments.inf_count, " infinite values"));
     const double deviation = standard_deviation(row.moments);
     if (outputs_judged_ || !owns_parameters || is_nonfinite(row.moments) || row.moments.count < 2 || !(deviation > 0)) continue;
@@ -277,6 +278,14 @@ void TensorRules::on_frame(const Frame& frame, const StepRules& steps) noexcept 
     book_.judge(Rule::update_spike, {}, spikes, norm, score.median,
                 says("the norm of all updates spiked to ", norm, ": ", score.z, " deviations above its median ", score.median));
   }
+  const bool any_gradient = std::any_of(has_gradient_.begin(), has_gradient_.end(), [](unsigned char has) { return has != 0; });
+  const bool any_wanted = std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& parameter) {
+    return parameter.gradient_row != kNone && frame.rows[parameter.gradient_row].state == TensorRow::absent;
+  });
+  without_in_row_ = any_wanted && !any_gradient ? without_in_row_ + 1 : 0;
+  const double without = static_cast<double>(without_in_row_), most = book_.parameter(Rule::frozen_parameter, 0);
+  book_.judge(Rule::frozen_parameter, {schema_.rows.size(), {}, {}}, without >= most, without, most,
+              says("no parameter has had a gradient in ", without, " samples"));
   judge_activations(frame);
   is_first_ = false;
 }

@@ -23,9 +23,19 @@ std::string settings(const HealthyTrial& trial, const std::string& jsonl) {
          jsonl + "\"}\nrules: {disk_directory: \".\", actions: [log]}\n";
 }
 
+Training training_of(const HealthyTrial& trial) {
+  const OptimizerKind optimizer{trial.optimizer};
+  if (trial.example == "minimal") return minimal(optimizer);
+  if (trial.example == "CNN, frozen layers") return frozen_layers(optimizer);
+  if (trial.example == "low-rank branches") return low_rank(optimizer);
+  if (trial.example == "transformer, warm-up and decay") return warm_up_and_decay(optimizer, trial.steps);
+  if (trial.example == "CNN, batches of one") return batch_of_one(optimizer);
+  return recurrent(optimizer);
+}
+
 HealthyResult run_here(const HealthyTrial& trial) {
   torch::manual_seed(trial.seed);
-  Training training = minimal({trial.optimizer});
+  Training training = training_of(trial);
   Config config = trial_config();
   config.sampling.every_steps = trial.every_steps;
   config.sampling.update_ratio = {"*"};
@@ -40,7 +50,14 @@ HealthyResult run_here(const HealthyTrial& trial) {
 
 std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds) {
   std::vector<HealthyTrial> trials;
-  for (const auto& [example, steps] : {std::pair("minimal", 2000), {"mnist", 600}, {"char_transformer", 500}}) {
+  for (const auto& [example, steps] : {std::pair("minimal", 2000),
+                                       {"mnist", 600},
+                                       {"char_transformer", 500},
+                                       {"CNN, frozen layers", 800},
+                                       {"low-rank branches", 1000},
+                                       {"transformer, warm-up and decay", 800},
+                                       {"CNN, batches of one", 1500},
+                                       {"LSTM", 600}}) {
     for (const char* optimizer : {"sgd", "momentum", "adam", "adamw"}) {
       for (const int every_steps : {1, 10}) {
         for (std::uint64_t seed = 1; seed <= seeds; ++seed)
@@ -52,7 +69,7 @@ std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds) {
 }
 
 HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist, const std::string& folder) {
-  if (trial.example == "minimal") return run_here(trial);
+  if (trial.example != "mnist" && trial.example != "char_transformer") return run_here(trial);
   const std::string jsonl = folder + "/healthy.jsonl", yaml = folder + "/healthy.yml", log = folder + "/healthy.log";
   static_cast<void>(std::remove(jsonl.c_str()));
   std::ofstream(yaml) << settings(trial, jsonl);

@@ -8,7 +8,7 @@
 namespace vigil {
 
 struct HealthyTrial {
-  std::string example;  ///< minimal, mnist, char_transformer
+  std::string example;  ///< minimal, mnist, char_transformer; or another training of this folder
   std::string optimizer;
   int every_steps = 1;  ///< sampling.every_steps
   std::uint64_t seed = 1, steps = 0;
@@ -24,7 +24,7 @@ struct HealthyResult {
 /// All examples x `seeds` x optimizers x every step and every 10th.
 std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds);
 
-/// Runs the example's own program (minimal, whose optimizer is part of its text: the same training here) from the folder `examples`, with
+/// Runs the example's own program (minimal, whose optimizer is part of its text, and what is no example: the training here) from the folder `examples`, with
 /// its files in `folder`. @throws std::runtime_error when the program fails
 HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist, const std::string& folder);
 

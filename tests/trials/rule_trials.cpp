@@ -143,7 +143,7 @@ bool print_faults(const Options& options) {
 
 bool print_healthy(const Options& options) {
   const TemporaryFolder folder;
-  std::printf("| example | optimizer | sampled | seeds | steps each | warning or critical | info |\n|---|---|---|---|---|---|---|\n");
+  std::printf("| training | optimizer | sampled | seeds | steps each | warning or critical | info |\n|---|---|---|---|---|---|---|\n");
   bool is_silent = true;
   std::uint64_t runs = 0;
   std::vector<std::string> said;

@@ -1,7 +1,9 @@
 #include "trials/trainings.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -166,6 +168,66 @@ Training transformer(const OptimizerKind& optimizer) {
   };
   return training;
 }
+
+Training frozen_layers(const OptimizerKind& optimizer) {
+  Convolutions model;
+  for (nn::Conv2d& layer : {std::ref(model->conv1), std::ref(model->conv2)}) {
+    for (Tensor& parameter : layer->parameters()) parameter.set_requires_grad(false);
+  }
+  return on_digits(model, optimizer);
+}
+
+namespace {
+
+struct LowRankImpl : nn::Module {
+  LowRankImpl(std::int64_t in, std::int64_t out)
+      : base(register_module("base", nn::Linear(in, out))),
+        down(register_parameter("down", 0.05 * torch::randn({4, in}))),
+        up(register_parameter("up", torch::zeros({out, 4}))) {
+    for (Tensor& parameter : base->parameters()) parameter.set_requires_grad(false);
+  }
+  Tensor forward(const Tensor& x) { return base(x) + torch::linear(torch::linear(x, down), up); }
+  nn::Linear base;
+  Tensor down, up;
+};
+TORCH_MODULE(LowRank);
+
+struct LstmImpl : nn::Module {
+  Tensor forward(const Tensor& images) { return head(std::get<0>(lstm(images.squeeze(1))).select(1, -1)); }
+  nn::LSTM lstm = register_module("lstm", nn::LSTM(nn::LSTMOptions(28, 32).batch_first(true)));
+  nn::Linear head = register_module("head", nn::Linear(32, 10));
+};
+TORCH_MODULE(Lstm);
+
+}  // namespace
+
+Training low_rank(const OptimizerKind& optimizer) {
+  return on_digits(nn::Sequential(nn::Flatten(), LowRank(784, 64), nn::ReLU(), LowRank(64, 10)), optimizer);
+}
+
+Training warm_up_and_decay(const OptimizerKind& optimizer, Training::Step steps) {
+  Training training = transformer(optimizer);
+  const double highest = training.learning_rate();
+  training.fault = [highest, steps](Training& t, Training::Step step) {
+    const double done = static_cast<double>(step) / static_cast<double>(steps);
+    t.set_learning_rate(highest * std::min(static_cast<double>(step) / 100, 0.5 * (1 + std::cos(3.14159265 * done))));
+  };
+  return training;
+}
+
+Training batch_of_one(const OptimizerKind& optimizer) {
+  Convolutions model;
+  Training training = training_of(model, make_optimizer(optimizer, *model, 0.005));
+  use_digits(training);
+  training.fetch = [fetch = training.fetch](Training& t) {
+    fetch(t);
+    t.inputs = t.inputs.slice(0, 0, 1);
+    t.targets = t.targets.slice(0, 0, 1);
+  };
+  return training;
+}
+
+Training recurrent(const OptimizerKind& optimizer) { return on_digits(Lstm(), optimizer); }
 
 Training minimal(const OptimizerKind& optimizer) {
   nn::Sequential model(nn::Linear(8, 32), nn::ReLU(), nn::Linear(32, 1));

@@ -26,7 +26,7 @@ struct Training {
   torch::Tensor held_out_inputs, held_out_targets;  ///< for validation; may be undefined
   Step validate_every = 0;                          ///< 0: never
 
-  std::function<void(Training&, Step)> fault;        ///< once the batch is there; may be empty
+  std::function<void(Training&, Step)> fault;  ///< or a schedule; once the batch is there; may be empty
 
   torch::Tensor loss() const { return criterion(forward(inputs), targets); }
   double validation_loss() const;
@@ -75,6 +75,17 @@ Training perceptron(const std::vector<std::int64_t>& widths, const std::string& 
 Training convolutions(const OptimizerKind& optimizer);
 /// tokens, positions, encoder.layers.0, encoder.layers.1, head.
 Training transformer(const OptimizerKind& optimizer);
+/// What looks wrong and is not. The CNN with its convolutions frozen, as when a trained model is fitted to a new task.
+Training frozen_layers(const OptimizerKind& optimizer);
+/// A perceptron of frozen matrices, each with a low-rank branch whose second factor begins at zero.
+Training low_rank(const OptimizerKind& optimizer);
+/// The transformer with a rate that rises from 0 for 100 steps and falls to 0 at step `steps`.
+Training warm_up_and_decay(const OptimizerKind& optimizer, Training::Step steps);
+/// The CNN, one digit a step.
+Training batch_of_one(const OptimizerKind& optimizer);
+/// An LSTM over the rows of a digit.
+Training recurrent(const OptimizerKind& optimizer);
+
 /// examples/minimal.cpp.
 Training minimal(const OptimizerKind& optimizer);
 

@@ -106,6 +106,8 @@ std::vector<RuleCase> numbers() {
       {"RatesOfZero", Rule::learning_rate_zero, {}, [](RuleRun& run) { static_cast<void>(run.engine()); run.scalars[0] = run.scalars[1] = 0; run.step(); },
        "every learning rate is 0"},
       {"OneRateOfTwoIsZero", Rule::learning_rate_zero, {}, [](RuleRun& run) { with_rates(run, 0.01, 0); }},
+      {"NegativeRate", Rule::learning_rate_nonfinite, {}, [](RuleRun& run) { with_rates(run, 0.01, -1e-9); }, "the learning rate of group 1 is -1e-09"},
+      {"RateOfZeroIsFinite", Rule::learning_rate_nonfinite, {}, [](RuleRun& run) { with_rates(run, 0.01, 0); }},
       {"RateThatIsNan", Rule::learning_rate_zero, {}, [](RuleRun& run) { with_rates(run, kNan, kNan); }},
       {"RateTenTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.01); run.steps(10); run.scalars[1] = 0.101; run.step(); },
        "the learning rate of group 1 jumped to 0.101; its highest so far was 0.01"},
@@ -122,7 +124,8 @@ std::vector<RuleCase> numbers() {
 
 std::vector<RuleCase> series() {
   return {
-      {"NormAboveTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1, 1001, 3); }, "the gradient norm is 1001, above 1000"},
+      {"NormAboveTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1001, 1001, 50); }, "the gradient norm is 1001, above 1000"},
+      {"NormAboveTheBoundAtFirst", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 5000, 1001, 49); }},
       {"NormOnTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1, 1000, 3); }},
       {"NormAboveItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 2, 20.1); }, "the gradient norm is 20.1, above 20; its median over 64 steps is 2"},
       {"NormBelowTenTimesItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 2, 19.9); }},
@@ -142,7 +145,9 @@ std::vector<RuleCase> series() {
       {"LossThatStays", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 1, 0.981, 16); run.steps(200); }, "the loss is 0.981 (median of 128 steps); it began at 1"},
       {"LossThatFallsEnough", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 1, 0.979, 16); run.steps(200); }},
       {"LossThatStaysBeforeItsTime", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { run.steps(199); }},
-      {"LossThatStaysInAContinuedRun", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { run.schema.identity.attempt = 1; run.steps(400); }},
+      {"LossThatStaysInAContinuedRun", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { run.schema.is_continued = true; run.steps(400); }},
+      {"LossThatDiverges", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 3, 30.3, 1); run.steps(18); }, "the loss is 30.3 (median of the latest 17 steps); in the first step it was 3"},
+      {"LossThatRisesByLess", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 3, 29.9, 1); run.steps(18); }},
       {"NanLossesAreNoLevel", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, kNan, kNan, 400); }},
       {"LossOnAPlateau", Rule::loss_plateau, {256, 0.01}, [](RuleRun& run) { run.steps(384); }, "the loss has not fallen for 256 steps: it is 1, its best 1"},
       {"LossOnAShorterPlateau", Rule::loss_plateau, {256, 0.01}, [](RuleRun& run) { run.steps(383); }},

@@ -100,7 +100,7 @@ std::vector<RuleCase> parameters() {
       {"LessThanHalfOfBfloat16", Rule::number_format_overflow, {0.5}, [](RuleRun& run) { with_format(run, DType::bfloat16, 1.69e38); }},
       {"HugeFloat32", Rule::number_format_overflow, {0.5}, [](RuleRun& run) { with_format(run, DType::float32, 3.4e38); }},
       {"ConstantMatrix", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { with_weight(run, all_of(8, 0.5)); }, "every element of fc2.weight begins as 0.5", "fc2.weight", "fc2"},
-      {"ConstantMatrixInAContinuedRun", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.identity.attempt = 2; with_weight(run, all_of(8, 0.5)); }},
+      {"ConstantMatrixInAContinuedRun", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.is_continued = true; with_weight(run, all_of(8, 0.5)); }},
       {"ConstantBias", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { with_weight(run, all_of(4, 0.5), Row::fc1_bias); }},
       {"ZeroMatrixWithoutGradient", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.values[Row::fc2_gradient] = all_of(8, 0); run.drifts = false; with_weight(run, all_of(8, 0)); run.samples(2); }, "begins as 0", "fc2.weight", "fc2"},
       {"ZeroMatrixWithGradientFromTheThirdSampleOn", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.values[Row::fc2_gradient] = all_of(8, 0); run.drifts = false; with_weight(run, all_of(8, 0)); run.sample(); run.values[Row::fc2_gradient] = both_signs(1); run.samples(3); }},
@@ -111,7 +111,7 @@ std::vector<RuleCase> parameters() {
       {"OutputsOfVeryDifferentSpread", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.activations[RuleRun::fc1].moments = moments_of({1e-3, -1e-3}); run.activations[RuleRun::fc2].moments = moments_of({10.1, -10.1}); run.sample(); },
        "the standard deviation of the output is 0.001 in fc1 and 10.1 in fc2", "", "fc1"},
       {"OutputOfALayerWithoutMatrixIsSmallOnPurpose", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.rows[Row::fc1_weight].shape = "[8]"; run.activations[RuleRun::fc1].moments = moments_of({1e-9, -1e-9}); run.sample(); }},
-      {"OutputsOfVeryDifferentSpreadInAContinuedRun", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.identity.attempt = 1; run.activations[RuleRun::fc1].moments = moments_of({1e-3, -1e-3}); run.activations[RuleRun::fc2].moments = moments_of({10.1, -10.1}); run.sample(); }},
+      {"OutputsOfVeryDifferentSpreadInAContinuedRun", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.is_continued = true; run.activations[RuleRun::fc1].moments = moments_of({1e-3, -1e-3}); run.activations[RuleRun::fc2].moments = moments_of({10.1, -10.1}); run.sample(); }},
       {"OutputsOfDifferentSpread", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.activations[RuleRun::fc1].moments = moments_of({1e-3, -1e-3}); run.activations[RuleRun::fc2].moments = moments_of({9.9, -9.9}); run.sample(); }},
       {"OutputOfAnOperatorOfOtherSpread", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.activations[RuleRun::fc1_relu].moments = moments_of({1e9, -1e9}); run.sample(); }},
   };
@@ -134,7 +134,15 @@ std::vector<RuleCase> gradients() {
          for (int i = 0; i < 9; ++i) { run.rows[Row::fc2_bias_gradient].state = i % 3 == 2 ? TensorRow::present : TensorRow::absent; run.sample(); } }},
       {"NoParameterHasAGradient", Rule::frozen_parameter, {3}, [](RuleRun& run) {
          for (const std::size_t row : {Row::fc1_gradient, Row::fc1_bias_gradient, Row::fc2_gradient, Row::fc2_bias_gradient}) run.rows[row].state = TensorRow::absent;
+         run.samples(3); }, "no parameter has had a gradient in 3 samples"},
+      {"ParametersThatAreFrozenOnPurpose", Rule::frozen_parameter, {3}, [](RuleRun& run) {
+         for (const std::size_t row : {Row::fc1_gradient, Row::fc1_bias_gradient}) run.rows[row].state = TensorRow::frozen;
          run.samples(6); }},
+      {"GradientsInOneOfThreeSamples", Rule::frozen_parameter, {3}, [](RuleRun& run) {
+         for (int i = 0; i < 9; ++i) {
+           for (const std::size_t row : {Row::fc1_gradient, Row::fc1_bias_gradient, Row::fc2_gradient, Row::fc2_bias_gradient}) run.rows[row].state = i % 3 == 2 ? TensorRow::present : TensorRow::absent;
+           run.sample();
+         } }},
       {"GradientThatCannotBeRead", Rule::frozen_parameter, {3}, [](RuleRun& run) { run.rows[Row::fc2_bias_gradient].state = TensorRow::unreadable; run.samples(6); }},
   };
 }
