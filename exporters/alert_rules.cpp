@@ -93,7 +93,7 @@ AlertEngineSetup engine_setup(const RulesConfig& config) {
     const auto comparison = std::find(kComparisonNames.begin(), kComparisonNames.end(), threshold.comparison);
     made.comparison = static_cast<Comparison>(comparison - kComparisonNames.begin());
     made.limit = threshold.limit;
-    made.rule = setup_of(threshold.for_steps, threshold.for_ms, 0);
+    made.rule = setup_of(threshold.for_steps, threshold.for_ms, threshold.keep_firing_steps);
   }
   setup.max_instances = static_cast<std::size_t>(config.max_instances);
   setup.validation_scalar = config.validation_scalar;

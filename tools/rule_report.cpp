@@ -95,6 +95,7 @@ ReportedRule report_of(const Threshold& threshold) {
   rule.is_own = true;
   rule.for_steps = threshold.for_steps;
   rule.for_ms = threshold.for_ms;
+  rule.keep_firing_steps = threshold.keep_firing_steps;
   rule.fires = threshold.metric;
   for (const auto& [label, value] : threshold.labels)
     rule.fires += (&label == &threshold.labels.front().first ? "{" : ", ") + label + "=" + to_json(value);
