@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -264,8 +265,18 @@ void ExportThread::set_on_alert(std::function<void(const AlertNotice&)> call) {
 
 void ExportThread::stop() noexcept {
   if (!state_) return;
-  const std::lock_guard<std::mutex> one_at_a_time(state_->stop_mutex);
-  if (!state_->thread.joinable()) return;
+  std::unique_lock<std::mutex> one_at_a_time(state_->stop_mutex, std::defer_lock);
+  if (!is_calling()) {
+    one_at_a_time.lock();
+  } else if (!one_at_a_time.try_lock()) {
+    return;  // the other one waits for this very call
+  }
+  if (!state_->thread.joinable()) {
+    for (const RunningExporter& running : state_->exporters) {
+      if (running.exporter) running.exporter->wait_for_call();
+    }
+    return;
+  }
   {
     const std::lock_guard<std::mutex> lock(state_->mutex);
     state_->stopping = true;
@@ -273,8 +284,16 @@ void ExportThread::stop() noexcept {
   state_->wake.notify_one();
   state_->thread.join();
   for (const RunningExporter& running : state_->exporters) {
+    if (running.exporter) running.exporter->begin_stop();
+  }
+  for (const RunningExporter& running : state_->exporters) {
     if (running.exporter) running.exporter->stop();
   }
+}
+
+bool ExportThread::is_calling() const noexcept {
+  return state_ && std::any_of(state_->exporters.begin(), state_->exporters.end(),
+                               [](const RunningExporter& running) { return running.exporter && running.exporter->is_calling(); });
 }
 
 void ExportThread::abandon() noexcept {

@@ -49,6 +49,16 @@ void check_labels(const ThresholdSetup& setup, const Figure& figure) {
   }
 }
 
+// `label="value"`.
+RingText<168> series_subject(std::string_view label, std::string_view value) noexcept {
+  RingText<168> text;
+  text.append(label);
+  text.append("=\"");
+  text.append(value);
+  text.append("\"");
+  return text;
+}
+
 // Whether a NaN of this metric is the record's own.
 bool has_figure(const StepRecord& record, Metric metric) noexcept {
   switch (metric) {
@@ -124,20 +134,25 @@ void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const do
         if (figure.series_name != nullptr && !matches(setup, figure.label, figure.series_name(series))) continue;
         const double value = figure.value(record, series);
         // NaN may be what the rule asks for (vigil_loss != vigil_loss is not to be had, but `!= 0` is), or that there is no such figure.
-        if (!is_nan_bits(value) || has_figure(record, figure.metric)) judge(book, i, {series, {}, {}}, value);
+        if (!is_nan_bits(value) || has_figure(record, figure.metric)) {
+          const RingText<168> subject =
+              figure.series_name == nullptr ? RingText<168>() : series_subject(figure.label, figure.series_name(series));
+          judge(book, i, {series, {}, {}, subject.view()}, value);
+        }
       }
     } else if (threshold.figure.kind == Figure::Kind::learning_rate && !again) {
       for (std::size_t group = 0; group < threshold.subjects; ++group) {
         const bool named = group < schema_.groups.size();
         char digits[20];
         const std::size_t size = named ? 0 : static_cast<std::size_t>(std::snprintf(digits, sizeof digits, "%zu", group));
-        if (matches(setup, "group", named ? std::string_view(schema_.groups[group]) : std::string_view(digits, size)))
-          judge(book, i, {group, {}, {}}, scalars[group]);
+        const std::string_view name = named ? std::string_view(schema_.groups[group]) : std::string_view(digits, size);
+        if (matches(setup, "group", name)) judge(book, i, {group, {}, {}, series_subject("group", name).view()}, scalars[group]);
       }
     } else if (threshold.figure.kind == Figure::Kind::user_scalar) {
       const std::size_t count = std::min<std::size_t>(record.user_scalars, scalar_names.size());
       for (std::size_t scalar = 0; scalar < count; ++scalar) {
-        if (matches(setup, "name", scalar_names.at(scalar))) judge(book, i, {}, scalars[schema_.learning_rates + scalar]);
+        if (!matches(setup, "name", scalar_names.at(scalar))) continue;
+        judge(book, i, {0, {}, {}, series_subject("name", scalar_names.at(scalar)).view()}, scalars[schema_.learning_rates + scalar]);
       }
     }
   }
@@ -165,7 +180,7 @@ void ThresholdRules::on_frame(AlertBook& book, const Frame& frame) noexcept {
       const double value =
           figure.kind == Figure::Kind::activation_metric ? row.*figure.activation->value : figure.statistic->value(row.moments);
       if (figure.kind == Figure::Kind::activation_metric && is_nan_bits(value)) continue;
-      judge(book, i, {subject, {}, label.layer}, value);
+      judge(book, i, {subject, {}, label.layer, phase_subject(label.phase)}, value);
     }
   }
 }
