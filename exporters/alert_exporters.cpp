@@ -28,7 +28,9 @@ void throw_failures(DeliveryThread& thread, const std::string& what) {
   if (failures > 0) throw std::runtime_error(what + ": " + reason);
 }
 
-std::string read_key(const std::string& path) {
+}  // namespace
+
+std::string read_signing_key(const std::string& path) {
   if (path.empty()) return {};
   std::ifstream file(path);
   std::string key;
@@ -38,8 +40,6 @@ std::string read_key(const std::string& path) {
   }
   return key;
 }
-
-}  // namespace
 
 void AlertQueue::push(const AlertMessage& message) {
   auto copy = std::make_shared<const AlertMessage>(message);
@@ -79,7 +79,10 @@ std::uint64_t AlertQueue::dropped() const {
 }
 
 WebhookExporter::WebhookExporter(const WebhookConfig& config, const RunIdentity& identity)
-    : config_(config), identity_(identity), key_(read_key(config.secret_file)), queue_(static_cast<std::size_t>(config.queue_size)) {
+    : config_(config),
+      identity_(identity),
+      key_(read_signing_key(config.secret_file)),
+      queue_(static_cast<std::size_t>(config.queue_size)) {
   thread_ = std::make_unique<DeliveryThread>("vigil-webhook", [this](DeliveryStatus& status) { return deliver(status); });
 }
 

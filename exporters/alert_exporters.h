@@ -37,6 +37,10 @@ class AlertQueue {
   std::uint64_t dropped_ = 0;
 };
 
+/// The first line of the file, with which a webhook signs; empty without a path.
+/// @throws std::runtime_error that names the setting when there is none to be had
+std::string read_signing_key(const std::string& path);
+
 /// Posts each alert with the action `webhook` as JSON (docs/alerts.md), in order. What the receiver does not take is tried again, after
 /// half a second, later up to 15 s, until it is, or until queue_size newer ones wait. An answer of 4xx that says that it never will drops
 /// it.

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "vigil/config/threshold.h"
+#include "vigil/exporters/json_text.h"
 
 namespace vigil {
 namespace {
@@ -75,6 +76,23 @@ std::vector<AlertRule> alert_rules(const Config& config) {
   check_action(rules, AlertAction::alertmanager, !exporters.alertmanager.url.empty(), "exporters.alertmanager.url is empty; set it");
   check_action(rules, AlertAction::dump, exporters.report.enabled, "exporters.report.enabled is false; set it to true");
   return rules;
+}
+
+std::vector<std::string> unused_receivers(const ExportersConfig& config, const std::vector<AlertRule>& rules) {
+  std::vector<std::string> unused;
+  const auto look_at = [&](AlertAction action, const std::string& url) {
+    const bool is_used = std::any_of(rules.begin(), rules.end(), [&](const AlertRule& rule) { return rule.enabled && rule.has(action); });
+    if (!url.empty() && !is_used) unused.emplace_back(kAlertActionNames[static_cast<std::size_t>(action)]);
+  };
+  look_at(AlertAction::webhook, config.webhook.url);
+  look_at(AlertAction::alertmanager, config.alertmanager.url);
+  return unused;
+}
+
+std::string selector_text(const std::string& metric, const std::vector<std::pair<std::string, std::string>>& labels) {
+  std::string text;
+  for (const auto& [label, value] : labels) text += (text.empty() ? "" : ", ") + label + "=" + to_json(value);
+  return labels.empty() ? metric : metric + "{" + text + "}";
 }
 
 AlertEngineSetup engine_setup(const RulesConfig& config) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "vigil/config/threshold.h"
 #include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/exporter.h"
 #include "vigil/exporters/host_reading.h"
@@ -43,6 +44,7 @@ struct ExportThread::State {
   void run() noexcept;
   void poll() noexcept;
   void publish();
+  void log_unmatched();
   std::shared_ptr<const Snapshot> copy_latest() const;
   void add_alerts(Snapshot& snapshot) const;
   void tell(const Alert& alert) noexcept;
@@ -202,10 +204,20 @@ void ExportThread::State::poll() noexcept {
     // A slow disk does not hold up the figures; only new errors need a second snapshot.
     if (errors_after != errors_before) publish();
     run_log.look_at(*channel, *copy_latest(), Clock::now());
+    if (engine != nullptr) log_unmatched();
   } catch (const std::exception& error) {
     if (poll_error_gate.open(Clock::now())) log(LogLevel::error, error.what());
   } catch (...) {
     if (poll_error_gate.open(Clock::now())) log(LogLevel::error, "reading the rings failed");
+  }
+}
+
+// Labels with a mistake in them would never be noticed.
+void ExportThread::State::log_unmatched() {
+  for (const std::size_t i : engine->take_unmatched_thresholds()) {
+    const Threshold threshold = parse_threshold(config.rules.threshold[i]);
+    log(LogLevel::warning, "rule " + threshold.name + " has seen no series of " + selector_text(threshold.metric, threshold.labels) +
+                               " so far; look at the metric and its labels in /metrics (rules.threshold[" + std::to_string(i) + "])");
   }
 }
 
@@ -237,6 +249,10 @@ ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Conf
   state_->start_exporters();
   for (const RunningExporter& running : state_->exporters) {
     if (running.exporter && endpoint_.empty()) endpoint_ = running.exporter->endpoint();
+  }
+  if (state_->engine != nullptr) {
+    for (const std::string& action : unused_receivers(config.exporters, state_->rules))
+      log(LogLevel::warning, "exporters." + action + ".url is set, but no rule uses it: add " + action + " to rules.actions");
   }
   if (!endpoint_.empty()) log(LogLevel::info, "serving metrics on http://" + endpoint_ + "/metrics");
   // Last: what would throw after it would leave the thread behind.

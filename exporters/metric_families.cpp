@@ -7,7 +7,7 @@
 #include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/exporters/tensor_series.h"
-#include "vigil/exporters/update_ratio.h"
+#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {

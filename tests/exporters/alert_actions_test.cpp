@@ -127,6 +127,27 @@ TEST_F(Actions, TwoGroupsOfOneRuleAreTwoSeriesAndEndByThemselves) {
   EXPECT_EQ(subjects(), (std::multiset<std::string>{"group=\"0\""}));
 }
 
+TEST_F(Actions, AThresholdThatMatchesNoSeriesIsLoggedOnce) {
+  Config config = watching("log");
+  config.rules.threshold = {"vigil_gradient_l2_norm{layer=\"fcc\"} > 5 as big_fc"};
+  ExportThread exporting(run.channel(), config);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    run.publish_frame(i);
+    run.publish_step(i);
+    exporting.refresh();
+  }
+  EXPECT_EQ(captured.count("warning: rule big_fc has seen no series of vigil_gradient_l2_norm{layer=\"fcc\"} so far"), 1u);
+}
+
+TEST_F(Actions, AReceiverThatNoRuleUsesIsLogged) {
+  Config config = watching("log");
+  config.exporters.webhook.url = "http://127.0.0.1:1";
+  config.rules.actions = {"log"};
+  const ExportThread exporting(run.channel(), config);
+  EXPECT_EQ(captured.count("warning: exporters.webhook.url is set, but no rule uses it: add webhook to rules.actions"), 1u);
+  EXPECT_EQ(captured.count("exporters.alertmanager.url"), 0u);
+}
+
 TEST_F(Actions, StopAndCheckpointAreAskedForOnceItFires) {
   ExportThread exporting(run.channel(), watching("stop checkpoint"));
   run.publish_step(1, 0.5);

@@ -101,9 +101,11 @@ TEST(AlertRules, WhatIsNoThresholdIsRefused) {
   config.rules.threshold = {"vigil_loss > 4", "vigil_loss above 4"};
   EXPECT_EQ(refusal(config).rfind("rules.threshold[1]: expected ", 0), 0u) << refusal(config);
   config.rules.threshold = {"vigil_losses > 4"};
-  EXPECT_EQ(refusal(config),
-            "rules.threshold[0]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got 'vigil_losses', which no "
-            "record holds");
+  EXPECT_EQ(refusal(config).rfind("rules.threshold[0]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got "
+                                  "'vigil_losses', which no record holds; there are vigil_steps_total, ",
+                                  0),
+            0u)
+      << refusal(config);
 }
 
 TEST(AlertRules, AnActionWithNowhereToGoIsRefused) {
