@@ -71,6 +71,12 @@ Schema schema_of(const json& line) {
     row.shape = text(tensor, "shape");
     row.element_count = count(tensor, "elements", kMaxElements);
     row.dtype = static_cast<DType>(choice(tensor, "dtype", kDTypeNames));
+    if (tensor.contains("part")) row.part = static_cast<std::int32_t>(count(tensor, "part", kMaxLearningRates));
+    if (tensor.contains("learning_rate")) {
+      row.learning_rate = static_cast<std::int32_t>(count(tensor, "learning_rate", kMaxLearningRates));
+      if (static_cast<std::size_t>(row.learning_rate) >= schema.learning_rates) row.learning_rate = RowSchema::kNone;
+    }
+    if (tensor.contains("infinite")) row.infinite = count(tensor, "infinite", kMaxElements);
     // Of which of them it is measured the frames tell: what they do not say is TensorRow::kNotMeasured.
     row.has_update = row.has_distance = row.kind == TensorKind::parameter;
     row.has_cosine = row.kind == TensorKind::gradient;

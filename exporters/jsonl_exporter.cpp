@@ -96,6 +96,9 @@ void append_schema(std::string& line, const Schema& schema) {
     append_member(line, "shape", row.shape);
     append_member(line, "elements", row.element_count);
     append_member(line, "dtype", kDTypeNames[static_cast<std::size_t>(row.dtype)]);
+    if (row.part != 0) append_member(line, "part", static_cast<std::uint64_t>(row.part));
+    if (row.learning_rate != RowSchema::kNone) append_member(line, "learning_rate", static_cast<std::uint64_t>(row.learning_rate));
+    if (row.infinite != 0) append_member(line, "infinite", row.infinite);
     line += '}';
   }
   line += ']';

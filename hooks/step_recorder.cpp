@@ -73,6 +73,12 @@ StepRecorder::StepRecorder(RunChannel& channel, WatchedModel model, const std::v
     parts_.push_back({part.name, part.optimizer, rate, rates, parameters_in(*part.optimizer), part.name + "/loss"});
     rate += rates;
   }
+  // Those of a part that has no turn for long are known all the same.
+  try {
+    for (Part& part : parts_) read_learning_rates(part);
+  } catch (...) {
+    // Its turn will tell, and count it.
+  }
   reserve_for_origins();
   if (can_replay && guard.replay) {
     std::vector<at::Tensor> parameters;

@@ -207,7 +207,9 @@ TensorSampler::Weights TensorSampler::reduce_weights(Hook hook, std::vector<Watc
       row->state = TensorRow::present;
     }
     seen.norm.add(finite_norm_of(moments).l2_norm);
-    add_nonfinite(seen.nonfinite, moments);
+    Moments unmeant = moments;
+    unmeant.inf_count -= std::min(moments.inf_count, tensors[i].infinite);
+    add_nonfinite(seen.nonfinite, unmeant);
   };
   for (std::size_t i = 0; i < count; ++i) {
     const at::Tensor& tensor = tensors[i].tensor;

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <fnmatch.h>
@@ -119,6 +120,27 @@ void choose_measures(WatchedModel& model, const std::vector<PartTensors>& parts,
   }
 }
 
+// Tells of each parameter whose it is, and by which rate it learns.
+void assign_parts_and_rates(WatchedModel& model, const std::vector<PartTensors>& parts) {
+  std::unordered_map<const void*, std::int32_t> rates;  // by the tensor itself
+  std::int32_t rate = 0;
+  for (const PartTensors& part : parts) {
+    for (const auto& group : part.optimizer->param_groups()) {
+      for (const at::Tensor& tensor : group.params()) rates.emplace(tensor.unsafeGetTensorImpl(), rate);
+      ++rate;
+    }
+  }
+  for (const WatchedTensor& watched : model.parameters) {
+    const auto found = rates.find(watched.tensor.unsafeGetTensorImpl());
+    for (const int row : {watched.row, watched.gradient_row}) {
+      if (row == WatchedTensor::kNoRow) continue;
+      RowSchema& schema = model.schema.rows[static_cast<std::size_t>(row)];
+      schema.part = static_cast<std::int32_t>(watched.part);
+      if (found != rates.end()) schema.learning_rate = found->second;
+    }
+  }
+}
+
 void check_parameter(const std::string& name, const at::Tensor& tensor, std::set<std::string>& names) {
   if (name.empty()) throw std::invalid_argument("watch: a parameter of shape " + shape_of(tensor) + " has no name; give it one");
   if (!names.insert(name).second) {
@@ -205,9 +227,14 @@ WatchedModel watch_tensors(const std::vector<PartTensors>& parts, const Sampling
       with_statistics.push_back(name);
       WatchedTensor& watched = model.buffers.emplace_back();
       watched.tensor = tensor;
-      if (is_sampled(sampling, name)) watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
+      if (tensor.layout() == at::kStrided)
+        watched.infinite = static_cast<std::uint64_t>(tensor.detach().isinf().sum().item().toLong());
+      if (!is_sampled(sampling, name)) continue;
+      watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
+      schema.rows.back().infinite = watched.infinite;
     }
   }
+  assign_parts_and_rates(model, parts);
   list_unmatched("sampling.include", sampling.include, with_statistics, model.unmatched);
   list_unmatched("sampling.exclude", sampling.exclude, with_statistics, model.unmatched);
   // Of tensors that are left out these measure nothing.

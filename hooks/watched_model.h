@@ -23,6 +23,7 @@ struct WatchedTensor {
   int row = kNoRow;           ///< of the parameter or buffer itself
   int gradient_row = kNoRow;  ///< of its gradient
   std::size_t part = 0;       ///< of a parameter: whose it is
+  std::uint64_t infinite = 0;  ///< of a buffer: RowSchema::infinite
   bool has_update = false;    ///< its update is to be measured
   int failures = 0;           ///< attempts in a row to read it that failed; counted by the recorder
   int gradient_failures = 0;  ///< the same of its gradient

@@ -42,6 +42,9 @@ struct RowSchema {
   bool has_update = false;         ///< TensorRow::update_norm is measured: a parameter that sampling.update_ratio matches
   bool has_distance = false;       ///< TensorRow::distance is measured: a parameter that sampling.distance matches
   bool has_cosine = false;         ///< TensorRow::cosine is measured: the gradient of a parameter that sampling.gradient_cosine matches
+  std::int32_t part = 0;           ///< of several models that are trained together, which
+  std::int32_t learning_rate = kNone;  ///< which of the run's is the parameter's; kNone: it is in no group of its optimizer
+  std::uint64_t infinite = 0;          ///< of a buffer: infinite elements at `watch()`, such as those of a mask; they are meant
   /// What TensorRow::state_norms are the norms of, at most kStateNorms of them, e.g. "exp_avg": a parameter that sampling.optimizer_state
   /// matches. By the names that libtorch's optimizers save them under.
   std::vector<std::string> optimizer_state = {};

@@ -59,7 +59,7 @@ AlertEngine::AlertEngine(const Schema& schema, const AlertEngineSetup& setup)
       tensors_(schema, book_) {}
 
 void AlertEngine::on_frame(const Frame& frame) noexcept {
-  tensors_.on_frame(frame, steps_.learns(), steps_.skipped_steps());
+  tensors_.on_frame(frame, steps_);
   thresholds_.on_frame(book_, frame);
 }
 

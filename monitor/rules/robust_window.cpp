@@ -48,10 +48,12 @@ SpikeDetector::Score SpikeDetector::score(double value) noexcept {
   if (values_.size() < kLeast) return score;
   score.is_known = true;
   score.median = values_.median();
-  if (is_positive_ && value > 0) {
+  if (since_negative_ >= kWindow && value >= 0) {
+    if (logarithms_.size() < kLeast) return {};
+    if (value == 0) return score;
     const double deviation = std::max(kLeastDeviation, kOneDeviation * logarithms_.median_deviation());
     score.z = (std::log(value) - logarithms_.median()) / deviation;
-    score.ratio = value / score.median;
+    score.ratio = score.median > 0 ? value / score.median : std::numeric_limits<double>::infinity();
     return score;
   }
   const double deviation = std::max(kLeastDeviation * std::fabs(score.median), kOneDeviation * values_.median_deviation());
@@ -63,9 +65,9 @@ SpikeDetector::Score SpikeDetector::score(double value) noexcept {
 SpikeDetector::Score SpikeDetector::score_and_add(double value) noexcept {
   if (!is_finite_bits(value)) return {};
   const Score result = score(value);
-  is_positive_ &= value > 0;
+  since_negative_ = value < 0 ? 0 : std::min(since_negative_ + 1, kWindow);
   values_.add(value);
-  if (is_positive_) logarithms_.add(std::log(value));
+  if (value > 0) logarithms_.add(std::log(value));
   return result;
 }
 

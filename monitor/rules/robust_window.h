@@ -32,7 +32,8 @@ class RobustWindow {
 };
 
 /// Tells spikes of a series that is positive as a rule (losses, norms, times) by the logarithm, so that a series that is noisy by nature
-/// over decades is measured by that noise. From the first value that is not positive on, by the values themselves.
+/// over decades is measured by that noise. By the values themselves while the window holds a negative one. 0, which a batch without anything
+/// to learn from gives, has no logarithm and leaves it at that.
 class SpikeDetector {
  public:
   /// Values that make a level.
@@ -56,7 +57,7 @@ class SpikeDetector {
   Score score(double value) noexcept;
 
   RobustWindow logarithms_, values_;
-  bool is_positive_ = true;  // every value so far
+  std::size_t since_negative_ = kWindow;  // values since the latest one
 };
 
 }  // namespace vigil

@@ -39,7 +39,8 @@ StepRules::StepRules(const Schema& schema, std::string validation_scalar, AlertB
     : schema_(schema),
       validation_scalar_(std::move(validation_scalar)),
       book_(book),
-      highest_rate_(std::min(schema.learning_rates, kMaxGroups)) {}
+      highest_rate_(std::min(schema.learning_rates, kMaxGroups)),
+      group_learns_(highest_rate_.size(), 1) {}
 
 void StepRules::judge_nonfinite(const StepRecord& record, bool has_frame, const RowSchema* nonfinite_row) noexcept {
   const auto judge = [&](Rule rule, NonfiniteIn where, const AlertSubject& subject, bool was_looked_at, std::string_view message) {
@@ -90,9 +91,12 @@ void StepRules::judge_learning_rates(const double* rates) noexcept {
     book_.judge(Rule::learning_rate_nonfinite, subject, !is_finite_bits(rate), rate, 0,
                 says("the learning rate of group ", number, " is ", rate));
     const double limit = book_.parameter(Rule::learning_rate_jump, 0) * highest_rate_[group];
-    book_.judge(Rule::learning_rate_jump, subject, highest_rate_[group] > 0 && is_finite_bits(rate) && rate > limit, rate, limit,
+    // A warm-up takes its largest strides at its beginning.
+    const bool jumps = step_ > kWarmUpSteps && highest_rate_[group] > 0 && is_finite_bits(rate) && rate > limit;
+    book_.judge(Rule::learning_rate_jump, subject, jumps, rate, limit,
                 says("the learning rate of group ", number, " jumped to ", rate, "; its highest so far was ", highest_rate_[group]));
     if (is_finite_bits(rate)) highest_rate_[group] = std::max(highest_rate_[group], rate);
+    group_learns_[group] = rate > kLeastShareOfRate * highest_rate_[group];
   }
   book_.judge(Rule::learning_rate_zero, kRun, all_zero, 0, 0, says("every learning rate is 0"));
 }
@@ -225,7 +229,8 @@ void StepRules::on_step(const StepRecord& record, const double* scalars, const N
   if (record.has(StepRecord::has_gradient_norm)) judge_gradient_norm(record.gradient_norm);
   judge_loss(record);
   judge_times(record);
-  if (record.has(StepRecord::has_device_memory))
+  // It is read when a sample is taken.
+  if (record.has(StepRecord::has_device_memory) && record.totals.samples != previous_.samples)
     judge_memory(1, device_, static_cast<double>(record.device_allocated), "memory of the device");
   previous_ = record.totals;
 }
@@ -237,8 +242,8 @@ void StepRules::on_host(const HostReading& reading) noexcept {
   seen_step_ = step_;
   const double usual = step_time_.values().median();
   const double idle = 1e-9 * static_cast<double>(reading.steady_ns - progress_ns_);
-  // Before the first step lie data that are read, compiled kernels, and other ranks.
-  const double least = (step_ == 0 ? 4 : 1) * book_.parameter(Rule::stalled, 1);
+  // Before the usual step is known lie data that are read, compiled kernels, and other ranks.
+  const double least = (step_time_.values().size() == 0 ? 4 : 1) * book_.parameter(Rule::stalled, 1);
   const double limit = std::max(least, book_.parameter(Rule::stalled, 0) * usual);
   book_.judge(Rule::stalled, kRun, reading.is_running && idle > limit, idle, limit,
               says("no step has ended for ", idle, " s since step ", step_, "; the usual step takes ", usual, " s"));

@@ -63,11 +63,19 @@ class StepRules {
   /// Between steps.
   void on_host(const HostReading& reading) noexcept;
 
-  /// Whether any learning rate of the latest step is above 0, and its skipped steps.
-  bool learns() const noexcept { return learns_; }
+  /// Whether the parameters of a group learn: by the learning rates of the latest step. A rate that a schedule lets run out, below a
+  /// hundredth of its highest, changes too little to tell. RowSchema::kNone: whether any group does.
+  bool learns(std::int32_t group) const noexcept {
+    const auto index = static_cast<std::size_t>(group);
+    return group < 0 || index >= group_learns_.size() ? learns_ : group_learns_[index] != 0;
+  }
+  /// Of the latest step.
   std::uint64_t skipped_steps() const noexcept { return previous_.skipped_steps; }
 
  private:
+  static constexpr std::uint64_t kWarmUpSteps = 10;
+  static constexpr double kLeastShareOfRate = 0.01;
+
   void judge_nonfinite(const StepRecord& record, bool has_frame, const RowSchema* nonfinite_row) noexcept;
   void judge_learning_rates(const double* scalars) noexcept;
   void judge_gradient_norm(double norm) noexcept;
@@ -83,8 +91,9 @@ class StepRules {
 
   RunTotals previous_;
   NonfiniteEvent event_;
-  bool learns_ = false;
+  bool learns_ = true;
   std::vector<double> highest_rate_;
+  std::vector<unsigned char> group_learns_;
 
   SpikeDetector loss_, gradient_norm_, step_time_;
   RobustWindow first_losses_{16};

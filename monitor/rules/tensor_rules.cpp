@@ -5,15 +5,31 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/rules/says.h"
+#include "vigil/monitor/rules/step_rules.h"
 
 namespace vigil {
 namespace {
 
 bool is_nonfinite(const Moments& moments) noexcept { return moments.nan_count + moments.inf_count > 0; }
+
+// What is infinite in a buffer from the start, such as a mask, is meant.
+bool is_broken(const RowSchema& row, const Moments& moments) noexcept { return moments.nan_count > 0 || moments.inf_count > row.infinite; }
+
+// At least two dimensions of more than one element each: "[64, 1, 1]" is the scale of a layer.
+bool is_matrix(const RowSchema& row) {
+  std::size_t dimensions = 0;
+  for (std::size_t at = row.shape.find_first_of("0123456789"); at != std::string::npos; at = row.shape.find_first_of("0123456789", at)) {
+    const std::size_t end = row.shape.find_first_not_of("0123456789", at);
+    dimensions += row.shape.substr(at, end - at) != "1";
+    at = end;
+  }
+  return dimensions >= 2;
+}
 
 double share_of_zeros(const Moments& moments) noexcept {
   return moments.count == 0 ? 0 : static_cast<double>(moments.zero_count) / static_cast<double>(moments.count);
@@ -69,11 +85,14 @@ TensorRules::TensorRules(const Schema& schema, AlertBook& book)
     parameter.row = i;
     if (const auto gradient = gradients.find(row.name); gradient != gradients.end()) parameter.gradient_row = gradient->second;
     parameter.is_main = main.at(row.layer) == i;
-    parameter.is_matrix = std::count(row.shape.begin(), row.shape.end(), ',') > 0 && row.element_count > 1;
+    parameter.is_matrix = is_matrix(row);
     if (parameter.is_matrix) layers_with_matrix_.push_back(row.layer);
     parameters_.push_back(parameter);
   }
   std::sort(layers_with_matrix_.begin(), layers_with_matrix_.end());
+  std::int32_t parts = 1;
+  for (const RowSchema& row : schema.rows) parts = std::max(parts, row.part + 1);
+  has_gradient_.resize(static_cast<std::size_t>(parts));
 }
 
 // A parameter and its gradient have one name.
@@ -92,28 +111,30 @@ void TensorRules::judge_format(std::size_t row, const Moments& moments) noexcept
                    std::string_view(schema.name), " is ", seen, "; ", name_of(schema.dtype), " ends at ", largest));
 }
 
-void TensorRules::judge_update(const Parameter& parameter, const TensorRow& row) noexcept {
+void TensorRules::judge_update(const Parameter& parameter, const TensorRow& row, bool learns) noexcept {
   if (is_nan_bits(row.update_norm) || (parameter.began_near_zero && frame_step_ < kStepsFromZero)) return;
   const double norm = l2_norm(row.moments);
   if (!(norm > 0)) return;
   const AlertSubject subject = subject_of(parameter.row);
   const double ratio = row.update_norm / norm,
                most = book_.upper(Rule::update_ratio, subject.index, book_.parameter(Rule::update_ratio, 0));
-  const bool is_small = ratio > 0 && ratio < book_.parameter(Rule::update_ratio, 1);
+  const bool is_small = learns && ratio > 0 && ratio < book_.parameter(Rule::update_ratio, 1);
   book_.judge(Rule::update_ratio, subject, ratio > most || is_small, ratio, is_small ? book_.parameter(Rule::update_ratio, 1) : most,
               says("one step changes ", subject.parameter, " by ", ratio, " of its norm"));
 }
 
 void TensorRules::judge_initialisation(const Parameter& parameter, const Frame& frame) noexcept {
   const Moments& moments = frame.rows[parameter.row].moments;
-  bool is_poor = parameter.is_matrix && moments.min == moments.max;
-  if (is_poor && moments.min == 0 && parameter.gradient_row != kNone) {
-    // A matrix that begins at zero on purpose (the last of a residual branch, a low-rank adapter) has a gradient.
+  const bool is_zero = moments.min == 0 && moments.max == 0;
+  bool is_poor = parameter.is_matrix && moments.min == moments.max && samples_ == (is_zero ? kSamplesOfZero : 1);
+  if (is_poor && is_zero && parameter.gradient_row != kNone) {
+    // A matrix that begins at zero on purpose (the last of a residual branch, a low-rank adapter) has a gradient; at the latest when
+    // another zero behind it has moved.
     const TensorRow& gradient = frame.rows[parameter.gradient_row];
     is_poor = gradient.state == TensorRow::present && share_of_zeros(gradient.moments) >= 1;
   }
   const AlertSubject subject = subject_of(parameter.row);
-  book_.judge(Rule::poor_initialisation, subject, is_poor && is_first_ && !is_continued_, moments.min, 0,
+  book_.judge(Rule::poor_initialisation, subject, is_poor && !is_continued_, moments.min, 0,
               says("every element of ", subject.parameter, " begins as ", moments.min, ": its units stay alike"));
 }
 
@@ -153,14 +174,15 @@ void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool
   book_.judge(Rule::unchanged_tensor, subject, samples >= limit, samples, limit,
               says(subject.parameter, " is the same in ", samples, " samples, though it has a gradient"));
 
-  judge_update(parameter, row);
+  judge_update(parameter, row, learns);
 }
 
-void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame, bool others_have) noexcept {
+void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame) noexcept {
   if (parameter.gradient_row == kNone) return;
   const TensorRow& row = frame.rows[parameter.gradient_row];
   const AlertSubject subject = subject_of(parameter.row);
-  if (others_have) {
+  // A model that had no turn in this step has none at all.
+  if (has_gradient_[static_cast<std::size_t>(schema_.rows[parameter.row].part)] != 0) {
     parameter.absent_in_row = row.state == TensorRow::absent ? parameter.absent_in_row + 1 : 0;
     const double absent = static_cast<double>(parameter.absent_in_row), limit = book_.parameter(Rule::frozen_parameter, 0);
     book_.judge(Rule::frozen_parameter, subject, absent >= limit, absent, limit,
@@ -216,12 +238,13 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
               says("the standard deviation of the output is ", smallest, " in ", smallest_layer, " and ", largest, " in ", largest_layer));
 }
 
-void TensorRules::on_frame(const Frame& frame, bool learns, std::uint64_t skipped_steps) noexcept {
+void TensorRules::on_frame(const Frame& frame, const StepRules& steps) noexcept {
   frame_step_ = frame.header.step;
   book_.set_moment(frame.header.step, frame.header.wall_time_ns);
-  const bool skipped = std::exchange(skipped_steps_, skipped_steps) != skipped_steps;
+  ++samples_;
+  const bool skipped = std::exchange(skipped_steps_, steps.skipped_steps()) != steps.skipped_steps();
   nonfinite_row_ = nullptr;
-  bool any_gradient = false;
+  std::fill(has_gradient_.begin(), has_gradient_.end(), static_cast<unsigned char>(0));
   double squares = 0;
   bool has_update = false;
   for (std::size_t i = 0; i < schema_.rows.size(); ++i) {
@@ -229,11 +252,11 @@ void TensorRules::on_frame(const Frame& frame, bool learns, std::uint64_t skippe
     if (row.state != TensorRow::present) continue;
     const RowSchema& schema = schema_.rows[i];
     if (schema.kind == TensorKind::gradient) {
-      any_gradient = true;
-    } else if (nonfinite_row_ == nullptr && is_nonfinite(row.moments)) {
+      has_gradient_[static_cast<std::size_t>(schema.part)] = 1;
+    } else if (nonfinite_row_ == nullptr && is_broken(schema, row.moments)) {
       nonfinite_row_ = &schema;
     }
-    judge_format(i, row.moments);
+    if (schema.kind != TensorKind::buffer) judge_format(i, row.moments);
     if (schema.has_update && !is_nan_bits(row.update_norm)) {
       squares += row.update_norm * row.update_norm;
       has_update = true;
@@ -248,8 +271,8 @@ void TensorRules::on_frame(const Frame& frame, bool learns, std::uint64_t skippe
   for (Parameter& parameter : parameters_) {
     if (book_.is_enabled(Rule::poor_initialisation) && frame.rows[parameter.row].state == TensorRow::present)
       judge_initialisation(parameter, frame);
-    judge_parameter(parameter, frame, learns, skipped);
-    judge_gradient(parameter, frame, any_gradient);
+    judge_parameter(parameter, frame, steps.learns(schema_.rows[parameter.row].learning_rate), skipped);
+    judge_gradient(parameter, frame);
   }
   if (has_update) {
     const double norm = std::sqrt(squares);

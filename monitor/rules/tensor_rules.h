@@ -11,6 +11,8 @@
 
 namespace vigil {
 
+class StepRules;
+
 /// One thread. Allocates at construction only.
 class TensorRules {
  public:
@@ -19,8 +21,8 @@ class TensorRules {
   /// Subjects of a rule over tensors: its rows, and one for the model. Of one over activations: its layers.
   static std::size_t subjects(const Schema& schema) { return schema.rows.size() + 1; }
 
-  /// `learns`: a learning rate of the latest step was above 0; `skipped_steps` of the run so far.
-  void on_frame(const Frame& frame, bool learns, std::uint64_t skipped_steps) noexcept;
+  /// `steps` tells of the step before: what learns, what was skipped.
+  void on_frame(const Frame& frame, const StepRules& steps) noexcept;
 
   std::uint64_t frame_step() const noexcept { return frame_step_; }
   /// The first parameter or buffer of the latest frame that is not finite; null: none.
@@ -31,12 +33,14 @@ class TensorRules {
   // Of a parameter that begins near zero (root mean square) the first updates are all that there is.
   static constexpr double kNearZero = 1e-4;
   static constexpr std::uint64_t kStepsFromZero = 300;
+  // The sample at which a matrix that began at zero should have a gradient.
+  static constexpr std::uint64_t kSamplesOfZero = 3;
   // What is known of a parameter's row.
   struct Parameter {
     std::size_t row = 0;
     std::size_t gradient_row = kNone;
     bool is_main = false;    // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
-    bool is_matrix = false;  // two dimensions or more
+    bool is_matrix = false;
     double first_norm = 0;   // of the first frame where it was not 0
     bool began_near_zero = false;  // a residual branch that is to begin as nothing, the scale of a layer
     Moments previous;
@@ -45,8 +49,8 @@ class TensorRules {
 
   AlertSubject subject_of(std::size_t row) const noexcept;
   void judge_parameter(Parameter& parameter, const Frame& frame, bool learns, bool skipped) noexcept;
-  void judge_gradient(Parameter& parameter, const Frame& frame, bool others_have) noexcept;
-  void judge_update(const Parameter& parameter, const TensorRow& row) noexcept;
+  void judge_gradient(Parameter& parameter, const Frame& frame) noexcept;
+  void judge_update(const Parameter& parameter, const TensorRow& row, bool learns) noexcept;
   void judge_format(std::size_t row, const Moments& moments) noexcept;
   void judge_initialisation(const Parameter& parameter, const Frame& frame) noexcept;
   void judge_activations(const Frame& frame) noexcept;
@@ -59,7 +63,8 @@ class TensorRules {
   std::vector<std::string_view> layers_with_matrix_;           // sorted; gains and scales are small on purpose
   double largest_gradient_ = 0;                                // mean magnitude of that of a layer, in this frame
   SpikeDetector update_;
-  std::uint64_t frame_step_ = 0, skipped_steps_ = 0;
+  std::vector<unsigned char> has_gradient_;  // by part, in this frame
+  std::uint64_t samples_ = 0, frame_step_ = 0, skipped_steps_ = 0;
   bool is_first_ = true, outputs_judged_ = false;
   const RowSchema* nonfinite_row_ = nullptr;
 };

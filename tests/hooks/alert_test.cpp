@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -48,6 +49,67 @@ class Alerts : public testing::Test {
   torch::optim::SGD optimizer{net->parameters(), 0.01};
   std::unique_ptr<TrainingMonitor> monitor;
 };
+
+TEST(Healthy, AMaskOfInfinitiesInABufferIsMeant) {
+  struct MaskedImpl : torch::nn::Module {
+    torch::Tensor forward(const torch::Tensor& x) { return torch::softmax(fc(x) + mask, 1); }
+    torch::nn::Linear fc = register_module("fc", torch::nn::Linear(4, 4));
+    torch::Tensor mask = register_buffer("mask", torch::tensor({0.0F, -std::numeric_limits<float>::infinity(), 0.0F, 0.0F}));
+  } model;
+  torch::optim::SGD optimizer(model.parameters(), 0.01);
+  std::vector<std::string> fired;
+  {
+    TrainingMonitor monitor(quiet_config());
+    monitor.on_alert([&](const AlertNotice& alert) { fired.push_back(alert.alert + ": " + alert.sentence); });
+    monitor.watch(model, optimizer);
+    const auto train = [&] {
+      for (int i = 0; i < 25; ++i) {
+        optimizer.zero_grad();
+        const auto loss = model.forward(torch::randn({8, 4})).select(1, 0).mean();
+        loss.backward();
+        monitor.step(optimizer, loss);
+      }
+    };
+    train();
+    const auto in_parameters = [&] {
+      return monitor.snapshot()->step.totals.nonfinite_values[static_cast<std::size_t>(NonfiniteIn::parameter)].inf;
+    };
+    EXPECT_EQ(in_parameters(), 0U);
+    model.mask[2] = std::numeric_limits<float>::infinity();  // one more is not
+    train();
+    EXPECT_GT(in_parameters(), 0U);
+  }
+  ASSERT_FALSE(fired.empty());
+  for (const std::string& alert : fired) EXPECT_EQ(alert.rfind("nonfinite_", 0), 0U) << alert;
+}
+
+TEST(Healthy, ACriticThatIsTrainedMoreOftenThanItsGenerator) {
+  torch::nn::Sequential generator(torch::nn::Linear(4, 8)), critic(torch::nn::Linear(8, 1));
+  torch::optim::Adam of_generator(generator->parameters(), 1e-3), of_critic(critic->parameters(), 1e-3);
+  std::vector<std::string> fired;
+  {
+    TrainingMonitor monitor(quiet_config());
+    monitor.on_alert([&](const AlertNotice& alert) { fired.push_back(alert.alert + ": " + alert.sentence); });
+    monitor.watch({{"generator", *generator, of_generator}, {"critic", *critic, of_critic}});
+    for (int step = 1; step <= 300; ++step) {
+      of_critic.zero_grad();
+      auto loss = critic->forward(generator->forward(torch::randn({8, 4})).detach()).mean() - critic->forward(torch::randn({8, 8})).mean();
+      loss.backward();
+      if (monitor.after_backward(loss, of_critic) == Verdict::proceed) of_critic.step();
+      if (step % 10 == 3) {  // of no sampled step
+        of_generator.zero_grad();
+        loss = -critic->forward(generator->forward(torch::randn({8, 4}))).mean();
+        loss.backward();
+        if (monitor.after_backward(loss, of_generator) == Verdict::proceed) of_generator.step();
+      }
+      monitor.after_step();
+    }
+  }
+  for (const std::string& alert : fired) {
+    EXPECT_EQ(alert.find("learning_rate"), std::string::npos) << alert;
+    EXPECT_EQ(alert.find("frozen_parameter"), std::string::npos) << alert;
+  }
+}
 
 TEST_F(Alerts, StopIsTheVerdictOfTheStepAfter) {
   start("stop");

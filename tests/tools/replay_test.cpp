@@ -73,7 +73,7 @@ TEST_F(Replay, TellsTheAlertsThatTheRunItselfTold) {
                              "gradient_spike",       "loss_spike",           "overfit",
                              "update_spike",         "unchanged_tensor",     "zero_gradient",
                              "dead_units",           "saturated_activation", "poor_initialisation",
-                             "norm_drift",           "learning_rate_jump",   "step_time_outlier",
+                             "learning_rate_jump",   "step_time_outlier",
                              "throughput_drop",      "memory_growth",        "number_format_overflow",
                              "frozen_parameter"}) {
       EXPECT_EQ(rules.count(rule), 1u) << rule << " did not fire: nothing was compared";
@@ -87,6 +87,7 @@ rules:
   validation_scalar: accuracy
   max_instances: 2
   loss_spike: {ratio: 20}
+  norm_drift: {ratio: 10}
   dead_units: {enabled: false}
   threshold:
     - 'vigil_user_scalar{name="validation/loss"} > 1 for 10 steps info as high'

@@ -110,6 +110,7 @@ TEST(Subjects, MemoryOfTheProcessIsNotThatOfTheDevice) {
   run.record.flags |= StepRecord::has_device_memory;
   for (std::uint64_t i = 1; i <= 2000; ++i) {
     run.record.device_allocated = 1'000'000 * i;
+    run.record.totals.samples = i;  // device memory is read at samples
     run.host.anonymous_bytes = 1e6 * static_cast<double>(i);
     run.step();
     run.read_host(1);
@@ -166,7 +167,7 @@ TEST(LearningRates, EachOfSixtyFourGroupsIsJudged) {
   run.on(Rule::learning_rate_nonfinite);
   run.on(Rule::learning_rate_jump, {10});
   static_cast<void>(run.engine());
-  run.step();
+  run.steps(10);  // in which rates may jump
   for (std::size_t group = 0; group < StepRules::kMaxGroups; ++group) run.scalars[group] = group % 2 == 0 ? kNan : 1;
   run.step();
   EXPECT_EQ(run.told.size(), StepRules::kMaxGroups);

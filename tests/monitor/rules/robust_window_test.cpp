@@ -131,23 +131,36 @@ TEST(SpikeDetector, ScoresAValueAgainstTheWindowBeforeItEnters) {
   }
 }
 
-TEST(SpikeDetector, MeasuresByTheValuesFromTheFirstOnThatIsNotPositive) {
+TEST(SpikeDetector, MeasuresByTheValuesWhileOneInTheWindowIsNegative) {
   std::mt19937_64 random(4);
   std::normal_distribution<double> noise(0.5, 2);
   SpikeDetector detector;
   SortedWindow reference(SpikeDetector::kWindow);
-  bool was_positive = true;
-  for (int i = 0; i < 300; ++i) {
-    const double value = i < 40 ? 1 + std::fabs(noise(random)) : i == 40 ? 0 : noise(random);
+  for (int i = 0; i < 500; ++i) {
+    const bool is_noise = i >= 40 && i < 200;
+    const double value = is_noise ? noise(random) : 1 + std::fabs(noise(random));
     const auto values = reference.values();
     const auto score = detector.score_and_add(value);
-    was_positive &= value > 0;
+    const bool was_positive = value > 0 && std::all_of(values.begin(), values.end(), [](double x) { return x > 0; });
     if (values.size() >= SpikeDetector::kLeast) {
       const auto z = static_cast<double>(expected_z(values, value, was_positive));
       EXPECT_NEAR(score.z, z, 1e-9 * (1 + std::fabs(z))) << i;
       EXPECT_EQ(std::isinf(score.ratio), !was_positive) << i;
     }
     reference.add(value);
+  }
+}
+
+TEST(SpikeDetector, AZeroIsNoSpikeAndDoesNotMakeTheNextOneEasier) {
+  std::mt19937_64 random(5);
+  std::normal_distribution<double> noise(0, 0.7);
+  SpikeDetector detector;
+  for (int i = 0; i < 20000; ++i) {
+    const auto score = detector.score_and_add(i == 60 ? 0 : std::exp(noise(random)));
+    EXPECT_FALSE(score.is_known && score.z >= 8 && score.ratio >= 10) << i;
+    if (i == 60) {
+      EXPECT_LE(score.z, 0);
+    }
   }
 }
 

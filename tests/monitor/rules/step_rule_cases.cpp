@@ -58,6 +58,7 @@ void with_memory(RuleRun& run, std::uint64_t more, int equal_at = -1) {
 void with_device_memory(RuleRun& run, std::uint64_t more) {
   run.record.flags |= StepRecord::has_device_memory;
   for (int step = 1; step <= 460; ++step) {
+    ++run.record.totals.samples;
     run.record.device_allocated = (1024 + more * static_cast<std::uint64_t>(step) / 50) * kMiB;
     run.step();
   }
@@ -106,8 +107,9 @@ std::vector<RuleCase> numbers() {
        "every learning rate is 0"},
       {"OneRateOfTwoIsZero", Rule::learning_rate_zero, {}, [](RuleRun& run) { with_rates(run, 0.01, 0); }},
       {"RateThatIsNan", Rule::learning_rate_zero, {}, [](RuleRun& run) { with_rates(run, kNan, kNan); }},
-      {"RateTenTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.101); },
+      {"RateTenTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.01); run.steps(10); run.scalars[1] = 0.101; run.step(); },
        "the learning rate of group 1 jumped to 0.101; its highest so far was 0.01"},
+      {"JumpOfAWarmUpInItsFirstSteps", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.101); }},
       {"RateNineTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.0999); }},
       {"WarmUpFromZero", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0, 0.1); }},
       {"BackToTheHighestRate", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.1, 1e-9); run.scalars[1] = 0.1; run.step(); }},
