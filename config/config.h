@@ -200,9 +200,10 @@ enum class AlertAction : std::uint8_t {
   checkpoint,    ///< the function given to `TrainingMonitor::set_checkpoint`, by the training thread at the end of a step
   stop,          ///< the next verdict is stop
   callback,      ///< the function given to `TrainingMonitor::on_alert`
+  metric,        ///< nothing but vigil_alert_active and vigil_alerts_total, which every rule has: for a rule that is to do nothing else
 };
-inline constexpr std::array<std::string_view, 7> kAlertActionNames{"log",        "webhook", "alertmanager", "dump",
-                                                                   "checkpoint", "stop",    "callback"};
+inline constexpr std::array<std::string_view, 8> kAlertActionNames{"log",        "webhook", "alertmanager", "dump",
+                                                                   "checkpoint", "stop",    "callback",     "metric"};
 
 /// One rule of the catalogue (rule_table.h).
 struct RuleConfig {
@@ -230,8 +231,8 @@ struct RulesConfig {
   std::string validation_scalar = "validation/loss";
   /// Directory whose disk `disk_full` looks at; empty: none. Up to 4096 bytes.
   std::string disk_directory;
-  /// Rules of your own (threshold.h): `METRIC[{label="value", …}] > NUMBER [for N steps | for T] [info|warning|critical] [as NAME] [do
-  /// ACTION …]`. At most 100, of 1 to 512 bytes.
+  /// Rules of your own (threshold.h): `METRIC[{label="value", …}] > NUMBER [for N steps | for T] [keep N steps] [info|warning|critical] [as
+  /// NAME] [do ACTION …]`. At most 100, of 1 to 512 bytes.
   std::vector<std::string> threshold;
   std::array<RuleConfig, kRules.size()> catalogue = default_rules();
 };

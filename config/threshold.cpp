@@ -35,13 +35,16 @@ class Parser {
     if (take("{")) labels(threshold);
     threshold.comparison = comparison();
     threshold.limit = number();
-    bool has_for = false, has_severity = false, has_name = false, has_actions = false;
+    bool has_for = false, has_keep = false, has_severity = false, has_name = false, has_actions = false;
     while (!rest().empty()) {
       const std::string_view word = this->word();
       const auto severity = std::find(kSeverityNames.begin(), kSeverityNames.end(), word);
       if (word == "for" && !has_for) {
         duration(threshold);
         has_for = true;
+      } else if (word == "keep" && !has_keep) {
+        threshold.keep_firing_steps = steps("`N steps` after `keep`, at most 1000000000");
+        has_keep = true;
       } else if (severity != kSeverityNames.end() && !has_severity) {
         threshold.severity = static_cast<Severity>(severity - kSeverityNames.begin());
         has_severity = true;
@@ -52,7 +55,7 @@ class Parser {
         actions(threshold);
         has_actions = true;
       } else {
-        fail("`for N steps`, a severity (" + joined({kSeverityNames.begin(), kSeverityNames.end()}, " or ") +
+        fail("`for N steps`, `keep N steps`, a severity (" + joined({kSeverityNames.begin(), kSeverityNames.end()}, " or ") +
                  "), `as NAME` or `do ACTION …`, each once",
              word);
       }
@@ -141,10 +144,21 @@ class Parser {
       if (steps != "steps" && steps != "step") fail(expected, text);
       threshold.for_steps = count;
     } else if (unit == "ms" || unit == "s" || unit == "m") {
-      threshold.for_ms = count * (unit == "ms" ? 1 : unit == "s" ? 1000 : 60000);
+      constexpr std::int64_t kMostMs = 86'400'000;
+      const std::int64_t unit_ms = unit == "ms" ? 1 : unit == "s" ? 1000 : 60000;
+      if (count > kMostMs / unit_ms) fail("a time of at most 86400s after `for`", text);
+      threshold.for_ms = count * unit_ms;
     } else {
       fail(expected, text);
     }
+  }
+  std::int64_t steps(const std::string& expected) {
+    std::string_view unit;
+    const std::string_view text = word();
+    const std::int64_t count = whole(text, unit, expected);
+    const std::string_view steps = word();
+    if (!unit.empty() || (steps != "steps" && steps != "step")) fail(expected, text);
+    return count;
   }
   void actions(Threshold& threshold) {
     const auto is_action = [](std::string_view text) {

@@ -24,11 +24,13 @@ void log_left(std::size_t count, const char* what) noexcept {
 }
 
 void throw_failures(DeliveryThread& thread, const std::string& what) {
-  const auto [failures, reason] = thread.take_failures();
+  const auto [failures, reason] = thread.status().take_failures();
   if (failures > 0) throw std::runtime_error(what + ": " + reason);
 }
 
-std::string read_key(const std::string& path) {
+}  // namespace
+
+std::string read_signing_key(const std::string& path) {
   if (path.empty()) return {};
   std::ifstream file(path);
   std::string key;
@@ -38,8 +40,6 @@ std::string read_key(const std::string& path) {
   }
   return key;
 }
-
-}  // namespace
 
 void AlertQueue::push(const AlertMessage& message) {
   auto copy = std::make_shared<const AlertMessage>(message);
@@ -79,8 +79,11 @@ std::uint64_t AlertQueue::dropped() const {
 }
 
 WebhookExporter::WebhookExporter(const WebhookConfig& config, const RunIdentity& identity)
-    : config_(config), identity_(identity), key_(read_key(config.secret_file)), queue_(static_cast<std::size_t>(config.queue_size)) {
-  thread_ = std::make_unique<DeliveryThread>("vigil-webhook", [this] { return deliver(); });
+    : config_(config),
+      identity_(identity),
+      key_(read_signing_key(config.secret_file)),
+      queue_(static_cast<std::size_t>(config.queue_size)) {
+  thread_ = std::make_unique<DeliveryThread>("vigil-webhook", [this](DeliveryStatus& status) { return deliver(status); });
 }
 
 void WebhookExporter::on_alert(const AlertMessage& message) {
@@ -89,16 +92,17 @@ void WebhookExporter::on_alert(const AlertMessage& message) {
   thread_->wake();
 }
 
-std::optional<DeliveryThread::Clock::time_point> WebhookExporter::deliver() {
+std::optional<DeliveryThread::Clock::time_point> WebhookExporter::deliver(DeliveryStatus& status) {
   if (poster_ == nullptr)
-    poster_ = std::make_unique<HttpPoster>(config_.url, std::chrono::milliseconds(config_.timeout_ms), thread_->must_stop());
+    poster_ =
+        std::make_unique<HttpPoster>(config_.url, std::chrono::milliseconds(config_.timeout_ms), [&status] { return status.must_stop(); });
   while (const auto message = queue_.front()) {
     const std::string body = webhook_body(identity_, *message);
     std::vector<std::string> headers;
     if (!key_.empty()) headers.push_back("X-Vigil-Signature: sha256=" + hmac_sha256(key_, body));
     const PostResult result = poster_->post(body, headers);
     if (!result.is_success()) {
-      thread_->note_failure(result.error);
+      status.note_failure(result.error);
       if (result.may_be_tried_again()) return DeliveryThread::Clock::now() + backoff_.next();
       queue_.drop(message);
       continue;
@@ -111,6 +115,8 @@ std::optional<DeliveryThread::Clock::time_point> WebhookExporter::deliver() {
 
 void WebhookExporter::on_poll() { throw_failures(*thread_, "cannot post an alert to exporters.webhook.url"); }
 
+void WebhookExporter::begin_stop() noexcept { thread_->begin_stop(kGrace); }
+
 void WebhookExporter::stop() noexcept {
   thread_->stop(kGrace, [this] { return queue_.size() == 0; });
   log_left(queue_.size(), " alerts could not be posted to exporters.webhook.url");
@@ -118,17 +124,21 @@ void WebhookExporter::stop() noexcept {
 
 AlertmanagerExporter::AlertmanagerExporter(const AlertmanagerConfig& config, const RunIdentity& identity)
     : config_(config), identity_(identity) {
-  thread_ = std::make_unique<DeliveryThread>("vigil-alertmgr", [this] { return deliver(); });
+  thread_ = std::make_unique<DeliveryThread>("vigil-alertmgr", [this](DeliveryStatus& status) { return deliver(status); });
 }
 
 void AlertmanagerExporter::on_alert(const AlertMessage& message) {
   if (!message.has(AlertAction::alertmanager)) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Key key{message.alert.rule, std::string(message.alert.parameter.view()), std::string(message.alert.layer.view())};
-    if (entries_.count(key) == 0 && entries_.size() >= kMaxAlerts) {
-      ++dropped_;
-      return;
+    const Alert& alert = message.alert;
+    const Key key{alert.rule, std::string(alert.parameter.view()), std::string(alert.layer.view()), std::string(alert.subject.view())};
+    if (entries_.count(key) == 0) {
+      if (message.alert.state == AlertState::resolved) return;  // of which nobody was told: there was no room, or it was refused
+      if (entries_.size() >= kMaxAlerts) {
+        ++dropped_;
+        return;
+      }
     }
     Entry& entry = entries_[key];
     entry.message = message;
@@ -139,54 +149,74 @@ void AlertmanagerExporter::on_alert(const AlertMessage& message) {
   thread_->wake();
 }
 
-std::optional<DeliveryThread::Clock::time_point> AlertmanagerExporter::deliver() {
+std::optional<DeliveryThread::Clock::time_point> AlertmanagerExporter::deliver(DeliveryStatus& status) {
   const std::chrono::milliseconds resend(config_.resend_ms);
   if (poster_ == nullptr) {
     std::string url = config_.url;
     while (url.back() == '/') url.pop_back();
-    poster_ = std::make_unique<HttpPoster>(url + "/api/v2/alerts", std::chrono::milliseconds(config_.timeout_ms), thread_->must_stop());
+    poster_ = std::make_unique<HttpPoster>(url + "/api/v2/alerts", std::chrono::milliseconds(config_.timeout_ms),
+                                           [&status] { return status.must_stop(); });
   }
-  struct Sent {
-    Key key;
-    std::uint64_t version;
-    bool as_over;
-  };
-  std::vector<Sent> sent;
-  std::vector<AlertMessage> messages;
+  std::vector<Told> batch;
+  std::uint64_t seen = 0;
   const Clock::time_point now = Clock::now();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (entries_.empty()) return std::nullopt;
     if (!is_changed_ && now < next_resend_) return next_resend_;
+    seen = versions_;
     for (const auto& [key, entry] : entries_) {
       const bool as_over = entry.is_over && entry.told && now - *entry.told >= resend;
-      sent.push_back({key, entry.version, as_over});
-      messages.push_back(entry.message);
-      if (!as_over) messages.back().alert.state = AlertState::firing;
+      batch.push_back({key, entry.version, as_over, entry.message});
+      if (!as_over) batch.back().message.alert.state = AlertState::firing;
     }
   }
-  const PostResult result = poster_->post(alertmanager_body(identity_, messages, wall_time_ns() + 4 * config_.resend_ms * 1'000'000));
-  if (!result.is_success()) {
-    thread_->note_failure(result.error);
+  PostResult result = post(batch);
+  if (result.is_refused() && batch.size() > 1) {
+    // One that Alertmanager cannot take keeps it from all the others.
+    for (const Told& one : batch) {
+      result = post({one});
+      if (!result.is_success() && !result.is_refused()) break;
+      if (result.is_refused()) status.note_failure(result.error);
+      settle(one, now, result);
+    }
+  } else {
+    if (result.is_refused()) status.note_failure(result.error);
+    for (const Told& one : batch) settle(one, now, result);
+  }
+  if (!result.is_success() && !result.is_refused()) {
+    status.note_failure(result.error);
     return Clock::now() + backoff_.next();
   }
   backoff_.reset();
   const std::lock_guard<std::mutex> lock(mutex_);
-  is_changed_ = false;
-  for (const Sent& one : sent) {
-    const auto found = entries_.find(one.key);
-    Entry& entry = found->second;
-    if (entry.version != one.version) {
-      is_changed_ = true;  // a new message came meanwhile
-    } else if (one.as_over) {
-      entries_.erase(found);
-      continue;
-    }
-    if (!entry.told || one.as_over) entry.told = now;
-  }
+  is_changed_ = versions_ != seen;  // a message came while these were posted
   next_resend_ = now + resend;
   if (entries_.empty()) return std::nullopt;
   return is_changed_ ? Clock::now() : next_resend_;
+}
+
+PostResult AlertmanagerExporter::post(const std::vector<Told>& batch) {
+  std::vector<AlertMessage> messages;
+  for (const Told& one : batch) messages.push_back(one.message);
+  return poster_->post(alertmanager_body(identity_, messages, wall_time_ns() + 4 * config_.resend_ms * 1'000'000));
+}
+
+// Takes note of what has become of one alert of a batch.
+void AlertmanagerExporter::settle(const Told& one, Clock::time_point now, const PostResult& result) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(one.key);
+  const bool is_latest = found->second.version == one.version;
+  if (result.is_refused()) {
+    ++dropped_;
+    if (is_latest) entries_.erase(found);
+  } else if (result.is_success()) {
+    if (is_latest && one.as_over) {
+      entries_.erase(found);
+    } else if (!found->second.told || one.as_over) {
+      found->second.told = now;
+    }
+  }
 }
 
 void AlertmanagerExporter::on_poll() { throw_failures(*thread_, "cannot tell exporters.alertmanager.url of an alert"); }
@@ -195,6 +225,8 @@ bool AlertmanagerExporter::has_news() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return is_changed_;
 }
+
+void AlertmanagerExporter::begin_stop() noexcept { thread_->begin_stop(kGrace); }
 
 void AlertmanagerExporter::stop() noexcept {
   // What fires stays up for four times resend_ms, so that the end of a run does not take its alerts along.
@@ -207,39 +239,48 @@ std::uint64_t AlertmanagerExporter::dropped() const {
   return dropped_;
 }
 
-CallbackExporter::CallbackExporter(std::shared_ptr<AlertCallback> callback) : callback_(std::move(callback)) {
-  thread_ = std::make_unique<DeliveryThread>("vigil-callback", [this]() -> std::optional<DeliveryThread::Clock::time_point> {
-    while (const auto message = queue_.front()) {
-      queue_.pop(message);  // first: what throws is not called again
-      std::shared_ptr<const std::function<void(const AlertNotice&)>> call;
-      {
-        const std::lock_guard<std::mutex> lock(callback_->mutex);
-        call = callback_->call;
-      }
-      if (call == nullptr) continue;
-      try {
-        (*call)(notice_of(*message));
-      } catch (const std::exception& error) {
-        thread_->note_failure(error.what());
-      } catch (...) {
-        thread_->note_failure("something that is no std::exception was thrown");
-      }
-    }
-    return std::nullopt;
-  });
+CallbackExporter::CallbackExporter(std::shared_ptr<AlertCallback> callback) : shared_(std::make_shared<Shared>(std::move(callback))) {
+  thread_ = std::make_unique<DeliveryThread>(
+      "vigil-callback", [shared = shared_](DeliveryStatus& status) -> std::optional<DeliveryThread::Clock::time_point> {
+        while (!status.must_stop()) {
+          const auto message = shared->queue.front();
+          if (message == nullptr) break;
+          shared->queue.pop(message);  // first: what throws is not called again
+          std::shared_ptr<const std::function<void(const AlertNotice&)>> call;
+          {
+            const std::lock_guard<std::mutex> lock(shared->callback->mutex);
+            call = shared->callback->call;
+          }
+          if (call == nullptr) continue;
+          try {
+            (*call)(notice_of(*message));
+          } catch (const std::exception& error) {
+            status.note_failure(error.what());
+          } catch (...) {
+            status.note_failure("something that is no std::exception was thrown");
+          }
+        }
+        return std::nullopt;
+      });
 }
 
 void CallbackExporter::on_alert(const AlertMessage& message) {
   if (!message.has(AlertAction::callback)) return;
-  queue_.push(message);
+  shared_->queue.push(message);
   thread_->wake();
 }
 
 void CallbackExporter::on_poll() { throw_failures(*thread_, "the function given to on_alert() threw"); }
 
+void CallbackExporter::begin_stop() noexcept { thread_->begin_stop(kGrace); }
+
 void CallbackExporter::stop() noexcept {
-  thread_->stop(kGrace, [this] { return queue_.size() == 0; });
-  log_left(queue_.size(), " alerts were not given to the function of on_alert()");
+  wait_for_call();
+  log_left(shared_->queue.size(), " alerts were not given to the function of on_alert()");
+}
+
+void CallbackExporter::wait_for_call() noexcept {
+  thread_->stop(kGrace, [this] { return shared_->queue.size() == 0; });
 }
 
 }  // namespace vigil

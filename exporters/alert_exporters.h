@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "vigil/exporters/delivery_thread.h"
@@ -36,6 +37,10 @@ class AlertQueue {
   std::uint64_t dropped_ = 0;
 };
 
+/// The first line of the file, with which a webhook signs; empty without a path.
+/// @throws std::runtime_error that names the setting when there is none to be had
+std::string read_signing_key(const std::string& path);
+
 /// Posts each alert with the action `webhook` as JSON (docs/alerts.md), in order. What the receiver does not take is tried again, after
 /// half a second, later up to 15 s, until it is, or until queue_size newer ones wait. An answer of 4xx that says that it never will drops
 /// it.
@@ -46,12 +51,13 @@ class WebhookExporter final : public Exporter {
   void on_alert(const AlertMessage& message) override;
   /// @throws std::runtime_error with what failed since the last call
   void on_poll() override;
-  /// Waits up to three seconds for what is pending, the last of them for a post that is to end; logs what is left.
+  void begin_stop() noexcept override;
+  /// Waits up to three seconds since begin_stop() for what is pending, the last of them for a post that is to end; logs what is left.
   void stop() noexcept override;
   std::uint64_t dropped() const override { return queue_.dropped(); }
 
  private:
-  std::optional<DeliveryThread::Clock::time_point> deliver();
+  std::optional<DeliveryThread::Clock::time_point> deliver(DeliveryStatus& status);
 
   const WebhookConfig config_;
   const RunIdentity identity_;
@@ -63,12 +69,15 @@ class WebhookExporter final : public Exporter {
 };
 
 /// Tells Alertmanager (API v2) of all alerts with the action `alertmanager` that fire, in one request, when one begins and every resend_ms,
-/// and of those that are over. One that is over sooner than Alertmanager's grouping would have told of it is kept up for resend_ms.
+/// and of those that are over. One that is over sooner than Alertmanager's grouping would have told of it is kept up for resend_ms. What
+/// cannot be told is tried again, as the webhook does. An answer of 4xx that refuses a request for good has each alert of it sent by
+/// itself; those that are refused again are dropped and counted.
 class AlertmanagerExporter final : public Exporter {
  public:
   AlertmanagerExporter(const AlertmanagerConfig& config, const RunIdentity& identity);
   void on_alert(const AlertMessage& message) override;
   void on_poll() override;
+  void begin_stop() noexcept override;
   void stop() noexcept override;
   std::uint64_t dropped() const override;
 
@@ -83,9 +92,19 @@ class AlertmanagerExporter final : public Exporter {
     bool is_over = false;
     std::uint64_t version = 0;  // changes with each message
   };
-  using Key = std::tuple<std::size_t, std::string, std::string>;  // rule, parameter, layer
+  using Key = std::tuple<std::size_t, std::string, std::string, std::string>;  // rule, parameter, layer, subject
 
-  std::optional<Clock::time_point> deliver();
+  // What was posted of an entry.
+  struct Told {
+    Key key;
+    std::uint64_t version;
+    bool as_over;
+    AlertMessage message;
+  };
+
+  std::optional<Clock::time_point> deliver(DeliveryStatus& status);
+  PostResult post(const std::vector<Told>& batch);
+  void settle(const Told& one, Clock::time_point now, const PostResult& result);
   bool has_news() const;
 
   const AlertmanagerConfig config_;
@@ -100,18 +119,28 @@ class AlertmanagerExporter final : public Exporter {
   std::unique_ptr<DeliveryThread> thread_;
 };
 
-/// Calls the program's function for each alert with the action `callback`, on a thread of its own.
+/// Calls the program's function for each alert with the action `callback`, on a thread of its own. The function may end the run, even
+/// destroy all of this: its thread is then not waited for, and ends when it returns.
 class CallbackExporter final : public Exporter {
  public:
   explicit CallbackExporter(std::shared_ptr<AlertCallback> callback);
   void on_alert(const AlertMessage& message) override;
   void on_poll() override;
+  void begin_stop() noexcept override;
   void stop() noexcept override;
-  std::uint64_t dropped() const override { return queue_.dropped(); }
+  bool is_calling() const noexcept override { return thread_->is_current(); }
+  void wait_for_call() noexcept override;
+  std::uint64_t dropped() const override { return shared_->queue.dropped(); }
 
  private:
-  const std::shared_ptr<AlertCallback> callback_;
-  AlertQueue queue_{1000};
+  // Also of the thread, which may outlive this.
+  struct Shared {
+    explicit Shared(std::shared_ptr<AlertCallback> its_callback) : callback(std::move(its_callback)) {}
+    const std::shared_ptr<AlertCallback> callback;
+    AlertQueue queue{1000};
+  };
+
+  const std::shared_ptr<Shared> shared_;
   std::unique_ptr<DeliveryThread> thread_;
 };
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "vigil/config/threshold.h"
+#include "vigil/exporters/json_text.h"
 
 namespace vigil {
 namespace {
@@ -77,6 +78,23 @@ std::vector<AlertRule> alert_rules(const Config& config) {
   return rules;
 }
 
+std::vector<std::string> unused_receivers(const ExportersConfig& config, const std::vector<AlertRule>& rules) {
+  std::vector<std::string> unused;
+  const auto look_at = [&](AlertAction action, const std::string& url) {
+    const bool is_used = std::any_of(rules.begin(), rules.end(), [&](const AlertRule& rule) { return rule.enabled && rule.has(action); });
+    if (!url.empty() && !is_used) unused.emplace_back(kAlertActionNames[static_cast<std::size_t>(action)]);
+  };
+  look_at(AlertAction::webhook, config.webhook.url);
+  look_at(AlertAction::alertmanager, config.alertmanager.url);
+  return unused;
+}
+
+std::string selector_text(const std::string& metric, const std::vector<std::pair<std::string, std::string>>& labels) {
+  std::string text;
+  for (const auto& [label, value] : labels) text += (text.empty() ? "" : ", ") + label + "=" + to_json(value);
+  return labels.empty() ? metric : metric + "{" + text + "}";
+}
+
 AlertEngineSetup engine_setup(const RulesConfig& config) {
   AlertEngineSetup setup;
   for (std::size_t i = 0; i < kRuleCount; ++i) {
@@ -93,7 +111,7 @@ AlertEngineSetup engine_setup(const RulesConfig& config) {
     const auto comparison = std::find(kComparisonNames.begin(), kComparisonNames.end(), threshold.comparison);
     made.comparison = static_cast<Comparison>(comparison - kComparisonNames.begin());
     made.limit = threshold.limit;
-    made.rule = setup_of(threshold.for_steps, threshold.for_ms, 0);
+    made.rule = setup_of(threshold.for_steps, threshold.for_ms, threshold.keep_firing_steps);
   }
   setup.max_instances = static_cast<std::size_t>(config.max_instances);
   setup.validation_scalar = config.validation_scalar;

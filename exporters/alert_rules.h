@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "vigil/config/config.h"
@@ -27,6 +28,12 @@ struct AlertRule {
 /// All rules: the catalogue, then the thresholds; in the order of Alert::rule.
 /// @throws std::invalid_argument that names the setting when an action has nowhere to go, or two thresholds have one name
 std::vector<AlertRule> alert_rules(const Config& config);
+
+/// Receivers with a URL that no rule that is on tells of anything, as names of actions. For the user, who will wait in vain.
+std::vector<std::string> unused_receivers(const ExportersConfig& config, const std::vector<AlertRule>& rules);
+
+/// A metric and the labels that its series have to have, as a threshold's line names them: `vigil_loss{run="a"}`.
+std::string selector_text(const std::string& metric, const std::vector<std::pair<std::string, std::string>>& labels);
 
 /// What the engine needs to know of them. @throws std::invalid_argument when a threshold cannot be read
 AlertEngineSetup engine_setup(const RulesConfig& config);

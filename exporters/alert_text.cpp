@@ -1,5 +1,6 @@
 #include "vigil/exporters/alert_text.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include "vigil/exporters/json_text.h"
@@ -32,6 +33,7 @@ AlertNotice notice_of(const AlertMessage& message) {
           alert.state == AlertState::resolved,
           std::string(alert.parameter.view()),
           std::string(alert.layer.view()),
+          std::string(alert.subject.view()),
           std::string(alert.sentence.view()),
           message.advice,
           alert.value,
@@ -57,6 +59,7 @@ void append_alert(std::string& out, const AlertMessage& message) {
   append_member(out, "state", kAlertStateNames[static_cast<std::size_t>(alert.state)]);
   append_member(out, "parameter", alert.parameter.view());
   append_member(out, "layer", alert.layer.view());
+  append_member(out, "subject", alert.subject.view());
   append_member(out, "sentence", alert.sentence.view());
   append_member(out, "advice", message.advice);
   append_member(out, "value", alert.value);
@@ -103,6 +106,7 @@ std::string alertmanager_body(const RunIdentity& identity, const std::vector<Ale
     append_member(out, "rank", std::to_string(identity.rank));
     if (!alert.parameter.view().empty()) append_member(out, "parameter", alert.parameter.view());
     if (!alert.layer.view().empty()) append_member(out, "layer", alert.layer.view());
+    if (!alert.subject.view().empty()) append_member(out, "subject", alert.subject.view());
     out += "},\"annotations\":{";
     append_member(out, "summary", alert.sentence.view());
     std::string description = "Run " + identity.run + ", rank " + std::to_string(identity.rank) + ", since step " +
@@ -111,7 +115,8 @@ std::string alertmanager_body(const RunIdentity& identity, const std::vector<Ale
     if (!message.advice.empty()) append_member(out, "advice", message.advice);
     out += '}';
     append_member(out, "startsAt", time_text(alert.fired_time_ns));
-    append_member(out, "endsAt", time_text(alert.state == AlertState::resolved ? alert.time_ns : ends_ns));
+    // Not before its start, which Alertmanager refuses: a clock may have been set back meanwhile.
+    append_member(out, "endsAt", time_text(std::max(alert.fired_time_ns, alert.state == AlertState::resolved ? alert.time_ns : ends_ns)));
     out += '}';
   }
   return out + "]";

@@ -34,7 +34,7 @@ void append_alert(std::string& out, const AlertMessage& message);
 std::string webhook_body(const RunIdentity& identity, const AlertMessage& message);
 
 /// The body of POST /api/v2/alerts of Alertmanager. What fires ends at `ends_ns` unless it is sent again; what is over ended when it did.
-/// Labels: alertname (Vigil and the rule's name in CamelCase), severity, run, rank, and parameter and layer where there are such.
+/// Labels: alertname (Vigil and the rule's name in CamelCase), severity, run, rank, and parameter, layer and subject where there are such.
 std::string alertmanager_body(const RunIdentity& identity, const std::vector<AlertMessage>& alerts, std::int64_t ends_ns);
 
 /// "VigilLossSpike" for "loss_spike".

@@ -2,82 +2,119 @@
 
 #include <pthread.h>
 
+#include <condition_variable>
 #include <exception>
-#include <utility>
 
 #include "vigil/exporters/signal_mask.h"
 
 namespace vigil {
 
-DeliveryThread::DeliveryThread(const std::string& name, Work work) : work_(std::move(work)) {
-  const SignalMask all_blocked;  // the thread inherits it
-  thread_ = std::thread([this, name] { run(name); });
+bool DeliveryStatus::must_stop() const noexcept { return Clock::now() >= deadline(); }
+
+DeliveryStatus::Clock::time_point DeliveryStatus::deadline() const noexcept {
+  return Clock::time_point(Clock::duration(deadline_.load(std::memory_order_relaxed)));
 }
 
-DeliveryThread::~DeliveryThread() {
-  stop(std::chrono::milliseconds(0), [] { return true; });
-}
-
-void DeliveryThread::wake() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  is_woken_ = true;
-  woken_.notify_one();
-}
-
-void DeliveryThread::run(const std::string& name) noexcept {
-  pthread_setname_np(pthread_self(), name.c_str());
-  std::unique_lock<std::mutex> lock(mutex_);
-  std::optional<Clock::time_point> next;
-  while (!is_ending_) {
-    const auto has_work = [this] { return is_woken_ || is_ending_; };
-    if (next) {
-      woken_.wait_until(lock, *next, has_work);
-    } else {
-      woken_.wait(lock, has_work);
-    }
-    if (is_ending_) break;
-    is_woken_ = false;
-    lock.unlock();
-    try {
-      next = work_();
-    } catch (const std::exception& error) {
-      next = Clock::now() + std::chrono::seconds(1);
-      note_failure(error.what());
-    } catch (...) {
-      next = Clock::now() + std::chrono::seconds(1);
-      note_failure("something that is no std::exception was thrown");
-    }
-    lock.lock();
-    worked_.notify_all();
+void DeliveryStatus::set_deadline(Clock::time_point deadline) noexcept {
+  const Clock::rep wanted = deadline.time_since_epoch().count();
+  Clock::rep now = deadline_.load(std::memory_order_relaxed);
+  while (wanted < now && !deadline_.compare_exchange_weak(now, wanted, std::memory_order_relaxed)) {
   }
-  has_ended_ = true;
-  worked_.notify_all();
 }
 
-void DeliveryThread::stop(std::chrono::milliseconds grace, const std::function<bool()>& is_done) noexcept {
-  if (!thread_.joinable()) return;
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    is_woken_ = true;
-    woken_.notify_one();
-    // Asked under the lock: an end of `work` between the question and the wait would be missed.
-    worked_.wait_for(lock, grace, [&] { return has_ended_ || is_done(); });
-    is_ending_ = true;
-    must_stop_.store(true, std::memory_order_relaxed);  // a lone flag
-    woken_.notify_one();
-  }
-  thread_.join();
-}
-
-void DeliveryThread::note_failure(const std::string& reason) {
+void DeliveryStatus::note_failure(const std::string& reason) {
   const std::lock_guard<std::mutex> lock(mutex_);
   ++failures_;
   reason_ = reason;
 }
 
-std::pair<std::uint64_t, std::string> DeliveryThread::take_failures() {
+std::pair<std::uint64_t, std::string> DeliveryStatus::take_failures() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return {std::exchange(failures_, 0), std::exchange(reason_, {})};
+}
+
+struct DeliveryThread::State {
+  explicit State(Work its_work) : work(std::move(its_work)) {}
+
+  const Work work;
+  DeliveryStatus status;
+  std::mutex mutex;
+  std::condition_variable woken, worked;
+  bool is_woken = false, is_ending = false, has_ended = false;
+};
+
+namespace {
+thread_local const void* current_state = nullptr;  // of the thread that runs
+}  // namespace
+
+DeliveryThread::DeliveryThread(const std::string& name, Work work) : state_(std::make_shared<State>(std::move(work))) {
+  const SignalMask all_blocked;  // the thread inherits it
+  thread_ = std::thread([state = state_, name] { run(*state, name); });
+}
+
+DeliveryThread::~DeliveryThread() {
+  stop(std::chrono::milliseconds(0), [] { return true; });
+  if (thread_.joinable()) thread_.detach();  // it is this one, and shares what it still uses
+}
+
+void DeliveryThread::wake() {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->is_woken = true;
+  state_->woken.notify_one();
+}
+
+bool DeliveryThread::is_current() const noexcept { return current_state == state_.get(); }
+
+DeliveryStatus& DeliveryThread::status() const noexcept { return state_->status; }
+
+void DeliveryThread::run(State& state, const std::string& name) noexcept {
+  pthread_setname_np(pthread_self(), name.c_str());
+  current_state = &state;
+  std::unique_lock<std::mutex> lock(state.mutex);
+  std::optional<Clock::time_point> next;
+  while (!state.is_ending) {
+    const auto has_work = [&state] { return state.is_woken || state.is_ending; };
+    if (next) {
+      state.woken.wait_until(lock, *next, has_work);
+    } else {
+      state.woken.wait(lock, has_work);
+    }
+    if (state.is_ending) break;
+    state.is_woken = false;
+    lock.unlock();
+    try {
+      next = state.work(state.status);
+    } catch (const std::exception& error) {
+      next = Clock::now() + std::chrono::seconds(1);
+      state.status.note_failure(error.what());
+    } catch (...) {
+      next = Clock::now() + std::chrono::seconds(1);
+      state.status.note_failure("something that is no std::exception was thrown");
+    }
+    lock.lock();
+    state.worked.notify_all();
+  }
+  state.has_ended = true;
+  state.worked.notify_all();
+}
+
+void DeliveryThread::begin_stop(std::chrono::milliseconds grace) noexcept {
+  state_->status.set_deadline(Clock::now() + grace);
+  wake();
+}
+
+void DeliveryThread::stop(std::chrono::milliseconds grace, const std::function<bool()>& is_done) noexcept {
+  if (!thread_.joinable()) return;
+  begin_stop(grace);
+  {
+    std::unique_lock<std::mutex> lock(state_->mutex);
+    // Asked under the lock: an end of `work` between the question and the wait would be missed.
+    if (!is_current()) state_->worked.wait_until(lock, state_->status.deadline(), [&] { return state_->has_ended || is_done(); });
+    state_->is_ending = true;
+    state_->status.set_deadline(Clock::now());
+    state_->woken.notify_one();
+  }
+  if (!is_current()) thread_.join();
 }
 
 }  // namespace vigil

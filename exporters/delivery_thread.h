@@ -4,53 +4,71 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace vigil {
+
+/// What the work of a delivery thread asks and tells. It outlives the DeliveryThread where the work itself has destroyed that. Any thread.
+class DeliveryStatus {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// True once those who stop the thread have lost their patience: what waits for I/O is to give up, and nothing new is to begin.
+  bool must_stop() const noexcept;
+  void note_failure(const std::string& reason);
+  /// Failures since the last call, and the latest one's reason.
+  std::pair<std::uint64_t, std::string> take_failures();
+
+  /// The time from which must_stop() holds; an earlier one stays.
+  void set_deadline(Clock::time_point deadline) noexcept;
+  Clock::time_point deadline() const noexcept;
+
+ private:
+  // relaxed: a lone number, nothing is published with it.
+  std::atomic<Clock::rep> deadline_{Clock::time_point::max().time_since_epoch().count()};
+  std::mutex mutex_;
+  std::uint64_t failures_ = 0;
+  std::string reason_;
+};
 
 /// Runs `work` when it is woken and when the time that it asked for has come. What it cannot deliver stays with it.
 class DeliveryThread {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = DeliveryStatus::Clock;
   /// Returns when it wants to be called again; empty: when it is woken. Runs on the thread. What it throws is counted as a failure, and it
-  /// is called again after a second.
-  using Work = std::function<std::optional<Clock::time_point>()>;
+  /// is called again after a second. Work that may destroy its DeliveryThread owns all that it uses.
+  using Work = std::function<std::optional<Clock::time_point>(DeliveryStatus& status)>;
 
   /// `name` is the thread's, up to 15 bytes. All signals are blocked in it. @throws std::system_error
   DeliveryThread(const std::string& name, Work work);
+  /// Ends the thread and joins it; from within `work` it cannot be joined, and ends by itself once `work` has returned.
   ~DeliveryThread();
   DeliveryThread(const DeliveryThread&) = delete;
   DeliveryThread& operator=(const DeliveryThread&) = delete;
 
   void wake();
-  /// Waits until `is_done()` holds, asked after each call of `work`, but no longer than `grace`, then ends the thread. Idempotent.
-  /// `is_done` calls nothing of this object.
+  /// Begins the time that stop() waits, and has the work look once more. Those who stop several threads tell all of them first.
+  void begin_stop(std::chrono::milliseconds grace) noexcept;
+  /// Waits until `is_done()` holds, asked after each call of `work`, but no longer than `grace` since begin_stop() or this call, then ends
+  /// the thread. Idempotent. `is_done` calls nothing of this object. Called from within `work` it waits for nothing: the thread ends when
+  /// `work` returns, and another stop() or the destructor joins it.
   void stop(std::chrono::milliseconds grace, const std::function<bool()>& is_done) noexcept;
-  /// True once stop() has lost its patience: what waits for I/O is to give up.
-  const std::atomic<bool>& must_stop() const noexcept { return must_stop_; }
-
-  void note_failure(const std::string& reason);
-  /// Failures since the last call, and the latest one's reason.
-  std::pair<std::uint64_t, std::string> take_failures();
+  /// Whether the caller is within `work`.
+  bool is_current() const noexcept;
+  DeliveryStatus& status() const noexcept;
 
  private:
-  void run(const std::string& name) noexcept;
+  struct State;
+  static void run(State& state, const std::string& name) noexcept;
 
-  const Work work_;
-  std::mutex mutex_;
-  std::condition_variable woken_, worked_;
-  bool is_woken_ = false, is_ending_ = false, has_ended_ = false;
-  std::atomic<bool> must_stop_{false};
-  std::uint64_t failures_ = 0;
-  std::string reason_;
+  const std::shared_ptr<State> state_;  // also of the thread
   std::thread thread_;
 };
 

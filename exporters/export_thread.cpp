@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "vigil/config/threshold.h"
 #include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/exporter.h"
 #include "vigil/exporters/host_reading.h"
@@ -42,6 +44,7 @@ struct ExportThread::State {
   void run() noexcept;
   void poll() noexcept;
   void publish();
+  void log_unmatched();
   std::shared_ptr<const Snapshot> copy_latest() const;
   void add_alerts(Snapshot& snapshot) const;
   void tell(const Alert& alert) noexcept;
@@ -201,10 +204,20 @@ void ExportThread::State::poll() noexcept {
     // A slow disk does not hold up the figures; only new errors need a second snapshot.
     if (errors_after != errors_before) publish();
     run_log.look_at(*channel, *copy_latest(), Clock::now());
+    if (engine != nullptr) log_unmatched();
   } catch (const std::exception& error) {
     if (poll_error_gate.open(Clock::now())) log(LogLevel::error, error.what());
   } catch (...) {
     if (poll_error_gate.open(Clock::now())) log(LogLevel::error, "reading the rings failed");
+  }
+}
+
+// Labels with a mistake in them would never be noticed.
+void ExportThread::State::log_unmatched() {
+  for (const std::size_t i : engine->take_unmatched_thresholds()) {
+    const Threshold threshold = parse_threshold(config.rules.threshold[i]);
+    log(LogLevel::warning, "rule " + threshold.name + " has seen no series of " + selector_text(threshold.metric, threshold.labels) +
+                               " so far; look at the metric and its labels in /metrics (rules.threshold[" + std::to_string(i) + "])");
   }
 }
 
@@ -237,6 +250,10 @@ ExportThread::ExportThread(std::shared_ptr<const RunChannel> channel, const Conf
   for (const RunningExporter& running : state_->exporters) {
     if (running.exporter && endpoint_.empty()) endpoint_ = running.exporter->endpoint();
   }
+  if (state_->engine != nullptr) {
+    for (const std::string& action : unused_receivers(config.exporters, state_->rules))
+      log(LogLevel::warning, "exporters." + action + ".url is set, but no rule uses it: add " + action + " to rules.actions");
+  }
   if (!endpoint_.empty()) log(LogLevel::info, "serving metrics on http://" + endpoint_ + "/metrics");
   // Last: what would throw after it would leave the thread behind.
   state_->thread = std::thread([state = state_.get()] { state->run(); });
@@ -264,8 +281,18 @@ void ExportThread::set_on_alert(std::function<void(const AlertNotice&)> call) {
 
 void ExportThread::stop() noexcept {
   if (!state_) return;
-  const std::lock_guard<std::mutex> one_at_a_time(state_->stop_mutex);
-  if (!state_->thread.joinable()) return;
+  std::unique_lock<std::mutex> one_at_a_time(state_->stop_mutex, std::defer_lock);
+  if (!is_calling()) {
+    one_at_a_time.lock();
+  } else if (!one_at_a_time.try_lock()) {
+    return;  // the other one waits for this very call
+  }
+  if (!state_->thread.joinable()) {
+    for (const RunningExporter& running : state_->exporters) {
+      if (running.exporter) running.exporter->wait_for_call();
+    }
+    return;
+  }
   {
     const std::lock_guard<std::mutex> lock(state_->mutex);
     state_->stopping = true;
@@ -273,8 +300,16 @@ void ExportThread::stop() noexcept {
   state_->wake.notify_one();
   state_->thread.join();
   for (const RunningExporter& running : state_->exporters) {
+    if (running.exporter) running.exporter->begin_stop();
+  }
+  for (const RunningExporter& running : state_->exporters) {
     if (running.exporter) running.exporter->stop();
   }
+}
+
+bool ExportThread::is_calling() const noexcept {
+  return state_ && std::any_of(state_->exporters.begin(), state_->exporters.end(),
+                               [](const RunningExporter& running) { return running.exporter && running.exporter->is_calling(); });
 }
 
 void ExportThread::abandon() noexcept {

@@ -43,8 +43,12 @@ class ExportThread {
   /// What the action `callback` calls, on a thread of its own, one call after the other; in place of what was given before.
   void set_on_alert(std::function<void(const AlertNotice&)> call);
 
-  /// Polls a last time, writes out what is pending, joins the thread, then closes the HTTP endpoint. Idempotent.
+  /// Polls a last time, writes out what is pending, joins the thread, then closes the HTTP endpoint. Receivers of alerts have three seconds
+  /// together; the call of `on_alert` under way is waited for. Idempotent. From within that call it does not wait for it; a later stop(),
+  /// or the destructor, does, unless it is called there too.
   void stop() noexcept;
+  /// Whether the caller is within a call of `on_alert`.
+  bool is_calling() const noexcept;
 
   /// For the child of a fork, which has a copy of this object but not of its threads: makes the copy inert without joining or
   /// locking anything, leaks what it owned, and closes the child's copy of the listening port. The parent notices nothing.

@@ -35,8 +35,14 @@ class Exporter {
   virtual std::uint64_t dropped() const { return 0; }
   /// "address:port" that it listens on; empty when it does not.
   virtual std::string endpoint() const { return {}; }
-  /// Called once, when the export thread has ended.
+  /// Called when the export thread has ended, of all exporters before stop() of the first: what can be done meanwhile begins.
+  virtual void begin_stop() noexcept {}
+  /// Called then; once.
   virtual void stop() noexcept {}
+  /// Whether the caller is within a call that this exporter makes.
+  virtual bool is_calling() const noexcept { return false; }
+  /// After stop(), where that was called from within a call of this exporter: waits for it.
+  virtual void wait_for_call() noexcept {}
   /// Called in the child of a fork instead of stop(): touches no thread and no lock. The exporter is leaked afterwards.
   virtual void abandon() noexcept {}
 };

@@ -16,7 +16,8 @@ double read_anonymous_bytes() {
   unsigned long long all = 0, resident = 0, of_files = 0;
   const int read = std::fscanf(file, "%llu %llu %llu", &all, &resident, &of_files);
   std::fclose(file);
-  return read == 3 && resident >= of_files ? static_cast<double>(resident - of_files) * static_cast<double>(sysconf(_SC_PAGESIZE)) : std::numeric_limits<double>::quiet_NaN();
+  return read == 3 && resident >= of_files ? static_cast<double>(resident - of_files) * static_cast<double>(sysconf(_SC_PAGESIZE))
+                                           : std::numeric_limits<double>::quiet_NaN();
 }
 
 HostReading HostReader::read(const RunChannel& channel) {

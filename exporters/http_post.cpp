@@ -3,6 +3,7 @@
 #include <array>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
 #include <curl/curl.h>
 #include <openssl/evp.h>
@@ -13,9 +14,8 @@ namespace {
 
 std::size_t discard(char* /*data*/, std::size_t size, std::size_t count, void* /*user*/) { return size * count; }
 
-int ask_whether_to_stop(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  // relaxed: a lone flag, nothing is published with it.
-  return static_cast<const std::atomic<bool>*>(stop)->load(std::memory_order_relaxed) ? 1 : 0;
+int ask_whether_to_stop(void* must_stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return (*static_cast<const std::function<bool()>*>(must_stop))() ? 1 : 0;
 }
 
 void start_curl() {
@@ -31,8 +31,8 @@ struct HttpPoster::Handle {
   ~Handle() { curl_easy_cleanup(curl); }
 };
 
-HttpPoster::HttpPoster(std::string url, std::chrono::milliseconds timeout, const std::atomic<bool>& stop)
-    : url_(std::move(url)), timeout_(timeout), stop_(stop), handle_(std::make_unique<Handle>()) {
+HttpPoster::HttpPoster(std::string url, std::chrono::milliseconds timeout, std::function<bool()> must_stop)
+    : url_(std::move(url)), timeout_(timeout), must_stop_(std::move(must_stop)), handle_(std::make_unique<Handle>()) {
   start_curl();
   handle_->curl = curl_easy_init();
   if (handle_->curl == nullptr) throw std::runtime_error("libcurl cannot be initialised");
@@ -58,7 +58,7 @@ PostResult HttpPoster::post(const std::string& body, const std::vector<std::stri
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &discard);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &ask_whether_to_stop);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(&stop_));
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &must_stop_);
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(list);
   PostResult result;

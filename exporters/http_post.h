@@ -1,8 +1,8 @@
 // One HTTP POST, for those who deliver alerts.
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,13 +15,15 @@ struct PostResult {
   bool is_success() const noexcept { return status >= 200 && status < 300; }
   /// Whether the same message may be taken another time: no answer, a server's own fault, or "later".
   bool may_be_tried_again() const noexcept { return status == 0 || status >= 500 || status == 408 || status == 425 || status == 429; }
+  /// Whether the receiver will never take this message.
+  bool is_refused() const noexcept { return !is_success() && !may_be_tried_again(); }
 };
 
-/// A connection that is kept over posts. One thread; `stop` may be set by another, and ends a post within a second.
+/// A connection that is kept over posts. One thread. `must_stop` is asked while a post is under way, at least once a second; true ends it.
 class HttpPoster {
  public:
   /// Follows no redirect. @throws std::runtime_error when libcurl cannot be had
-  HttpPoster(std::string url, std::chrono::milliseconds timeout, const std::atomic<bool>& stop);
+  HttpPoster(std::string url, std::chrono::milliseconds timeout, std::function<bool()> must_stop);
   ~HttpPoster();
   HttpPoster(const HttpPoster&) = delete;
   HttpPoster& operator=(const HttpPoster&) = delete;
@@ -33,7 +35,7 @@ class HttpPoster {
   struct Handle;
   const std::string url_;
   const std::chrono::milliseconds timeout_;
-  const std::atomic<bool>& stop_;
+  std::function<bool()> must_stop_;
   std::unique_ptr<Handle> handle_;
 };
 

@@ -100,7 +100,8 @@ std::uint64_t duration_ns(const json& object, const char* key) {
 
 std::int64_t time_ns(const json& object, const char* key) {
   const double seconds = number(object, key);
-  if (!(std::fabs(seconds) < 9.2e9)) unexpected(key, "seconds since the epoch", member(object, key));
+  // Differences of two of them have to be nanoseconds of 64 bits as well.
+  if (!(std::fabs(seconds) <= 4.6e9)) unexpected(key, "seconds since the epoch, at most 4.6e9", member(object, key));
   const double whole = std::floor(seconds);
   return static_cast<std::int64_t>(whole) * 1'000'000'000 + std::llround((seconds - whole) * 1e9);
 }

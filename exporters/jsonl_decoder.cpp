@@ -144,6 +144,30 @@ Moments moments_of(const json& object) {
   return moments;
 }
 
+void check_total(const std::string& name, std::uint64_t before, std::uint64_t now) {
+  if (now >= before) return;
+  throw std::invalid_argument("\"" + name + "\": expected at least " + std::to_string(before) + ", as in the step before, got " +
+                              std::to_string(now));
+}
+
+// Counters of one run never fall, and what has come since the step before is their difference.
+void check_totals(const RunTotals& before, const RunTotals& now) {
+  for (std::size_t i = 0; i < kNonfiniteInNames.size(); ++i) {
+    const std::string name = "nonfinite_values." + std::string(kNonfiniteInNames[i]);
+    check_total(name + "_nan", before.nonfinite_values[i].nan, now.nonfinite_values[i].nan);
+    check_total(name + "_inf", before.nonfinite_values[i].inf, now.nonfinite_values[i].inf);
+  }
+  check_total("nonfinite_steps", before.nonfinite_steps, now.nonfinite_steps);
+  check_total("skipped_steps", before.skipped_steps, now.skipped_steps);
+  check_total("rollbacks", before.rollbacks, now.rollbacks);
+  check_total("micro_batches", before.micro_batches, now.micro_batches);
+  check_total("examples_total", before.examples, now.examples);
+  check_total("samples", before.samples, now.samples);
+  check_total("layers_dropped", before.layers_dropped, now.layers_dropped);
+  for (std::size_t i = 0; i < kHookNames.size(); ++i)
+    check_total("hook_errors." + std::string(kHookNames[i]), before.hook_errors[i], now.hook_errors[i]);
+}
+
 }  // namespace
 
 JsonlItem JsonlDecoder::decode(std::string_view line) {
@@ -204,6 +228,7 @@ void JsonlDecoder::decode_step(const json& line) {
     throw std::invalid_argument("\"step\": expected one after " + std::to_string(record_.step) + ", got " + std::to_string(step));
   }
   const std::uint64_t user_scalars = record_.user_scalars;
+  const RunTotals before = record_.totals;
   record_ = {};
   record_.step = step;
   record_.user_scalars = user_scalars;
@@ -247,6 +272,7 @@ void JsonlDecoder::decode_step(const json& line) {
   }
   for (std::size_t i = 0; i < rates.size(); ++i) scalars_[i] = number(rates[i], std::string("learning_rates"));
   decode_totals(line);
+  check_totals(before, record_.totals);
   decode_scalars(line);
 }
 

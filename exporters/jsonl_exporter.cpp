@@ -18,10 +18,10 @@
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_families.h"
 #include "vigil/exporters/seconds.h"
-#include "vigil/exporters/update_ratio.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/metric_table.h"
 #include "vigil/monitor/statistics.h"
+#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {

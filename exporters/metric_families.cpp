@@ -7,7 +7,7 @@
 #include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/exporters/tensor_series.h"
-#include "vigil/exporters/update_ratio.h"
+#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {
@@ -179,7 +179,12 @@ void Builder::add_alerts() {
   if (snapshot_.alert_counts.empty()) return;  // no rules are evaluated
   if (!snapshot_.active_alerts.empty()) begin(Metric::alert_active);
   for (const AlertNotice& alert : snapshot_.active_alerts) {
-    add({{"alert", alert.alert}, {"severity", alert.severity}, {"parameter", alert.parameter}, {"layer", alert.layer}}, 1.0);
+    add({{"alert", alert.alert},
+         {"severity", alert.severity},
+         {"parameter", alert.parameter},
+         {"layer", alert.layer},
+         {"subject", alert.subject}},
+        1.0);
   }
   begin(Metric::alerts);
   for (const AlertCount& count : snapshot_.alert_counts) {

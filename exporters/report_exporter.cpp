@@ -14,7 +14,7 @@
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/seconds.h"
-#include "vigil/exporters/update_ratio.h"
+#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "vigil/exporters/text_writer.h"
-#include "vigil/exporters/update_ratio.h"
+#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {

@@ -44,8 +44,7 @@ RunIdentity identity_of(const RunConfig& run, const std::string& model, const La
   identity.host = host_name();
   identity.pid = getpid();
   identity.attempt = launch.attempt;
-  identity.start_time_ns =
-      wall_time_ns();
+  identity.start_time_ns = wall_time_ns();
   return identity;
 }
 
@@ -197,8 +196,14 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
 }
 
 void TrainingMonitor::Impl::finish(RunState state) noexcept {
-  if (exporting() == nullptr || forked() || finished_.load(std::memory_order_relaxed)) return;
-  recorder_->finish(state);
+  if (exporting() == nullptr || forked()) return;
+  if (export_->is_calling()) {
+    // On the thread of on_alert(): the recorder is the training thread's, which may be within a call of it.
+    if (finished_.exchange(true, std::memory_order_relaxed)) return;
+    channel_->live().state.store(state, std::memory_order_relaxed);  // a lone word
+  } else if (!finished_.load(std::memory_order_relaxed)) {
+    recorder_->finish(state);
+  }
   export_->stop();
   finished_.store(true, std::memory_order_relaxed);
 }

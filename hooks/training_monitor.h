@@ -104,8 +104,9 @@ class TrainingMonitor {
   void set_checkpoint(std::function<void(std::uint64_t step)> save);
 
   /// What the action `callback` calls when an alert begins to fire and when it is over (docs/alerts.md): on a thread of its own, one call
-  /// after the other, so that a slow one holds nobody up; `finish()` waits for the call under way. In place of what was given before; an
-  /// empty one for none. What it throws is counted in `vigil_exporter_errors_total`. Call it before or after `watch()`.
+  /// after the other, so that a slow one holds nobody up; `finish()` waits for the call under way, and for pending ones at most three
+  /// seconds. The call may use what is for any thread, and end the run with `finish()`. In place of what was given before; an empty one for
+  /// none. What it throws is counted in `vigil_exporter_errors_total`. Call it before or after `watch()`.
   void on_alert(std::function<void(const AlertNotice&)> call);
 
   // --- the loop ------------------------------------------------------------------------------------------------------------
@@ -198,7 +199,9 @@ class TrainingMonitor {
   std::shared_ptr<prometheus::Collectable> collectable() const;
 
   /// Ends the run: publishes what is pending, writes it out, stops the export thread and closes the port. Idempotent, never throws.
-  /// The figures remain readable through `snapshot()` and `value()`.
+  /// The figures remain readable through `snapshot()` and `value()`. Also from within the function of `on_alert()`, whose call it does not
+  /// wait for then (the next `finish()`, or the destructor, does): the loop's calls are no-ops from there on, and what the training thread
+  /// had not published yet is left out.
   void finish() noexcept;
 
  private:

@@ -104,7 +104,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_model_parameters", MetricType::gauge, "", "kind", "Elements of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_bytes", MetricType::gauge, "bytes", "kind", "Bytes of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_layers", MetricType::gauge, "", "", "Modules that own at least one parameter."},
-    {"vigil_alert_active", MetricType::gauge, "", "alert,severity,parameter,layer", "1 for each alert of vigil's own rules (docs/alerts.md) that is firing; absent when it is not."},
+    {"vigil_alert_active", MetricType::gauge, "", "alert,severity,parameter,layer,subject", "1 for each alert of vigil's own rules (docs/alerts.md) that is firing; absent when it is not."},
     {"vigil_alerts_total", MetricType::counter, "", "alert,severity", "Times that a rule of vigil's own has begun to fire, of every rule that is on."},
     {"vigil_alerts_dropped_total", MetricType::counter, "", "", "Alerts that were not kept since rules.max_instances of their rule were firing, and messages about alerts that a receiver did not take before its queue was full."},
     {"vigil_overhead_seconds_total", MetricType::counter, "seconds", "", "Time the training thread has spent in vigil."},

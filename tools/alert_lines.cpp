@@ -40,6 +40,13 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
+// The tensor or the layer, and what tells it from others where these do not.
+std::string subject_of(const Alert& alert) {
+  const std::string name(alert.parameter.view().empty() ? alert.layer.view() : alert.parameter.view()), other(alert.subject.view());
+  if (name.empty() || other.empty()) return name + other;
+  return name + " (" + other + ")";
+}
+
 std::size_t longest_name(const std::vector<AlertRule>& rules) {
   std::size_t width = 0;
   for (const AlertRule& rule : rules) width = std::max(width, rule.name.size());
@@ -76,7 +83,7 @@ void AlertLines::add(const Alert& alert, const AlertOrigin& origin) {
     out_ << line << "}\n";
     return;
   }
-  const std::string_view subject = alert.parameter.view().empty() ? alert.layer.view() : alert.parameter.view();
+  const std::string subject = subject_of(alert);
   const std::string rank = origin.rank == AlertOrigin::kAllRanks ? "all" : std::to_string(origin.rank);
   out_ << right("step " + std::to_string(alert.step), 13) << (names_ranks_ ? left("rank " + rank, 8) : "")
        << left(kAlertStateNames[static_cast<std::size_t>(alert.state)], 8) << left(message.severity, 8)

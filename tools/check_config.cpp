@@ -39,6 +39,8 @@ int check_config(const CheckConfigOptions& options, std::ostream& out, std::ostr
     problems = error.problems();
   } catch (const std::invalid_argument& error) {
     problems = {{options.file, 0, 0, "", error.what()}};
+  } catch (const std::runtime_error& error) {
+    problems = {{options.file, 0, 0, "", error.what()}};
   }
   for (const ConfigProblem& problem : problems) err << problem.message() << '\n';
   if (options.json && !options.quiet) out << json_of(options.file, problems);

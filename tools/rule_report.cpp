@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "vigil/config/threshold.h"
+#include "vigil/exporters/alert_exporters.h"
 #include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/json_text.h"
 
@@ -95,11 +96,8 @@ ReportedRule report_of(const Threshold& threshold) {
   rule.is_own = true;
   rule.for_steps = threshold.for_steps;
   rule.for_ms = threshold.for_ms;
-  rule.fires = threshold.metric;
-  for (const auto& [label, value] : threshold.labels)
-    rule.fires += (&label == &threshold.labels.front().first ? "{" : ", ") + label + "=" + to_json(value);
-  if (!threshold.labels.empty()) rule.fires += '}';
-  rule.fires += " is " + threshold.comparison + ' ' + number_text(threshold.limit);
+  rule.keep_firing_steps = threshold.keep_firing_steps;
+  rule.fires = selector_text(threshold.metric, threshold.labels) + " is " + threshold.comparison + ' ' + number_text(threshold.limit);
   return rule;
 }
 
@@ -154,6 +152,10 @@ void append_rule_json(std::string& out, const ReportedRule& rule) {
 
 RuleReport report_rules(const Config& config) {
   const std::vector<AlertRule> known = alert_rules(config);
+  const bool has_webhook = config.rules.enabled && std::any_of(known.begin(), known.end(), [](const AlertRule& rule) {
+                             return rule.enabled && rule.has(AlertAction::webhook);
+                           });
+  if (has_webhook) static_cast<void>(read_signing_key(config.exporters.webhook.secret_file));
   static_cast<void>(make_alert_engine(Schema{}, config.rules));  // knows the metrics
   const std::vector<std::string> usual_actions = RulesConfig{}.actions;
   RuleReport report;
@@ -170,14 +172,18 @@ RuleReport report_rules(const Config& config) {
         !is_own && !std::is_permutation(rule.actions.begin(), rule.actions.end(), usual_actions.begin(), usual_actions.end());
     report.rules.push_back(std::move(rule));
   }
+  const std::vector<std::string> unused = unused_receivers(config.exporters, known);
+  const auto use_of = [&](const std::string& action) {
+    return std::find(unused.begin(), unused.end(), action) == unused.end() ? "" : "; no rule uses it: add " + action + " to rules.actions";
+  };
   const WebhookConfig& webhook = config.exporters.webhook;
   const AlertmanagerConfig& alertmanager = config.exporters.alertmanager;
   report.deliveries.push_back({"webhook", webhook.url,
                                std::string(webhook.secret_file.empty() ? "not signed" : "signed with " + webhook.secret_file) +
-                                   ", timeout " + duration_text(webhook.timeout_ms)});
-  report.deliveries.push_back(
-      {"alertmanager", alertmanager.url,
-       "sent again every " + duration_text(alertmanager.resend_ms) + ", timeout " + duration_text(alertmanager.timeout_ms)});
+                                   ", timeout " + duration_text(webhook.timeout_ms) + use_of("webhook")});
+  report.deliveries.push_back({"alertmanager", alertmanager.url,
+                               "sent again every " + duration_text(alertmanager.resend_ms) + ", timeout " +
+                                   duration_text(alertmanager.timeout_ms) + use_of("alertmanager")});
   return report;
 }
 

@@ -38,7 +38,8 @@ struct RuleReport {
   std::vector<ReportedDelivery> deliveries;
 };
 
-/// @throws std::invalid_argument when an action leads nowhere, two rules have one name, or a threshold's metric or label is unknown
+/// @throws std::invalid_argument when an action leads nowhere, two rules have one name, or a threshold's metric or label is unknown;
+///         std::runtime_error when the webhook's key cannot be read
 RuleReport report_rules(const Config& config);
 
 /// Lines of at most 140 columns (but for words that are longer). What differs from the defaults has a `*` behind it.

@@ -60,6 +60,7 @@ Alert& AlertBook::fire(std::size_t rule, const AlertSubject& subject, Track& tra
   alert.limit = limit;
   alert.parameter.assign(subject.parameter);
   alert.layer.assign(subject.layer);
+  alert.subject.assign(subject.other);
   return alert;
 }
 

@@ -11,10 +11,11 @@
 
 namespace vigil {
 
-/// What a rule is judged of.
+/// What a rule is judged of. The texts of two subjects of a rule differ.
 struct AlertSubject {
   std::size_t index = 0;  ///< below the rule's number of subjects
   std::string_view parameter = {}, layer = {};
+  std::string_view other = {};  ///< Alert::subject
 };
 
 /// Keeps for each rule and subject since when its condition holds, and the alerts that fire, of one rule at most `max_instances`. One
@@ -104,6 +105,9 @@ class AlertBook {
   std::uint64_t step_ = 0;
   std::int64_t time_ns_ = 0;
 };
+
+/// Alert::subject of a layer's activations: a phase other than "train".
+inline std::string_view phase_subject(std::string_view phase) noexcept { return phase == "train" ? std::string_view() : phase; }
 
 /// Appends `number` with four significant digits, also NaN and infinities.
 void append_number(RingText<384>& text, double number) noexcept;

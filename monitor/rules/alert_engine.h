@@ -47,6 +47,8 @@ class AlertEngine {
   void on_host(const HostReading& reading) noexcept { steps_.on_host(reading); }
 
   const AlertBook& book() const noexcept { return book_; }
+  /// Thresholds of which no series has been seen, each once (ThresholdRules::take_unmatched).
+  std::vector<std::size_t> take_unmatched_thresholds() { return thresholds_.take_unmatched(); }
 
  private:
   ThresholdRules thresholds_;

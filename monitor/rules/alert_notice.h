@@ -11,6 +11,7 @@ struct AlertNotice {
   std::string severity;  ///< "info", "warning" or "critical"
   bool is_over = false;  ///< it no longer holds
   std::string parameter, layer;
+  std::string subject;           ///< what tells it from others of the rule where these two do not, e.g. "group 1"; or empty
   std::string sentence;          ///< what was seen
   std::string advice;            ///< what to try; empty for the user's own rules
   double value = 0, limit = 0;   ///< what was seen, and what it was held against

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 namespace vigil {
 namespace {
@@ -25,6 +26,28 @@ double device(const StepRecord& record, std::size_t /*series*/) {
   return record.has(StepRecord::has_device_memory) ? static_cast<double>(record.*kMember) : kNone;
 }
 
+// Of this step, where the contract's histogram counts all of them.
+double step_seconds(const StepRecord& record, std::size_t series) {
+  const auto seconds = [&record](StepRecord::Flag flag, std::uint64_t nanoseconds) {
+    return record.has(flag) ? 1e-9 * static_cast<double>(nanoseconds) : kNone;
+  };
+  switch (static_cast<Phase>(series)) {
+    case Phase::data: return seconds(StepRecord::has_data_time, record.data_ns);
+    case Phase::forward_backward: return seconds(StepRecord::has_total_time, record.forward_backward_ns);
+    case Phase::optimizer: return seconds(StepRecord::has_optimizer_time, record.optimizer_ns);
+    case Phase::vigil: return seconds(StepRecord::has_total_time, record.vigil_ns);
+    case Phase::total: return seconds(StepRecord::has_total_time, record.total_ns);
+  }
+  return kNone;
+}
+
+// Those that are found by their names alone.
+constexpr std::array<std::pair<std::string_view, Figure::Kind>, 4> kNamedFigures{
+    {{metric_row(Metric::learning_rate).name, Figure::Kind::learning_rate},
+     {metric_row(Metric::user_scalar).name, Figure::Kind::user_scalar},
+     {metric_row(Metric::flops_utilization).name, Figure::Kind::flops_utilization},
+     {metric_row(Metric::update_ratio).name, Figure::Kind::update_ratio}}};
+
 // clang-format off
 const std::array kStepFigures{
     StepFigure{Metric::steps, "", count<&StepRecord::step>},
@@ -33,6 +56,7 @@ const std::array kStepFigures{
     StepFigure{Metric::gradient_norm, "", if_has<StepRecord::has_gradient_norm, &StepRecord::gradient_norm>},
     StepFigure{Metric::parameter_norm, "", if_has<StepRecord::has_parameter_norm, &StepRecord::parameter_norm>},
     StepFigure{Metric::clip_ratio, "", if_has<StepRecord::has_clip_ratio, &StepRecord::clip_ratio>},
+    StepFigure{Metric::step_duration, "phase", step_seconds, kPhaseNames.size(), [](std::size_t i) { return kPhaseNames[i]; }},
     StepFigure{Metric::micro_batches, "", total<&RunTotals::micro_batches>},
     StepFigure{Metric::examples, "", total<&RunTotals::examples>},
     StepFigure{Metric::step_flops, "", [](const StepRecord& r, std::size_t) { return r.multiply_accumulates > 0 ? 2.0 * static_cast<double>(r.multiply_accumulates) : kNone; }},
@@ -94,12 +118,17 @@ std::optional<Figure> find_figure(std::string_view metric) noexcept {
     figure.step = &step;
     return figure;
   }
-  if (metric == metric_row(Metric::learning_rate).name || metric == metric_row(Metric::user_scalar).name) {
-    figure.kind = metric == metric_row(Metric::learning_rate).name ? Figure::Kind::learning_rate : Figure::Kind::user_scalar;
+  for (const auto& [name, kind] : kNamedFigures) {
+    if (name != metric) continue;
+    figure.kind = kind;
     return figure;
   }
   std::string_view name = metric;
   if (!take_prefix(name, "vigil_")) return std::nullopt;
+  if (name == metric_row(TensorMetric::optimizer_moment).name) {
+    figure.kind = Figure::Kind::optimizer_moment;
+    return figure;
+  }
   if (std::string_view rest = name; take_prefix(rest, "activation_")) return find_activation(rest);
   for (std::size_t kind = 0; kind < kTensorKindNames.size(); ++kind) {
     std::string_view rest = name;
@@ -117,6 +146,15 @@ std::optional<Figure> find_figure(std::string_view metric) noexcept {
     }
   }
   return std::nullopt;
+}
+
+std::string known_figures() {
+  std::string text;
+  for (const StepFigure& step : kStepFigures) text += std::string(metric_row(step.metric).name) + ", ";
+  for (const auto& [name, kind] : kNamedFigures) text += std::string(name) + ", ";
+  text += "vigil_" + std::string(metric_row(TensorMetric::optimizer_moment).name) + ", and ";
+  for (const std::string_view kind : kTensorKindNames) text += "vigil_" + std::string(kind) + "_…, ";
+  return text + "vigil_activation_… with a statistic, as in vigil_gradient_l2_norm";
 }
 
 double value_of(TensorMetric metric, const TensorRow& row) noexcept {

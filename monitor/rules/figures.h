@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "vigil/monitor/metric_table.h"
@@ -25,7 +26,18 @@ struct StepFigure {
 
 /// Where a metric is found.
 struct Figure {
-  enum class Kind : unsigned char { step, learning_rate, user_scalar, statistic, tensor_metric, activation_statistic, activation_metric };
+  enum class Kind : unsigned char {
+    step,
+    learning_rate,
+    user_scalar,
+    flops_utilization,
+    update_ratio,  ///< of all parameters
+    statistic,
+    tensor_metric,
+    optimizer_moment,
+    activation_statistic,
+    activation_metric
+  };
   Kind kind = Kind::step;
   const StepFigure* step = nullptr;
   TensorKind tensor = TensorKind::parameter;
@@ -36,6 +48,9 @@ struct Figure {
 
 /// Empty when no record holds `metric`.
 std::optional<Figure> find_figure(std::string_view metric) noexcept;
+
+/// What find_figure() finds, for people.
+std::string known_figures();
 
 /// A per-tensor metric that is one number: update_ratio, update_norm, distance, cosine. NaN where it was not measured.
 double value_of(TensorMetric metric, const TensorRow& row) noexcept;

@@ -133,7 +133,10 @@ void RankRules::judge_times(std::uint64_t step) noexcept {
     if (slot(rank, step).step != step || !outside_[rank].is_full()) continue;
     const double own = outside_[rank].median(), ratio = own > 0 ? usual / own : 1, limit = book_.parameter(Rule::straggler_rank, 0);
     const bool is_behind = ratio < limit && own - usual > kLeastShare * step_seconds;
-    book_.judge(Rule::straggler_rank, {rank, {}, {}}, is_behind, ratio, limit,
+    RingText<168> name;
+    name.append("rank ");
+    name.append(number_of(ranks_[rank]));
+    book_.judge(Rule::straggler_rank, {rank, {}, {}, name.view()}, is_behind, ratio, limit,
                 says("rank ", number_of(ranks_[rank]), " spends ", own,
                      " s of a step outside of forward and backward (median of 128); the ", "median rank spends ", usual, " s"));
   }

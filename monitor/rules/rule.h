@@ -114,6 +114,7 @@ struct Alert {
   double limit = 0;                ///< what it was held against
   RingText<168> parameter;         ///< full path of the tensor, or empty
   RingText<168> layer;             ///< module, or layer with activations; or empty
+  RingText<168> subject;           ///< what tells it from others of the rule where these two do not, e.g. "group 1"; or empty
   RingText<384> sentence;          ///< what was seen, without a full stop
 };
 

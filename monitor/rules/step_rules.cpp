@@ -83,8 +83,11 @@ void StepRules::judge_learning_rates(const double* rates) noexcept {
   }
   for (std::size_t group = 0; group < highest_rate_.size(); ++group) {
     const double rate = rates[group];
-    const AlertSubject subject{group, {}, {}};  // a group is no parameter: the sentence names it
     const std::uint64_t number = group;
+    RingText<168> name;
+    name.append("group ");
+    name.append(number);
+    const AlertSubject subject{group, {}, {}, name.view()};
     book_.judge(Rule::learning_rate_nonfinite, subject, !is_finite_bits(rate) || rate < 0, rate, 0,
                 says("the learning rate of group ", number, " is ", rate));
     const double limit = book_.parameter(Rule::learning_rate_jump, 0) * highest_rate_[group];
@@ -221,8 +224,8 @@ void StepRules::judge_memory(std::size_t subject, MemoryTrend& trend, double byt
   if (!trend.add(step_, bytes)) return;
   const double growth = trend.last() - trend.first();
   const double limit = std::max(book_.parameter(Rule::memory_growth, 1), book_.parameter(Rule::memory_growth, 0) * trend.first());
-  book_.judge(Rule::memory_growth, {subject, {}, {}}, trend.grows_always() && growth > limit, growth, limit,
-              says(what, " grew at each of 8 readings, from ", trend.first() / 1048576, " to ", trend.last() / 1048576, " MiB"));
+  book_.judge(Rule::memory_growth, {subject, {}, {}, subject == 0 ? "process" : "device"}, trend.grows_always() && growth > limit, growth,
+              limit, says(what, " grew at each of 8 readings, from ", trend.first() / 1048576, " to ", trend.last() / 1048576, " MiB"));
 }
 
 void StepRules::on_step(const StepRecord& record, const double* scalars, const NameTable& scalar_names, bool has_frame,

@@ -95,7 +95,11 @@ TensorRules::TensorRules(const Schema& schema, AlertBook& book)
   has_gradient_.resize(static_cast<std::size_t>(parts));
 }
 
-AlertSubject TensorRules::subject_of(std::size_t row) const noexcept { return {row, schema_.rows[row].name, schema_.rows[row].layer}; }
+// A parameter and its gradient have one name.
+AlertSubject TensorRules::subject_of(std::size_t row) const noexcept {
+  const RowSchema& schema = schema_.rows[row];
+  return {row, schema.name, schema.layer, schema.kind == TensorKind::gradient ? std::string_view("gradient") : std::string_view()};
+}
 
 void TensorRules::judge_format(std::size_t row, const Moments& moments) noexcept {
   const RowSchema& schema = schema_.rows[row];
@@ -193,8 +197,9 @@ void TensorRules::judge_gradient(Parameter& parameter, const Frame& frame) noexc
   const double mean = mean_magnitude(row.moments), least = book_.parameter(Rule::vanishing_gradient, 0);
   // Gradients of all layers shrink together when a run has learned what it will: that is no fault.
   const bool is_behind = mean < book_.parameter(Rule::vanishing_gradient, 1) * largest_gradient_;
-  book_.judge(Rule::vanishing_gradient, subject, mean < least && is_behind, mean, least,
-              says("the mean magnitude of the gradient of ", subject.parameter, " is ", mean, "; the largest of a layer is ", largest_gradient_));
+  book_.judge(
+      Rule::vanishing_gradient, subject, mean < least && is_behind, mean, least,
+      says("the mean magnitude of the gradient of ", subject.parameter, " is ", mean, "; the largest of a layer is ", largest_gradient_));
 }
 
 void TensorRules::judge_activations(const Frame& frame) noexcept {
@@ -206,7 +211,7 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     if (row.step != frame.header.step || row.step == 0) continue;
     is_new = true;
     const std::string_view layer = frame.layers[i].layer;
-    const AlertSubject subject{i, {}, layer};
+    const AlertSubject subject{i, {}, layer, phase_subject(frame.layers[i].phase)};
     const bool owns_parameters = layer.find('/') == std::string_view::npos;  // no operator that follows a module's own
     const auto count = [&](std::vector<std::uint64_t>& in_row, Rule rule, double share, std::string_view what) {
       if (is_nan_bits(share)) return;

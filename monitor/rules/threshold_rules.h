@@ -1,6 +1,7 @@
 // A user's own rules: a metric of the contract against a number, judged on every record that has it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -38,17 +39,31 @@ class ThresholdRules {
   void on_step(AlertBook& book, const StepRecord& record, const double* scalars, const NameTable& scalar_names) noexcept;
   void on_frame(AlertBook& book, const Frame& frame) noexcept;
 
+  /// Of which no series has been seen, each told once: by the first sample where there is no such tensor, and by the kSteps-th step
+  /// otherwise. Indices of thresholds. @throws std::bad_alloc
+  std::vector<std::size_t> take_unmatched();
+  /// Steps in which a series is expected to show.
+  static constexpr std::uint64_t kSteps = 1000;
+
  private:
   struct Threshold {
     ThresholdSetup setup;
     Figure figure;
-    std::vector<std::size_t> rows;  // of a frame that it is of
+    std::vector<std::size_t> rows;     // of a frame that it is of
+    std::vector<std::size_t> moments;  // by rows: RowSchema::optimizer_state, for vigil_optimizer_moment_norm
     std::size_t subjects = 1;
+    bool has_matched = false, is_told = false;
   };
-  void judge(AlertBook& book, std::size_t index, const AlertSubject& subject, double value) const noexcept;
+  void judge(AlertBook& book, std::size_t index, const AlertSubject& subject, double value) noexcept;
 
   const Schema& schema_;
   std::vector<Threshold> thresholds_;
+  void judge_rows(AlertBook& book, std::size_t index, const Frame& frame) noexcept;
+  double flops_utilization(const StepRecord& record) const noexcept;
+
+  std::uint64_t steps_ = 0, frames_ = 0;
+  std::array<std::uint64_t, Snapshot::kMeanSteps> total_ns_{};  // of the latest steps with a time
+  std::uint64_t timed_steps_ = 0;
 };
 
 }  // namespace vigil

@@ -136,7 +136,7 @@ std::vector<BadInput> rows() {
       {"UnknownSeverity", "rules:\n  dead_units: {severity: high}\n",
        "v.yml:2:26: rules.dead_units.severity: expected info, warning or critical, got 'high'"},
       {"UnknownAction", "rules:\n  actions: [log, mail]\n",
-       "v.yml:2:18: rules.actions[1]: expected log, webhook, alertmanager, dump, checkpoint, stop or callback, got 'mail'"},
+       "v.yml:2:18: rules.actions[1]: expected log, webhook, alertmanager, dump, checkpoint, stop, callback or metric, got 'mail'"},
       {"ThresholdThatIsNone", "rules:\n  threshold:\n    - vigil_loss is 3\n",
        "v.yml:3:7: rules.threshold[0]: expected one of > >= < <= == !=, got 'is 3'"},
       {"UrlWithoutAScheme", "exporters:\n  webhook: {url: example.org}\n",

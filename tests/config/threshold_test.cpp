@@ -20,20 +20,22 @@ TEST(ParseThreshold, ReadsTheShortestRule) {
   EXPECT_TRUE(threshold.labels.empty());
   EXPECT_EQ(threshold.for_steps, 0);
   EXPECT_EQ(threshold.for_ms, 0);
+  EXPECT_EQ(threshold.keep_firing_steps, 20);
   EXPECT_EQ(threshold.severity, Severity::warning);
   EXPECT_EQ(threshold.name, "threshold_loss");
   EXPECT_TRUE(threshold.actions.empty());
 }
 
 TEST(ParseThreshold, ReadsEveryPart) {
-  const Threshold threshold =
-      parse_threshold(R"(  vigil_gradient_l2_norm{parameter="fc.weight", layer = "a\"b,}"}  <= -1.5e-3 for 100 steps critical as low do log, stop )");
+  const Threshold threshold = parse_threshold(
+      R"(  vigil_gradient_l2_norm{parameter="fc.weight", layer = "a\"b,}"}  <= -1.5e-3 for 100 steps keep 30 steps critical as low do log, stop )");
   EXPECT_EQ(threshold.problem, "");
   EXPECT_EQ(threshold.metric, "vigil_gradient_l2_norm");
   EXPECT_EQ(threshold.labels, (std::vector<std::pair<std::string, std::string>>{{"parameter", "fc.weight"}, {"layer", "a\"b,}"}}));
   EXPECT_EQ(threshold.comparison, "<=");
   EXPECT_EQ(threshold.limit, -1.5e-3);
   EXPECT_EQ(threshold.for_steps, 100);
+  EXPECT_EQ(threshold.keep_firing_steps, 30);
   EXPECT_EQ(threshold.severity, Severity::critical);
   EXPECT_EQ(threshold.name, "low");
   EXPECT_EQ(threshold.actions, (std::vector<std::string>{"log", "stop"}));
@@ -59,7 +61,9 @@ TEST(ParseThreshold, KnowsEveryComparison) {
 TEST(ParseThreshold, ReadsTimesInEachUnit) {
   EXPECT_EQ(parse_threshold("vigil_loss > 1 for 1500ms").for_ms, 1500);
   EXPECT_EQ(parse_threshold("vigil_loss > 1 for 10s").for_ms, 10'000);
+  EXPECT_EQ(parse_threshold("vigil_loss > 1 for 1440m").for_ms, 86'400'000);
   EXPECT_EQ(parse_threshold("vigil_loss > 1 for 1 step").for_steps, 1);
+  EXPECT_EQ(parse_threshold("vigil_loss > 1 keep 0 steps").keep_firing_steps, 0);
 }
 
 struct BadThreshold {
@@ -88,13 +92,22 @@ INSTANTIATE_TEST_SUITE_P(
         {"TimeWithoutUnit", "vigil_loss > 1 for 10", "expected `N steps`, or a time in ms, s or m after `for`, got '10'"},
         {"UnknownUnit", "vigil_loss > 1 for 10h", "expected `N steps`, or a time in ms, s or m after `for`, got '10h'"},
         {"NegativeTime", "vigil_loss > 1 for -1s", "expected `N steps`, or a time in ms, s or m after `for`, got '-1s'"},
+        {"TimeOverADay", "vigil_loss > 1 for 86401s", "expected a time of at most 86400s after `for`, got '86401s'"},
+        {"TimeThatOverflows", "vigil_loss > 1 for 1000000000m", "expected a time of at most 86400s after `for`, got '1000000000m'"},
+        {"KeepForATime", "vigil_loss > 1 keep 10s", "expected `N steps` after `keep`, at most 1000000000, got '10s'"},
+        {"KeepWithoutSteps", "vigil_loss > 1 keep 10 critical", "expected `N steps` after `keep`, at most 1000000000, got '10'"},
+        {"TwoKeeps", "vigil_loss > 1 keep 1 step keep 2 steps",
+         "expected `for N steps`, `keep N steps`, a severity (info, warning or critical), `as NAME` or `do ACTION …`, each once, got "
+         "'keep'"},
         {"NoName", "vigil_loss > 1 as", "expected a name of letters, digits and _ after `as`, got the end"},
         {"UnknownAction", "vigil_loss > 1 do mail",
-         "expected log, webhook, alertmanager, dump, checkpoint, stop or callback, got 'mail'"},
+         "expected log, webhook, alertmanager, dump, checkpoint, stop, callback or metric, got 'mail'"},
         {"TwoSeverities", "vigil_loss > 1 info critical",
-         "expected `for N steps`, a severity (info, warning or critical), `as NAME` or `do ACTION …`, each once, got 'critical'"},
+         "expected `for N steps`, `keep N steps`, a severity (info, warning or critical), `as NAME` or `do ACTION …`, each once, got "
+         "'critical'"},
         {"UnknownWord", "vigil_loss > 1 unless 3",
-         "expected `for N steps`, a severity (info, warning or critical), `as NAME` or `do ACTION …`, each once, got 'unless'"},
+         "expected `for N steps`, `keep N steps`, a severity (info, warning or critical), `as NAME` or `do ACTION …`, each once, got "
+         "'unless'"},
     }),
     [](const testing::TestParamInfo<BadThreshold>& row) { return row.param.name; });
 

@@ -1,12 +1,15 @@
 // What the export thread does when a rule fires: log, callback, dump, checkpoint, stop, the snapshot, the lines of the file.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,6 +18,7 @@
 #include "exporters/captured_log.h"
 #include "exporters/test_run.h"
 #include "files.h"
+#include "http/http_recorder.h"
 #include "vigil/exporters/export_thread.h"
 
 namespace vigil {
@@ -38,7 +42,7 @@ class Actions : public testing::Test {
     config.exporters.prometheus.enabled = false;
     config.exporters.report.directory = folder.path().string();
     for (RuleConfig& rule : config.rules.catalogue) rule.enabled = false;
-    config.rules.threshold = {"vigil_loss > 1 critical as high_loss do " + actions};
+    config.rules.threshold = {"vigil_loss > 1 critical keep 0 steps as high_loss do " + actions};
     return config;
   }
   void fire_and_end(ExportThread& exporting) {
@@ -85,6 +89,63 @@ TEST_F(Actions, TheSnapshotHasWhatFiresAndHowOftenItDid) {
   snapshot = exporting.refresh();
   EXPECT_TRUE(snapshot->active_alerts.empty());
   EXPECT_EQ(snapshot->alert_counts[0].fired, 2u);
+}
+
+TEST_F(Actions, MetricAloneIsTheMetricsAlone) {
+  Config config = watching("metric");
+  config.exporters.jsonl.enabled = true;
+  config.exporters.jsonl.path = folder.file("run.jsonl");
+  ExportThread exporting(run.channel(), config);
+  int calls = 0;
+  exporting.set_on_alert([&calls](const AlertNotice&) { ++calls; });
+  run.publish_step(1, 2);
+  const auto snapshot = exporting.refresh();
+  exporting.stop();
+  EXPECT_EQ(snapshot->active_alerts.size(), 1u);
+  EXPECT_EQ(snapshot->alert_counts.back().fired, 1u);
+  EXPECT_EQ(captured.count("alert"), 0u);
+  EXPECT_EQ(calls, 0);
+}
+
+TEST_F(Actions, TwoGroupsOfOneRuleAreTwoSeriesAndEndByThemselves) {
+  Schema schema = make_schema();
+  schema.learning_rates = 2;
+  TestRun two_groups(schema);
+  Config config = watching("log");
+  config.rules.threshold = {"vigil_learning_rate > 0.5 keep 0 steps as high do log"};
+  ExportThread exporting(two_groups.channel(), config);
+  const auto subjects = [&] {
+    std::multiset<std::string> found;
+    for (const AlertNotice& alert : exporting.refresh()->active_alerts) found.insert(alert.subject);
+    return found;
+  };
+  two_groups.scalars()[0] = two_groups.scalars()[1] = 1;
+  two_groups.publish_step(1);
+  EXPECT_EQ(subjects(), (std::multiset<std::string>{"group=\"0\"", "group=\"1\""}));
+  two_groups.scalars()[1] = 0.1;
+  two_groups.publish_step(2);
+  EXPECT_EQ(subjects(), (std::multiset<std::string>{"group=\"0\""}));
+}
+
+TEST_F(Actions, AThresholdThatMatchesNoSeriesIsLoggedOnce) {
+  Config config = watching("log");
+  config.rules.threshold = {"vigil_gradient_l2_norm{layer=\"fcc\"} > 5 as big_fc"};
+  ExportThread exporting(run.channel(), config);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    run.publish_frame(i);
+    run.publish_step(i);
+    exporting.refresh();
+  }
+  EXPECT_EQ(captured.count("warning: rule big_fc has seen no series of vigil_gradient_l2_norm{layer=\"fcc\"} so far"), 1u);
+}
+
+TEST_F(Actions, AReceiverThatNoRuleUsesIsLogged) {
+  Config config = watching("log");
+  config.exporters.webhook.url = "http://127.0.0.1:1";
+  config.rules.actions = {"log"};
+  const ExportThread exporting(run.channel(), config);
+  EXPECT_EQ(captured.count("warning: exporters.webhook.url is set, but no rule uses it: add webhook to rules.actions"), 1u);
+  EXPECT_EQ(captured.count("exporters.alertmanager.url"), 0u);
 }
 
 TEST_F(Actions, StopAndCheckpointAreAskedForOnceItFires) {
@@ -217,6 +278,86 @@ TEST_F(Actions, ASlowCallbackHoldsUpNoFigures) {
     changed.notify_all();
   }
   exporting.stop();
+}
+
+// A hundred callbacks of a second each: of those that wait, few are called.
+TEST_F(Actions, TheEndWaitsForTheCallUnderWayAndForFewThatArePending) {
+  ExportThread exporting(run.channel(), watching("callback"));
+  std::atomic<int> calls{0};
+  exporting.set_on_alert([&](const AlertNotice&) {
+    ++calls;
+    const auto begin = std::chrono::steady_clock::now();
+    wait_until(2, [&] { return std::chrono::steady_clock::now() - begin > std::chrono::seconds(1); });
+  });
+  for (int i = 0; i < 50; ++i) fire_and_end(exporting);
+  const auto begin = std::chrono::steady_clock::now();
+  exporting.stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LE(calls, 5);
+  EXPECT_EQ(captured.count(" alerts were not given to the function of on_alert() before the run ended"), 1u);
+}
+
+TEST_F(Actions, ACallbackMayStopTheThreadAndIsWaitedForByTheNextStop) {
+  ExportThread exporting(run.channel(), watching("callback"));
+  std::atomic<bool> has_stopped{false}, may_return{false}, has_returned{false};
+  exporting.set_on_alert([&](const AlertNotice&) {
+    exporting.stop();
+    exporting.stop();
+    has_stopped = true;
+    wait_until(10, [&] { return may_return.load(); });
+    has_returned = true;
+  });
+  run.publish_step(1, 2);
+  exporting.refresh();
+  ASSERT_TRUE(wait_until(10, [&] { return has_stopped.load(); }));
+  EXPECT_EQ(exporting.refresh()->step.step, 1u) << "what was published by then";
+  EXPECT_FALSE(exporting.is_calling());
+  may_return = true;
+  exporting.stop();
+  EXPECT_TRUE(has_returned);
+}
+
+TEST_F(Actions, ACallbackThatStopsWhatIsBeingStoppedHoldsNobodyUp) {
+  ExportThread exporting(run.channel(), watching("callback"));
+  std::atomic<bool> is_called{false}, has_returned{false};
+  exporting.set_on_alert([&](const AlertNotice&) {
+    is_called = true;
+    wait_until(10, [&] { return exporting.snapshot()->step.step == 2; });  // the last poll of the other stop()
+    exporting.stop();
+    has_returned = true;
+  });
+  run.publish_step(1, 2);
+  exporting.refresh();
+  ASSERT_TRUE(wait_until(10, [&] { return is_called.load(); }));
+  run.publish_step(2, 0.5);
+  exporting.stop();
+  EXPECT_TRUE(has_returned);
+}
+
+TEST_F(Actions, ACallbackMayDestroyTheThread) {
+  auto exporting = std::make_shared<ExportThread>(run.channel(), watching("callback"));
+  std::weak_ptr<ExportThread> left = exporting;
+  std::atomic<bool> has_returned{false};
+  exporting->set_on_alert([&has_returned, owner = std::make_shared<std::shared_ptr<ExportThread>>(exporting)](const AlertNotice&) {
+    owner->reset();
+    has_returned = true;
+  });
+  run.publish_step(1, 2);
+  exporting->refresh();
+  exporting.reset();
+  EXPECT_TRUE(wait_until(10, [&] { return has_returned && left.expired(); }));
+}
+
+TEST_F(Actions, SeveralReceiversThatAreDeadShareTheTimeAtTheEnd) {
+  const SilentListener silent;
+  Config config = watching("webhook alertmanager");
+  config.exporters.webhook.url = config.exporters.alertmanager.url = silent.url();
+  config.exporters.webhook.timeout_ms = config.exporters.alertmanager.timeout_ms = 60'000;
+  ExportThread exporting(run.channel(), config);
+  fire_and_end(exporting);
+  const auto begin = std::chrono::steady_clock::now();
+  exporting.stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(3500));
 }
 
 TEST_F(Actions, WithoutRulesNothingFires) {

@@ -9,7 +9,8 @@
 namespace vigil::test {
 
 /// With every action that goes out; told apart by its step.
-inline AlertMessage make_alert(std::uint64_t step, AlertState state = AlertState::firing, const std::string& layer = "fc") {
+inline AlertMessage make_alert(std::uint64_t step, AlertState state = AlertState::firing, const std::string& layer = "fc",
+                               const std::string& subject = "") {
   AlertMessage message;
   message.name = "dead_units";
   message.severity = "warning";
@@ -20,6 +21,7 @@ inline AlertMessage make_alert(std::uint64_t step, AlertState state = AlertState
   message.alert.fired_step = message.alert.step = step;
   message.alert.fired_time_ns = message.alert.time_ns = 1'700'000'000'000'000'000;
   message.alert.layer.assign(layer);
+  message.alert.subject.assign(subject);
   message.alert.sentence.assign("it is dead");
   return message;
 }

@@ -38,7 +38,8 @@ TEST(AlertRules, TheDefaultsAreTheCatalogueWithLogAndCallback) {
 
 TEST(AlertRules, ThresholdsFollowTheCatalogueInTheirOrder) {
   Config config;
-  config.rules.threshold = {"vigil_loss > 4 for 3 steps critical as high_loss do stop log", "vigil_learning_rate < 1e-9 for 2s"};
+  config.rules.threshold = {"vigil_loss > 4 for 3 steps keep 7 steps critical as high_loss do stop log",
+                            "vigil_learning_rate < 1e-9 for 2s"};
   const std::vector<AlertRule> rules = alert_rules(config);
   ASSERT_EQ(rules.size(), kRuleCount + 2);
   EXPECT_EQ(rules[kRuleCount].name, "high_loss");
@@ -53,6 +54,8 @@ TEST(AlertRules, ThresholdsFollowTheCatalogueInTheirOrder) {
   EXPECT_EQ(setup.thresholds[0].comparison, Comparison::above);
   EXPECT_EQ(setup.thresholds[0].limit, 4);
   EXPECT_EQ(setup.thresholds[0].rule.for_steps, 3u);
+  EXPECT_EQ(setup.thresholds[0].rule.keep_firing_steps, 7u);
+  EXPECT_EQ(setup.thresholds[1].rule.keep_firing_steps, 20u) << "unless it says another number";
   EXPECT_EQ(setup.thresholds[1].comparison, Comparison::below);
   EXPECT_EQ(setup.thresholds[1].rule.for_ns, 2'000'000'000);
 }
@@ -98,9 +101,11 @@ TEST(AlertRules, WhatIsNoThresholdIsRefused) {
   config.rules.threshold = {"vigil_loss > 4", "vigil_loss above 4"};
   EXPECT_EQ(refusal(config).rfind("rules.threshold[1]: expected ", 0), 0u) << refusal(config);
   config.rules.threshold = {"vigil_losses > 4"};
-  EXPECT_EQ(refusal(config),
-            "rules.threshold[0]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got 'vigil_losses', which no "
-            "record holds");
+  EXPECT_EQ(refusal(config).rfind("rules.threshold[0]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got "
+                                  "'vigil_losses', which no record holds; there are vigil_steps_total, ",
+                                  0),
+            0u)
+      << refusal(config);
 }
 
 TEST(AlertRules, AnActionWithNowhereToGoIsRefused) {

@@ -45,6 +45,7 @@ TEST(WebhookBody, HasTheRunAndAllOfTheAlert) {
                                  {"state", "firing"},
                                  {"parameter", "conv \"1\"\n.weight"},
                                  {"layer", "conv\\1"},
+                                 {"subject", ""},
                                  {"sentence", "75 % of the units are 0"},
                                  {"advice", "Lower the \"rate\"."},
                                  {"value", 0.75},

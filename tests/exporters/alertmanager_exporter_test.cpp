@@ -127,16 +127,112 @@ TEST_F(AlertmanagerTold, WhatFiresAnewBeforeItsEndWasToldFires) {
   for (const RecordedRequest& request : receiver.requests()) EXPECT_EQ(told_in(request), Told{"fc"});
 }
 
-TEST_F(AlertmanagerTold, IsTriedAgainWhateverTheAnswer) {
+TEST_F(AlertmanagerTold, IsTriedAgainWhereLaterMayHelp) {
   HttpRecorder receiver;
-  receiver.answer_next({500, 400});
+  receiver.answer_next({500, 429});
   AlertmanagerExporter exporter(config(receiver.url()), identity);
   exporter.on_alert(make_alert(1));
   ASSERT_TRUE(receiver.wait_for(10, 3));
   exporter.stop();
   for (const RecordedRequest& request : receiver.requests()) EXPECT_EQ(told_in(request), Told{"fc"});
   EXPECT_THROW(exporter.on_poll(), std::runtime_error);
+  EXPECT_EQ(exporter.dropped(), 0u);
   EXPECT_TRUE(captured.lines().empty());
+}
+
+TEST_F(AlertmanagerTold, OneThatIsRefusedForGoodKeepsTheOthersFromNothing) {
+  HttpRecorder receiver;
+  receiver.answer_by([](const RecordedRequest& request) { return told_in(request).count("bad") != 0 ? 400 : 200; });
+  receiver.hold_answers(true);
+  AlertmanagerExporter exporter(config(receiver.url(), 400), identity);
+  exporter.on_alert(make_alert(1, AlertState::firing, "first"));
+  ASSERT_TRUE(receiver.wait_for(10, 1));
+  for (const char* layer : {"a", "bad", "c"}) exporter.on_alert(make_alert(2, AlertState::firing, layer));
+  receiver.hold_answers(false);
+  ASSERT_TRUE(wait_for(receiver, {"a", "c", "first"})) << "sent again without it";
+  std::vector<Told> told;
+  for (const RecordedRequest& request : receiver.requests()) told.push_back(told_in(request));
+  EXPECT_EQ(told, (std::vector<Told>{{"first"}, {"a", "bad", "c", "first"}, {"a"}, {"bad"}, {"c"}, {"first"}, {"a", "c", "first"}}));
+  EXPECT_EQ(exporter.dropped(), 1u);
+  EXPECT_THROW(exporter.on_poll(), std::runtime_error) << "which the export thread logs";
+  exporter.on_alert(make_alert(3, AlertState::resolved, "bad"));
+  const std::size_t before = receiver.requests().size();
+  ASSERT_TRUE(receiver.wait_for(10, before + 2));
+  for (std::size_t i = before; i < before + 2; ++i)
+    EXPECT_EQ(told_in(receiver.requests()[i]).count("bad"), 0u) << "its end is nobody's news";
+}
+
+TEST_F(AlertmanagerTold, OfOnesThatAreSentAloneTheRestWaitsForAReceiverThatIsBack) {
+  HttpRecorder receiver;
+  int singles = 0;
+  receiver.answer_by([&singles](const RecordedRequest& request) {
+    if (told_in(request).size() > 1) return told_in(request).count("a") != 0 ? 422 : 200;
+    if (told_in(request).count("a") != 0) return 422;
+    return ++singles == 2 ? 503 : 200;  // after the first request, which is of one, too
+  });
+  receiver.hold_answers(true);
+  AlertmanagerExporter exporter(config(receiver.url()), identity);
+  exporter.on_alert(make_alert(1, AlertState::firing, "z"));
+  ASSERT_TRUE(receiver.wait_for(10, 1));
+  for (const char* layer : {"a", "b"}) exporter.on_alert(make_alert(2, AlertState::firing, layer));
+  receiver.hold_answers(false);
+  ASSERT_TRUE(wait_for(receiver, {"b", "z"}));
+  EXPECT_EQ(exporter.dropped(), 1u);
+}
+
+// Two groups of an optimizer, a layer in two phases: of the same rule and layer, and not the same alert.
+TEST_F(AlertmanagerTold, TheEndOfOneSubjectIsNotThatOfAnother) {
+  const HttpRecorder receiver;
+  AlertmanagerExporter exporter(config(receiver.url(), 300), identity);
+  for (const char* subject : {"group 0", "group 1"}) exporter.on_alert(make_alert(1, AlertState::firing, "", subject));
+  exporter.on_alert(make_alert(2, AlertState::resolved, "", "group 1"));
+  const auto ended_in = [](const RecordedRequest& request) {
+    Told told;
+    for (const json& alert : json::parse(request.body))
+      told.insert(alert["labels"]["subject"].get<std::string>() + (is_over(alert, request) ? " over" : ""));
+    return told;
+  };
+  const auto last_is = [&](const Told& wanted) {
+    return receiver.wait_for(15, [&](const auto& requests) { return !requests.empty() && ended_in(requests.back()) == wanted; });
+  };
+  EXPECT_TRUE(last_is({"group 0", "group 1 over"}));
+  EXPECT_TRUE(last_is({"group 0"})) << "which goes on";
+}
+
+// What comes while a request is under way is in none yet.
+TEST_F(AlertmanagerTold, WhatBeginsDuringARequestIsToldRightAfterIt) {
+  HttpRecorder receiver;
+  receiver.hold_answers(true);
+  AlertmanagerExporter exporter(config(receiver.url()), identity);  // sent again in a minute
+  exporter.on_alert(make_alert(1, AlertState::firing, "a"));
+  ASSERT_TRUE(receiver.wait_for(10, 1));
+  exporter.on_alert(make_alert(2, AlertState::firing, "b"));
+  receiver.hold_answers(false);
+  EXPECT_TRUE(wait_for(receiver, {"a", "b"}));
+}
+
+TEST_F(AlertmanagerTold, WhatBeginsDuringTheLastRequestIsToldBeforeTheEnd) {
+  HttpRecorder receiver;
+  receiver.hold_answers(true);
+  AlertmanagerExporter exporter(config(receiver.url()), identity);
+  exporter.on_alert(make_alert(1, AlertState::firing, "a"));
+  ASSERT_TRUE(receiver.wait_for(10, 1));
+  exporter.on_alert(make_alert(2, AlertState::firing, "b"));
+  exporter.begin_stop();
+  receiver.hold_answers(false);
+  exporter.stop();
+  EXPECT_EQ(told_in(receiver.requests().back()), (Told{"a", "b"}));
+  EXPECT_TRUE(captured.lines().empty());
+}
+
+TEST_F(AlertmanagerTold, AnEndIsNotBeforeItsBeginningWhereTheClockWasSetBack) {
+  AlertMessage message = make_alert(1, AlertState::resolved);
+  message.alert.time_ns = message.alert.fired_time_ns - 3'600'000'000'000;
+  const json over = json::parse(alertmanager_body(identity, {message}, 0))[0];
+  EXPECT_EQ(over["endsAt"], over["startsAt"]);
+  message.alert.state = AlertState::firing;
+  const json firing = json::parse(alertmanager_body(identity, {message}, message.alert.fired_time_ns - 1'000'000'000))[0];
+  EXPECT_EQ(firing["endsAt"], firing["startsAt"]);
 }
 
 TEST_F(AlertmanagerTold, KeepsAtMostKMaxAlertsAndCountsTheOthers) {

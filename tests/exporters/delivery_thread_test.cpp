@@ -31,7 +31,7 @@ TEST(Pauses, DoubleFromHalfASecondToFifteen) {
 
 TEST(DeliveryThreads, WorkWhenTheyAreWokenAndWhenTheyAskedFor) {
   std::atomic<int> calls{0};
-  DeliveryThread thread("test", [&]() -> Next {
+  DeliveryThread thread("test", [&](DeliveryStatus&) -> Next {
     if (++calls % 3 == 0) return std::nullopt;
     return DeliveryThread::Clock::now() + milliseconds(1);
   });
@@ -43,14 +43,14 @@ TEST(DeliveryThreads, WorkWhenTheyAreWokenAndWhenTheyAskedFor) {
 
 TEST(DeliveryThreads, WhatThrowsIsCountedAndCalledAgain) {
   std::atomic<int> calls{0};
-  DeliveryThread thread("test", [&]() -> Next {
+  DeliveryThread thread("test", [&](DeliveryStatus&) -> Next {
     if (++calls == 1) throw std::runtime_error("no");
     return std::nullopt;
   });
   thread.wake();
   EXPECT_TRUE(wait_until(10, [&] { return calls == 2; })) << "a second later";
-  EXPECT_EQ(thread.take_failures(), (std::pair<std::uint64_t, std::string>{1, "no"}));
-  EXPECT_EQ(thread.take_failures().first, 0u);
+  EXPECT_EQ(thread.status().take_failures(), (std::pair<std::uint64_t, std::string>{1, "no"}));
+  EXPECT_EQ(thread.status().take_failures().first, 0u);
 }
 
 // The work ends while stop() asks whether it is done: that has to wake it all the same.
@@ -58,7 +58,7 @@ TEST(DeliveryThreads, StopDoesNotMissTheEndOfTheWork) {
   std::mutex mutex;
   std::condition_variable changed;
   bool has_begun = false, may_end = false, is_done = false;
-  DeliveryThread thread("test", [&]() -> Next {
+  DeliveryThread thread("test", [&](DeliveryStatus&) -> Next {
     std::unique_lock<std::mutex> lock(mutex);
     has_begun = true;
     changed.notify_all();
@@ -91,13 +91,13 @@ TEST(DeliveryThreads, StopDoesNotMissTheEndOfTheWork) {
 
 TEST(DeliveryThreads, StopLosesItsPatienceAndMayBeCalledAgain) {
   std::atomic<int> calls{0};
-  DeliveryThread thread("test", [&]() -> Next {
+  DeliveryThread thread("test", [&](DeliveryStatus&) -> Next {
     ++calls;
     return std::nullopt;
   });
-  EXPECT_FALSE(thread.must_stop());
+  EXPECT_FALSE(thread.status().must_stop());
   thread.stop(milliseconds(1), [] { return false; });
-  EXPECT_TRUE(thread.must_stop());
+  EXPECT_TRUE(thread.status().must_stop());
   const int before = calls;
   thread.stop(seconds(30), [] { return false; });
   EXPECT_EQ(calls, before);

@@ -293,6 +293,30 @@ TEST_F(HostileJsonl, AFileThatIsCutOffAtAnyByteIsReadUpToThere) {
   }
 }
 
+TEST_F(HostileJsonl, CountersThatFallAndTimesBeyondReckoningAreErrorsOfTheirLine) {
+  const std::string text = small_run();
+  const std::size_t step2 = text.find("\"type\":\"step\"", text.find("\"type\":\"step\"") + 1);
+  const std::size_t line = static_cast<std::size_t>(1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(step2), '\n'));
+  const auto with = [&](std::size_t from, const std::string& key, const std::string& value) {
+    std::string other = text;
+    const std::size_t begin = other.find("\"" + key + "\":", from) + key.size() + 3;
+    other.replace(begin, other.find_first_of(",}", begin) - begin, value);
+    return problem_of(other);
+  };
+  const std::size_t step1 = text.rfind('\n', text.find("\"type\":\"step\"")) + 1;
+  const std::string place = ":" + std::to_string(line) + ": ";
+  for (const char* key : {"nonfinite_steps", "skipped_steps", "rollbacks", "micro_batches", "samples", "gradient_nan", "loss_inf"}) {
+    const std::string problem = with(step1, key, "1000000");
+    EXPECT_NE(problem.find(place), std::string::npos) << problem;
+    EXPECT_NE(problem.find(std::string(key) + "\": expected at least 1000000, as in the step before, got "), std::string::npos) << problem;
+  }
+  for (const char* time : {"4.7e9", "-4.7e9", "9e9"}) {
+    const std::string problem = with(text.rfind('\n', step2) + 1, "time", time);
+    EXPECT_NE(problem.find(place), std::string::npos) << problem;
+    EXPECT_NE(problem.find("\"time\": expected seconds since the epoch, at most 4.6e9, got "), std::string::npos) << problem;
+  }
+}
+
 TEST_F(HostileJsonl, AByteThatIsChangedIsAnErrorOrAnotherValueAndNeverACrash) {
   const std::string text = small_run();
   std::mt19937 random(23);

@@ -236,6 +236,10 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   alert.severity = "critical";
   alert.parameter = "fc.weight";
   alert.layer = "fc";
+  AlertNotice& group = snapshot->active_alerts.emplace_back();
+  group.alert = "learning_rate_jump";
+  group.severity = "warning";
+  group.subject = "group 1";
   snapshot->alert_counts = {{"nonfinite_gradient", "critical", 2}, {"loss_spike", "warning", 0}};
   snapshot->alerts_dropped = 1;
   return snapshot;

@@ -278,7 +278,7 @@ TEST_F(Webhook, AReceiverThatNeverAnswersHoldsUpNoFigures) {
   watched.exporters.webhook = config(silent.url());
   watched.exporters.webhook.timeout_ms = 60'000;
   watched.rules.actions = {"webhook"};
-  watched.rules.threshold = {"vigil_loss > 1"};
+  watched.rules.threshold = {"vigil_loss > 1 keep 0 steps"};
   ExportThread exporting(run.channel(), watched);
   double slowest = 0;
   for (std::uint64_t step = 1; step <= 200; ++step) {

@@ -27,7 +27,7 @@ class Alerts : public testing::Test {
     config.exporters.interval_ms = 60'000;  // snapshot() says when
     config.exporters.report.enabled = true;
     config.exporters.report.directory = folder.path().string();
-    config.rules.threshold = {"vigil_user_scalar{name=\"trigger\"} > 0 as trigger do " + actions};
+    config.rules.threshold = {"vigil_user_scalar{name=\"trigger\"} > 0 keep 0 steps as trigger do " + actions};
     return config;
   }
   void start(const std::string& actions) {
@@ -176,6 +176,46 @@ TEST_F(Alerts, WithoutAFunctionACheckpointIsAMisuse) {
   step();
   step();
   EXPECT_EQ(monitor->snapshot()->step.totals.hook_errors[static_cast<std::size_t>(Hook::checkpoint)], 1u);
+}
+
+TEST_F(Alerts, TheFunctionMayEndTheRun) {
+  monitor = std::make_unique<TrainingMonitor>(watching("callback"));
+  std::atomic<bool> has_ended{false}, may_return{false}, has_returned{false};
+  monitor->on_alert([&](const AlertNotice&) {
+    monitor->finish();
+    has_ended = true;
+    while (!may_return) std::this_thread::yield();
+    has_returned = true;
+  });
+  monitor->watch(*net, optimizer);
+  step(1);
+  while (!has_ended) std::this_thread::yield();
+  EXPECT_FALSE(monitor->active());
+  EXPECT_EQ(monitor->snapshot()->state, RunState::finished);
+  const auto steps = monitor->snapshot()->step.step;
+  EXPECT_EQ(step(1), Verdict::proceed);
+  EXPECT_EQ(monitor->snapshot()->step.step, steps) << "the loop goes on unwatched";
+  may_return = true;
+  monitor->finish();
+  EXPECT_TRUE(has_returned);
+}
+
+TEST_F(Alerts, TheFunctionMayDestroyTheMonitor) {
+  std::atomic<bool> has_returned{false};
+  monitor = std::make_unique<TrainingMonitor>(watching("callback"));
+  std::unique_ptr<TrainingMonitor> its_own;
+  std::atomic<bool> may_go{false};
+  monitor->on_alert([&](const AlertNotice&) {
+    while (!may_go) std::this_thread::yield();
+    its_own.reset();
+    has_returned = true;
+  });
+  monitor->watch(*net, optimizer);
+  step(1);
+  its_own = std::move(monitor);
+  may_go = true;
+  while (!has_returned) std::this_thread::yield();
+  EXPECT_EQ(its_own, nullptr);
 }
 
 TEST_F(Alerts, TheFunctionIsCalledOnAThreadOfItsOwn) {

@@ -86,13 +86,19 @@ HttpRecorder::HttpRecorder(int port) {
   throw std::runtime_error("the HTTP recorder cannot listen on port " + std::to_string(port_));
 }
 
-HttpRecorder::~HttpRecorder() { MHD_stop_daemon(server_); }
+HttpRecorder::~HttpRecorder() {
+  hold_answers(false);
+  MHD_stop_daemon(server_);
+}
 
 int HttpRecorder::keep(RecordedRequest request) {
   request.arrival_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
   requests_.push_back(std::move(request));
   changed_.notify_all();
+  const std::size_t index = requests_.size() - 1;
+  changed_.wait(lock, [this] { return !holds_; });
+  if (answer_) return answer_(requests_[index]);
   if (statuses_.empty()) return MHD_HTTP_OK;
   const int status = statuses_.front();
   statuses_.pop_front();
@@ -102,6 +108,17 @@ int HttpRecorder::keep(RecordedRequest request) {
 void HttpRecorder::answer_next(const std::vector<int>& statuses) {
   const std::lock_guard<std::mutex> lock(mutex_);
   statuses_.assign(statuses.begin(), statuses.end());
+}
+
+void HttpRecorder::answer_by(std::function<int(const RecordedRequest&)> answer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  answer_ = std::move(answer);
+}
+
+void HttpRecorder::hold_answers(bool hold) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  holds_ = hold;
+  changed_.notify_all();
 }
 
 std::vector<RecordedRequest> HttpRecorder::requests() const {

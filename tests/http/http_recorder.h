@@ -35,6 +35,10 @@ class HttpRecorder {
 
   /// The statuses of the next answers; then 200 again.
   void answer_next(const std::vector<int>& statuses);
+  /// Decides every answer from now on, in place of answer_next().
+  void answer_by(std::function<int(const RecordedRequest&)> answer);
+  /// Keeps the answers to requests back until it is called with false. The destructor calls it.
+  void hold_answers(bool hold);
   std::vector<RecordedRequest> requests() const;
   /// Waits until `enough(requests)`; false after `seconds` without it.
   bool wait_for(double seconds, const std::function<bool(const std::vector<RecordedRequest>&)>& enough) const;
@@ -51,6 +55,8 @@ class HttpRecorder {
   mutable std::condition_variable changed_;
   std::vector<RecordedRequest> requests_;
   std::deque<int> statuses_;
+  std::function<int(const RecordedRequest&)> answer_;
+  bool holds_ = false;
 };
 
 /// Takes connections on a free port and never answers.

@@ -65,7 +65,7 @@ struct Seen {
   AlertState state;
   std::uint64_t step;
   double value;
-  std::string sentence;
+  std::string sentence, subject;
 };
 
 class Ranks : public testing::Test {
@@ -73,7 +73,8 @@ class Ranks : public testing::Test {
   void make(const std::vector<int>& numbers, const std::array<RuleSetup, kRuleCount>& setup) {
     judge.emplace(numbers, setup);
     judge->set_on_alert([this](const Alert& alert) {
-      seen.push_back({alert.rule, alert.state, alert.step, alert.value, std::string(alert.sentence.view())});
+      seen.push_back(
+          {alert.rule, alert.state, alert.step, alert.value, std::string(alert.sentence.view()), std::string(alert.subject.view())});
     });
   }
   std::vector<Seen> of(std::size_t rule) const {
@@ -177,7 +178,7 @@ TEST_F(Ranks, AStragglerIsToldByItsMedianOver128StepsAgainstThatOfTheMedianRank)
       ++expected;
       const auto told = std::find_if(seen.begin(), seen.end(), [&](const Seen& one) {
         return one.step == step && one.state == (is_behind ? AlertState::firing : AlertState::resolved) &&
-               one.sentence.find("rank " + std::to_string(4 + rank) + " spends ") == 0;
+               one.sentence.find("rank " + std::to_string(4 + rank) + " spends ") == 0 && one.subject == "rank " + std::to_string(4 + rank);
       });
       ASSERT_NE(told, seen.end()) << "rank " << 4 + rank << " at step " << step << ", " << is_behind;
       if (is_behind) {

@@ -89,6 +89,31 @@ TEST_F(CheckConfig, EachRuleIsShownAsItIsConfiguredAndWhatDiffersIsMarked) {
   EXPECT_NE(result.out.find("alertmanager: none\n"), std::string::npos);
 }
 
+TEST_F(CheckConfig, AReceiverThatNoRuleUsesIsNamedAsSuch) {
+  const CommandResult result = check("exporters:\n  alertmanager: {url: \"http://127.0.0.1:9093\"}\n");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.out.find("alertmanager: http://127.0.0.1:9093 (sent again every 30 s, timeout 5 s; no rule uses it: add alertmanager to "
+                            "rules.actions)\n"),
+            std::string::npos)
+      << result.out;
+}
+
+TEST_F(CheckConfig, AThresholdKeepsFiringForAsLongAsItSays) {
+  const CommandResult result = check("rules:\n  threshold: ['vigil_loss > 3 as a', 'vigil_loss > 3 keep 5 steps as b do metric']\n");
+  EXPECT_NE(rule_line(result.out, "a").find("20 steps"), std::string::npos) << result.out;
+  EXPECT_NE(rule_line(result.out, "b").find("5 steps"), std::string::npos) << result.out;
+  EXPECT_NE(rule_line(result.out, "b").find("metric"), std::string::npos) << result.out;
+}
+
+TEST_F(CheckConfig, AKeyThatCannotBeReadIsAnError) {
+  const std::string webhook = "exporters:\n  webhook: {url: \"http://127.0.0.1:9999\", secret_file: " + folder.file("no such key") + "}\n";
+  const CommandResult result = check(webhook + "rules:\n  actions: [webhook]\n");
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.err.rfind(path + ": cannot read a key from the first line of '" + folder.file("no such key") + "'; set ", 0), 0u)
+      << result.err;
+  EXPECT_EQ(check(webhook).code, 0) << "which no rule needs";
+}
+
 TEST_F(CheckConfig, JsonSaysTheSame) {
   const CommandResult result = check(kChanged, {"--json"});
   EXPECT_EQ(result.code, 0);

@@ -56,6 +56,83 @@ TEST(CatalogueCases, ThereIsAFiringAndASilentOneForEachRuleOfOneRank) {
   }
 }
 
+// What a rule is judged of has a name of its own, or the series and the end of one would be those of another.
+std::multiset<std::string> told(const RuleRun& run) {
+  std::multiset<std::string> subjects;
+  for (const Alert& alert : run.told) {
+    std::string subject(alert.state == AlertState::resolved ? "over " : "");
+    for (const std::string_view part : {alert.parameter.view(), alert.layer.view(), alert.subject.view()})
+      subject += std::string(part) + "|";
+    subjects.insert(subject);
+  }
+  return subjects;
+}
+
+TEST(Subjects, GroupsOfLearningRatesBeginAndEndByThemselves) {
+  RuleRun run;
+  run.on(Rule::learning_rate_nonfinite);
+  static_cast<void>(run.engine());
+  run.scalars[0] = run.scalars[1] = kNan;
+  run.step();
+  run.scalars[1] = 0.01;
+  run.step();
+  EXPECT_EQ(told(run), (std::multiset<std::string>{"||group 0|", "||group 1|", "over ||group 1|"}));
+  ASSERT_EQ(run.engine().book().firing().size(), 1u);
+  EXPECT_EQ(run.engine().book().firing()[0].subject.view(), "group 0");
+}
+
+TEST(Subjects, ALayerInAPhaseOtherThanTrainingIsNamedWithIt) {
+  RuleRun run;
+  run.layers = {{"fc1", "train"}, {"fc1", "validation"}, {"fc2", "test"}};
+  run.on(Rule::dead_units, {0.5, 1});
+  run.setup.thresholds.push_back({});
+  run.setup.thresholds[0].metric = "vigil_activation_dead_ratio";
+  for (ActivationRow& row : run.activations) row.dead_ratio = 0.9;
+  run.sample();
+  EXPECT_EQ(told(run),
+            (std::multiset<std::string>{"|fc1||", "|fc1||", "|fc1|validation|", "|fc1|validation|", "|fc2|test|", "|fc2|test|"}));
+}
+
+TEST(Subjects, AParameterIsNotItsGradient) {
+  RuleRun run;
+  run.on(Rule::number_format_overflow, {0.5});
+  for (const RuleRun::Row row : {RuleRun::fc2_weight, RuleRun::fc2_gradient}) {
+    run.schema.rows[row].dtype = DType::float16;
+    run.values[row][0] = 5e4;
+  }
+  run.sample();
+  EXPECT_EQ(told(run), (std::multiset<std::string>{"fc2.weight|fc2||", "fc2.weight|fc2|gradient|"}));
+}
+
+TEST(Subjects, MemoryOfTheProcessIsNotThatOfTheDevice) {
+  RuleRun run;
+  run.on(Rule::memory_growth, {0.01, 1});
+  run.record.flags |= StepRecord::has_device_memory;
+  for (std::uint64_t i = 1; i <= 2000; ++i) {
+    run.record.device_allocated = 1'000'000 * i;
+    run.record.totals.samples = i;  // device memory is read at samples
+    run.host.anonymous_bytes = 1e6 * static_cast<double>(i);
+    run.step();
+    run.read_host(1);
+  }
+  EXPECT_EQ(told(run), (std::multiset<std::string>{"||device|", "||process|"}));
+}
+
+TEST(Subjects, SeriesOfAThresholdAreNamedByTheirLabel) {
+  RuleRun run;
+  for (const char* metric : {"vigil_learning_rate", "vigil_device_memory_bytes", "vigil_user_scalar", "vigil_loss"}) {
+    run.setup.thresholds.push_back({});
+    run.setup.thresholds.back().metric = metric;
+  }
+  run.setup.thresholds[2].labels = {{"name", "score"}};
+  run.record.flags |= StepRecord::has_device_memory;
+  run.record.device_allocated = run.record.device_reserved = run.record.device_peak = 1;
+  run.log("score", 1);
+  run.step();
+  EXPECT_EQ(told(run), (std::multiset<std::string>{"||group=\"0\"|", "||group=\"1\"|", "||kind=\"allocated\"|", "||kind=\"reserved\"|",
+                                                   "||kind=\"peak\"|", "||name=\"score\"|", "|||"}));
+}
+
 TEST(Hysteresis, AValueAroundTheLimitMakesOneAlert) {
   RuleRun run;
   run.on(Rule::exploding_gradient, {1000, 1e300});

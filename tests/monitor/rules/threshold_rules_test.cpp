@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "monitor/rules/rule_run.h"
@@ -153,7 +155,6 @@ INSTANTIATE_TEST_SUITE_P(Metrics, ThresholdOn, testing::ValuesIn(metric_values()
 TEST(Thresholds, EveryMetricOfARecordMayBeUsed) {
   const std::set<Metric> of_no_record{Metric::build_info,       Metric::run_info,         Metric::up,
                                       Metric::start_time,       Metric::run_state,        Metric::last_step_timestamp,
-                                      Metric::update_ratio,     Metric::step_duration,    Metric::flops_utilization,
                                       Metric::model_bytes,      Metric::model_layers,     Metric::nonfinite_origin_info,
                                       Metric::model_parameters, Metric::alert_active,     Metric::alerts,
                                       Metric::alerts_dropped,   Metric::ring_overwritten, Metric::ring_torn,
@@ -167,6 +168,126 @@ TEST(Thresholds, EveryMetricOfARecordMayBeUsed) {
       EXPECT_TRUE(find_figure("vigil_" + std::string(kind) + "_" + std::string(statistic.name)));
   }
   for (const std::string_view name : kActivationStatistics) EXPECT_TRUE(find_figure("vigil_activation_" + std::string(name))) << name;
+  EXPECT_TRUE(find_figure("vigil_optimizer_moment_norm"));
+}
+
+TEST(Thresholds, OneThatIsNoneIsAnErrorThatSaysWhichThereAre) {
+  RuleRun run;
+  add(run, "process_resident_memory_bytes", Comparison::above, 1);
+  try {
+    static_cast<void>(run.engine());
+    FAIL() << "it was taken";
+  } catch (const std::invalid_argument& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("got 'process_resident_memory_bytes', which no record holds; there are vigil_steps_total, "), std::string::npos)
+        << text;
+    for (const char* known : {"vigil_loss, ", "vigil_step_duration_seconds, ", "vigil_learning_rate, ", "vigil_update_ratio, ",
+                              "vigil_optimizer_moment_norm, ", "vigil_gradient_…, "})
+      EXPECT_NE(text.find(known), std::string::npos) << known;
+  }
+}
+
+std::vector<std::pair<std::string, double>> values_of(const RuleRun& run) {
+  std::vector<std::pair<std::string, double>> values;
+  for (const Alert& alert : run.told) values.emplace_back(std::string(alert.subject.view()), alert.value);
+  std::sort(values.begin(), values.end());
+  return values;
+}
+using Values = std::vector<std::pair<std::string, double>>;
+
+TEST(Thresholds, TheTimeOfAStepIsThatOfEachPhase) {
+  RuleRun run;
+  add(run, "vigil_step_duration_seconds", Comparison::at_least, 0);
+  run.record.flags |= StepRecord::has_optimizer_time;
+  run.record.total_ns = 500'000'000;
+  run.record.data_ns = 125'000'000;
+  run.record.forward_backward_ns = 250'000'000;
+  run.record.optimizer_ns = 62'500'000;
+  run.record.vigil_ns = 31'250'000;
+  run.step();
+  const auto values = values_of(run);
+  const Values expected{{"phase=\"data\"", 0.125},
+                        {"phase=\"forward_backward\"", 0.25},
+                        {"phase=\"optimizer\"", 0.0625},
+                        {"phase=\"total\"", 0.5},
+                        {"phase=\"vigil\"", 0.03125}};
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(values[i].first, expected[i].first);
+    EXPECT_DOUBLE_EQ(values[i].second, expected[i].second);
+  }
+}
+
+TEST(Thresholds, UtilizationIsOverTheMeanTimeOf64Steps) {
+  RuleRun run;
+  run.schema.peak_flops = 1000;
+  add(run, "vigil_model_flops_utilization_ratio", Comparison::above, 0.5);
+  run.record.total_ns = 4'000'000'000;
+  run.step();
+  run.record.multiply_accumulates = 750;
+  run.steps(63);
+  EXPECT_TRUE(run.told.empty());  // 1500 / 4 s / 1000 = 0.375
+  run.record.total_ns = 2'000'000'000;
+  run.steps(31);
+  EXPECT_TRUE(run.told.empty());  // (33 * 4 + 31 * 2) / 64 = 3.03 s: 0.4948
+  run.step();
+  ASSERT_EQ(run.told.size(), 0u) << "exactly a half is not above";
+  run.step();
+  ASSERT_EQ(run.told.size(), 1u);
+  EXPECT_NEAR(run.told[0].value, 1.5 / ((31 * 4.0 + 33 * 2.0) / 64), 1e-12);
+}
+
+TEST(Thresholds, UpdateRatioIsOfAllParametersAsOneVector) {
+  RuleRun run;
+  add(run, "vigil_update_ratio", Comparison::above, 0);
+  run.drifts = false;
+  for (std::size_t i = 0; i < 4; ++i) run.values[i] = {0};
+  run.values[RuleRun::fc1_weight] = {3, 0};
+  run.values[RuleRun::fc2_weight] = {0, 4};
+  run.rows[RuleRun::fc1_weight].update_norm = 0.6;
+  run.rows[RuleRun::fc2_weight].update_norm = 0.8;
+  run.rows[RuleRun::fc1_bias].update_norm = run.rows[RuleRun::fc2_bias].update_norm = 0;
+  run.sample();
+  ASSERT_EQ(run.told.size(), 1u);
+  EXPECT_DOUBLE_EQ(run.told[0].value, 0.2);  // hypot(0.6, 0.8) / hypot(3, 4)
+}
+
+TEST(Thresholds, EachMomentOfAnOptimizerIsASubject) {
+  RuleRun run;
+  run.schema.rows[RuleRun::fc1_weight].optimizer_state = {"exp_avg", "exp_avg_sq"};
+  run.schema.rows[RuleRun::fc2_weight].optimizer_state = {"exp_avg"};
+  run.rows[RuleRun::fc1_weight].state_norms = {0.5, 0.25, 0};
+  run.rows[RuleRun::fc1_weight].states = 3;
+  run.rows[RuleRun::fc2_weight].state_norms = {0.125, 0, 0};
+  run.rows[RuleRun::fc2_weight].states = 1;
+  add(run, "vigil_optimizer_moment_norm", Comparison::above, 0);
+  add(run, "vigil_optimizer_moment_norm", Comparison::above, 0, {{"parameter", "fc1.weight"}, {"moment", "exp_avg_sq"}});
+  run.sample();
+  EXPECT_EQ(
+      values_of(run),
+      (Values{
+          {"moment=\"exp_avg\"", 0.125}, {"moment=\"exp_avg\"", 0.5}, {"moment=\"exp_avg_sq\"", 0.25}, {"moment=\"exp_avg_sq\"", 0.25}}));
+}
+
+TEST(Thresholds, OnesThatMatchNoSeriesAreToldOnce) {
+  RuleRun run;
+  using Indices = std::vector<std::size_t>;
+  add(run, "vigil_gradient_l2_norm", Comparison::above, 1e9, {{"layer", "fc9"}});
+  add(run, "vigil_gradient_l2_norm", Comparison::above, 1e9, {{"layer", "fc1"}});
+  add(run, "vigil_learning_rate", Comparison::above, 1e9, {{"group", "7"}});
+  add(run, "vigil_user_scalar", Comparison::above, 1e9, {{"name", "validatoin/loss"}});
+  add(run, "vigil_activation_max", Comparison::above, 1e9, {{"layer", "fc1"}, {"phase", "test"}});
+  add(run, "vigil_loss", Comparison::above, 1e9);
+  add(run, "vigil_clip_ratio", Comparison::above, 1e9);
+  EXPECT_EQ(run.engine().take_unmatched_thresholds(), Indices{});
+  run.sample();
+  EXPECT_EQ(run.engine().take_unmatched_thresholds(), Indices{0});
+  run.steps_until(999);
+  EXPECT_EQ(run.engine().take_unmatched_thresholds(), Indices{});
+  run.step();
+  EXPECT_EQ(run.engine().take_unmatched_thresholds(), (Indices{2, 3, 4, 6}));
+  run.steps(10);
+  EXPECT_EQ(run.engine().take_unmatched_thresholds(), Indices{});
 }
 
 TEST(Thresholds, WithoutLabelsEachSeriesIsASubjectOfItsOwn) {
@@ -262,10 +383,11 @@ std::string refusal(const std::string& metric, const Labels& labels) {
 }
 
 TEST(Thresholds, UnknownMetricsAndLabelsAreRefused) {
-  EXPECT_EQ(
-      refusal("vigil_los", {}),
-      "rules.threshold[1]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got 'vigil_los', which no record "
-      "holds");
+  EXPECT_EQ(refusal("vigil_los", {})
+                .rfind("rules.threshold[1]: expected a metric of a step, a tensor or an activation (docs/metrics.md), got 'vigil_los', "
+                       "which no record holds; there are ",
+                       0),
+            0u);
   EXPECT_EQ(refusal("vigil_loss", {{"rank", "0"}}), "rules.threshold[1]: expected no label of vigil_loss, got 'rank'");
   EXPECT_EQ(refusal("vigil_parameter_mean", {{"group", "0"}}),
             "rules.threshold[1]: expected parameter or layer of vigil_parameter_mean, got 'group'");

@@ -1,4 +1,4 @@
-#include "vigil/exporters/update_ratio.h"
+#include "vigil/monitor/update_ratio.h"
 
 #include <algorithm>
 #include <cmath>
@@ -26,22 +26,24 @@ std::optional<double> norm_of_change(const TensorRow& row, double norm) noexcept
   return is_nan_bits(norm) ? std::nullopt : std::optional(norm);
 }
 
-std::optional<double> update_ratio(const Snapshot& snapshot) noexcept {
-  if (!snapshot.has_frame) return std::nullopt;
+std::optional<double> update_ratio(const std::vector<RowSchema>& schema, const std::vector<TensorRow>& rows) noexcept {
   bool measured = false;
   double update = 0, parameter = 0;
-  const std::size_t rows = std::min(snapshot.rows.size(), snapshot.schema->rows.size());
-  for (std::size_t i = 0; i < rows; ++i) {
-    const std::optional<double> ratio = update_ratio(snapshot.schema->rows[i], snapshot.rows[i]);
+  for (std::size_t i = 0; i < std::min(rows.size(), schema.size()); ++i) {
+    const std::optional<double> ratio = update_ratio(schema[i], rows[i]);
     if (!ratio) continue;
     if (is_nan_bits(*ratio)) return ratio;
     measured = true;
     // hypot, because the square of a norm of float64 elements may leave the range of double.
-    update = std::hypot(update, snapshot.rows[i].update_norm);
-    parameter = std::hypot(parameter, l2_norm(snapshot.rows[i].moments));
+    update = std::hypot(update, rows[i].update_norm);
+    parameter = std::hypot(parameter, l2_norm(rows[i].moments));
   }
   if (!measured) return std::nullopt;
   return ratio_of_norms(update, parameter);
+}
+
+std::optional<double> update_ratio(const Snapshot& snapshot) noexcept {
+  return snapshot.has_frame ? update_ratio(snapshot.schema->rows, snapshot.rows) : std::nullopt;
 }
 
 }  // namespace vigil

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "vigil/monitor/records.h"
 #include "vigil/monitor/schema.h"
@@ -17,8 +18,10 @@ std::optional<double> update_ratio(const RowSchema& schema, const TensorRow& row
 /// `norm`, one of the row's norms of what changed in it: NaN when an element of the tensor is not finite, empty where it was not measured.
 std::optional<double> norm_of_change(const TensorRow& row, double norm) noexcept;
 
-/// The ratio of all parameters of the latest frame whose update was measured, as one vector: `vigil_update_ratio`. NaN when one of them
-/// gives NaN, empty when there is none. `snapshot.schema` is not null.
+/// The ratio of all parameters of a frame whose update was measured, as one vector: `vigil_update_ratio`. NaN when one of them gives NaN,
+/// empty when there is none. `rows` are those of `schema`.
+std::optional<double> update_ratio(const std::vector<RowSchema>& schema, const std::vector<TensorRow>& rows) noexcept;
+/// That of the latest frame. `snapshot.schema` is not null.
 std::optional<double> update_ratio(const Snapshot& snapshot) noexcept;
 
 }  // namespace vigil
