@@ -65,11 +65,11 @@ std::vector<std::string> state_names(const optim::Optimizer& optimizer) {
   return {};
 }
 
-#if VIGIL_TORCH_AT_LEAST(2, 0)
 bool has_stepped(const torch::optim::Optimizer& optimizer) {
   return !optimizer.state().empty() && dynamic_cast<const torch::optim::Adagrad*>(&optimizer) == nullptr;
 }
 
+#if VIGIL_TORCH_AT_LEAST(2, 0)
 OptimizerState::OptimizerState(const optim::Optimizer& optimizer, const at::Tensor& parameter)
     : optimizer_(optimizer), key_(parameter.unsafeGetTensorImpl()), names_(state_names(optimizer)) {}
 #else

@@ -199,7 +199,7 @@ std::vector<FaultTrial> nonfinite_trials() {
 std::vector<FaultTrial> learning_trials() {
   return {
       {"vanishing_gradient", kPerceptron, "ten layers with sigmoids", 1, 100, "fc0", [] { return perceptron({784, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 10}, "sigmoid", {"sgd", 0.01}); }},
-      {"exploding_gradient", "recurrence", "recurrent matrix x 2.5", 1, 10, "", [] { return growing_recurrence(); }},
+      {"exploding_gradient", "recurrence", "recurrent matrix x 2.5", 1, 60, "", [] { return growing_recurrence(); }},
       {"exploding_gradient", kTransformer, "learning rate x 100 from step 200 on", 200, 20, "", [] { return with_rate(transformer({"sgd"}), 200, 100); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter"}},
       {"loss_spike", kConvolutions, "learning rate x 1000 from step 200 on", 200, 2, "", [] { return with_rate(convolutions({"sgd"}), 200, 1000); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter"}},
       {"gradient_spike", kConvolutions, "one batch with inputs x 1000 at step 200", 200, 0, "", [] { return outlier_batch(convolutions({"sgd", 0.001}), 200, 1000); }},
@@ -207,6 +207,7 @@ std::vector<FaultTrial> learning_trials() {
       {"loss_not_decreasing", kConvolutions, "labels shuffled within each batch", 1, 600, "", [] { return shuffled_labels(convolutions({})); }},
       {"loss_not_decreasing", kTransformer, "learning rate x 10⁻⁶", 1, 600, "", [] { return with_rate(transformer({}), 1, 1e-6); }},
       {"loss_not_decreasing", kPerceptron, "constant input: every batch is the same image", 1, 600, "", [] { return with(usual_perceptron(), [](Training& t, Step) { t.inputs = t.inputs.slice(0, 0, 1).expand_as(t.inputs) * 0 + 1; }); }},
+      {"loss_not_decreasing", kTransformer, "learning rate x 1000", 1, 100, "", [] { return with_rate(transformer({}), 1, 1000); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter"}},
       {"loss_plateau", kPerceptron, "40 digits, learning rate x 10⁻⁶ from step 500 on", 500, 6000, "", [] { return with_rate(few_digits({"sgd"}), 500, 1e-6); }},
       {"overfit", kPerceptron, "40 digits, half of them with wrong labels", 1, 800, "", [] { return few_digits({}); }},
       {"overtraining", kPerceptron, "40 digits, half of them with wrong labels", 1, 800, "", [] { return few_digits({}); }},
@@ -223,6 +224,9 @@ Training all_zero() { return filled(filled(filled(usual_perceptron(), "fc1.weigh
 
 std::vector<FaultTrial> tensor_trials() {
   return {
+      {"learning_rate_nonfinite", kTransformer, "a linear schedule that goes on below 0 after step 100", 101, 0, "", [] {
+         Training training = transformer({"sgd"});
+         return with(std::move(training), [](Training& t, Step step) { t.set_learning_rate(0.001 * (100 - static_cast<double>(step))); }); }},
       {"unchanged_tensor", kConvolutions, "conv1 is not given to the optimizer", 1, 60, "conv1", [] { return left_out_of_optimizer(convolutions({}), "conv1"); }},
       {"unchanged_tensor", kTransformer, "head is not given to the optimizer", 1, 60, "head", [] { return left_out_of_optimizer(transformer({}), "head"); }},
       {"zero_tensor", kPerceptron, "weights of fc1 and fc2 and bias of fc1 begin as 0", 1, 40, "fc1", [] { return all_zero(); }},
@@ -239,6 +243,11 @@ std::vector<FaultTrial> tensor_trials() {
          training.optimizer = std::make_shared<torch::optim::SGD>(training.model->parameters(), torch::optim::SGDOptions(0.1).weight_decay(1));
          return training; }},
       {"number_format_overflow", "perceptron, half of it float16", "loss scale 2¹⁸", 1, 100, "second", [] { return scaled_loss(1 << 18); }, {"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter", "nonfinite_activation"}, [](Config& config) { config.sampling.every_steps = 1; }, "every_steps: 1"},
+      {"frozen_parameter", kConvolutions, "the forward pass runs under a NoGradGuard: no parameter has a gradient", 1, 150, "", [] {
+         Training training = convolutions({});
+         training.forward = [forward = training.forward](const Tensor& inputs) { const torch::NoGradGuard guard; return forward(inputs); };
+         training.criterion = [criterion = training.criterion](const Tensor& outputs, const Tensor& targets) { return criterion(outputs, targets).requires_grad_(); };
+         return training; }},
       {"frozen_parameter", kPerceptron, "output of the first layer is detached", 1, 150, "first", [] { Detached model; return on_digits(model, {}); }},
   };
 }

@@ -146,7 +146,7 @@ std::vector<RuleCase> series() {
       {"LossThatFallsEnough", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 1, 0.979, 16); run.steps(200); }},
       {"LossThatStaysBeforeItsTime", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { run.steps(199); }},
       {"LossThatStaysInAContinuedRun", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { run.schema.is_continued = true; run.steps(400); }},
-      {"LossThatDiverges", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 3, 30.3, 1); run.steps(18); }, "the loss is 30.3 (median of the latest 17 steps); in the first step it was 3"},
+      {"LossThatDiverges", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 3, 30.3, 1); run.steps(18); }, "the loss is 30.3 (median of the latest 16 steps); in the first step it was 3"},
       {"LossThatRisesByLess", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, 3, 29.9, 1); run.steps(18); }},
       {"NanLossesAreNoLevel", Rule::loss_not_decreasing, {200, 0.02}, [](RuleRun& run) { with_losses(run, kNan, kNan, 400); }},
       {"LossOnAPlateau", Rule::loss_plateau, {256, 0.01}, [](RuleRun& run) { run.steps(384); }, "the loss has not fallen for 256 steps: it is 1, its best 1"},
