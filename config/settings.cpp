@@ -209,7 +209,8 @@ std::string text_expectation(const TextRule& rule) {
 
 std::string plural(std::string_view noun) {
   const std::size_t of = noun.find(" of an ");  // "name of an action"
-  return of == std::string_view::npos ? std::string(noun) + "s" : std::string(noun.substr(0, of)) + "s of " + std::string(noun.substr(of + 7)) + "s";
+  return of == std::string_view::npos ? std::string(noun) + "s"
+                                      : std::string(noun.substr(0, of)) + "s of " + std::string(noun.substr(of + 7)) + "s";
 }
 
 std::string list_expectation(const TextList& list) {

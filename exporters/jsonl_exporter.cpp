@@ -282,7 +282,10 @@ void JsonlExporter::append_tensor(std::string& line, std::size_t index, const Fr
   const RowSchema& schema = channel_.schema().rows[index];
   line += row_heads_[index];
   if (row.state != TensorRow::present) {
-    append_member(line, "state", row.state == TensorRow::absent ? std::string_view("absent") : row.state == TensorRow::frozen ? "frozen" : "unreadable");
+    append_member(line, "state",
+                  row.state == TensorRow::absent   ? std::string_view("absent")
+                  : row.state == TensorRow::frozen ? "frozen"
+                                                   : "unreadable");
     line += '}';
     return;
   }

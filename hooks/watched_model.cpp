@@ -227,8 +227,7 @@ WatchedModel watch_tensors(const std::vector<PartTensors>& parts, const Sampling
       with_statistics.push_back(name);
       WatchedTensor& watched = model.buffers.emplace_back();
       watched.tensor = tensor;
-      if (tensor.layout() == at::kStrided)
-        watched.infinite = static_cast<std::uint64_t>(tensor.detach().isinf().sum().item().toLong());
+      if (tensor.layout() == at::kStrided) watched.infinite = static_cast<std::uint64_t>(tensor.detach().isinf().sum().item().toLong());
       if (!is_sampled(sampling, name)) continue;
       watched.row = append_row(schema, sampling, TensorKind::buffer, name, tensor);
       schema.rows.back().infinite = watched.infinite;

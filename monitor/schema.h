@@ -38,11 +38,11 @@ struct RowSchema {
   std::string shape;                ///< e.g. "[64, 3, 7, 7]"
   std::uint64_t element_count = 0;  ///< when it was watched
   DType dtype = DType::float32;
-  std::int32_t histogram = kNone;  ///< which of the frame's magnitude histograms is of this tensor
-  bool has_update = false;         ///< TensorRow::update_norm is measured: a parameter that sampling.update_ratio matches
-  bool has_distance = false;       ///< TensorRow::distance is measured: a parameter that sampling.distance matches
-  bool has_cosine = false;         ///< TensorRow::cosine is measured: the gradient of a parameter that sampling.gradient_cosine matches
-  std::int32_t part = 0;           ///< of several models that are trained together, which
+  std::int32_t histogram = kNone;      ///< which of the frame's magnitude histograms is of this tensor
+  bool has_update = false;             ///< TensorRow::update_norm is measured: a parameter that sampling.update_ratio matches
+  bool has_distance = false;           ///< TensorRow::distance is measured: a parameter that sampling.distance matches
+  bool has_cosine = false;             ///< TensorRow::cosine is measured: the gradient of a parameter that sampling.gradient_cosine matches
+  std::int32_t part = 0;               ///< of several models that are trained together, which
   std::int32_t learning_rate = kNone;  ///< which of the run's is the parameter's; kNone: it is in no group of its optimizer
   std::uint64_t infinite = 0;          ///< of a buffer: infinite elements at `watch()`, such as those of a mask; they are meant
   /// What TensorRow::state_norms are the norms of, at most kStateNorms of them, e.g. "exp_avg": a parameter that sampling.optimizer_state
@@ -61,9 +61,9 @@ struct ModelSize {
 
 struct Schema {
   RunIdentity identity;
-  bool is_continued = false;  ///< the run goes on with what was trained before: a later attempt, or an optimizer that already has state
-  std::vector<RowSchema> rows;          ///< in the order of the model's modules
-  std::size_t histograms = 0;           ///< magnitude histograms of a frame; RowSchema::histogram is below it
+  bool is_continued = false;    ///< the run goes on with what was trained before: a later attempt, or an optimizer that already has state
+  std::vector<RowSchema> rows;  ///< in the order of the model's modules
+  std::size_t histograms = 0;   ///< magnitude histograms of a frame; RowSchema::histogram is below it
   std::vector<std::string> parameters;  ///< every watched parameter's path, sampled or not; what `StepRecord::origin` indexes
   std::size_t learning_rates = 0;       ///< parameter groups of the optimizers
   std::vector<std::string> groups;      ///< as many names: "0", "1", or with several optimizers "generator/0"; empty stands for the former

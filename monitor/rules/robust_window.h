@@ -32,8 +32,8 @@ class RobustWindow {
 };
 
 /// Tells spikes of a series that is positive as a rule (losses, norms, times) by the logarithm, so that a series that is noisy by nature
-/// over decades is measured by that noise. By the values themselves while the window holds a negative one. 0, which a batch without anything
-/// to learn from gives, has no logarithm and leaves it at that.
+/// over decades is measured by that noise. By the values themselves while the window holds a negative one. 0, which a batch without
+/// anything to learn from gives, has no logarithm and leaves it at that.
 class SpikeDetector {
  public:
   /// Values that make a level.

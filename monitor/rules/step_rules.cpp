@@ -104,20 +104,21 @@ void StepRules::judge_learning_rates(const double* rates) noexcept {
 void StepRules::judge_gradient_norm(double norm) noexcept {
   if (!is_finite_bits(norm)) return;  // NaN is nonfinite_gradient's
   constexpr double kHarmless = 10;    // small norms swing widely and do no harm
+  constexpr double kOutOfNoise = 4;   // deviations: norms of batches of one swing by nature
   RobustWindow& window = gradient_norm_.values();
   const bool has_level = window.size() >= SpikeDetector::kLeast;
   const double level = window.median();
+  const std::uint64_t steps = window.size();
+  const auto score = gradient_norm_.score_and_add(norm);
   const double max_norm = book_.upper(Rule::exploding_gradient, 0, book_.parameter(Rule::exploding_gradient, 0));
   const double ratio = book_.parameter(Rule::exploding_gradient, 1);
   const double relative = has_level ? std::max(kHarmless, ratio * level) : max_norm;
   // Norms that are large at first fall within some steps where the loss is one of large numbers.
   large_in_row_ = norm > max_norm ? large_in_row_ + 1 : 0;
-  const bool is_large = large_in_row_ > kLargeAtFirst, explodes = norm > relative && has_level;
+  const bool is_large = large_in_row_ > kLargeAtFirst, explodes = norm > relative && score.is_known && score.z >= kOutOfNoise;
   const double limit = is_large ? max_norm : relative;
-  book_.judge(
-      Rule::exploding_gradient, kRun, is_large || explodes, norm, limit,
-      says("the gradient norm is ", norm, ", above ", limit, "; its median over ", std::uint64_t{window.size()}, " steps is ", level));
-  const auto score = gradient_norm_.score_and_add(norm);
+  book_.judge(Rule::exploding_gradient, kRun, is_large || explodes, norm, limit,
+              says("the gradient norm is ", norm, ", above ", limit, "; its median over ", steps, " steps is ", level));
   const bool spikes =
       score.is_known && score.z >= book_.parameter(Rule::gradient_spike, 0) && score.ratio >= book_.parameter(Rule::gradient_spike, 1);
   book_.judge(Rule::gradient_spike, kRun, spikes, norm, score.median,
@@ -144,7 +145,8 @@ void StepRules::judge_progress(std::uint64_t step) noexcept {
   if (diverged || is_diverged_) {
     is_diverged_ = diverged;
     book_.judge(Rule::loss_not_decreasing, kRun, diverged, recent, kDiverged * first_loss_,
-                says("the loss is ", recent, " (median of the latest ", std::uint64_t{window.size()}, " steps); in the first step it was ", first_loss_));
+                says("the loss is ", recent, " (median of the latest ", std::uint64_t{window.size()}, " steps); in the first step it was ",
+                     first_loss_));
     if (diverged) return;
   }
   if (!window.is_full()) return;

@@ -39,9 +39,10 @@ class MemoryTrend {
 struct HostReading {
   std::int64_t now_ns = 0;     ///< nanoseconds since the epoch
   std::int64_t steady_ns = 0;  ///< nanoseconds of a clock that nobody sets
-  bool is_running = false;  ///< the run has neither finished nor failed
+  bool is_running = false;     ///< the run has neither finished nor failed
   bool is_evaluating = false;
-  double anonymous_bytes = std::numeric_limits<double>::quiet_NaN();  ///< of the process that lie in memory and not in files; NaN: not known
+  double anonymous_bytes =
+      std::numeric_limits<double>::quiet_NaN();  ///< of the process that lie in memory and not in files; NaN: not known
   double disk_free_bytes = std::numeric_limits<double>::quiet_NaN();
 };
 

@@ -39,9 +39,9 @@ class TensorRules {
   struct Parameter {
     std::size_t row = 0;
     std::size_t gradient_row = kNone;
-    bool is_main = false;    // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
+    bool is_main = false;  // the largest of its layer: what a layer is judged by, as biases in front of normalisations have no gradient
     bool is_matrix = false;
-    double first_norm = 0;   // of the first frame where it was not 0
+    double first_norm = 0;         // of the first frame where it was not 0
     bool began_near_zero = false;  // a residual branch that is to begin as nothing, the scale of a layer
     Moments previous;
     std::uint64_t same_in_row = 0, absent_in_row = 0;

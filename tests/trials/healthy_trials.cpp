@@ -41,7 +41,8 @@ HealthyResult run_here(const HealthyTrial& trial) {
   config.sampling.update_ratio = {"*"};
   config.rules.disk_directory = ".";
   HealthyResult result;
-  for (const AlertNotice& alert : watch_run(training, config, trial.steps)) note(result, alert.severity, alert.alert + ": " + alert.sentence);
+  for (const AlertNotice& alert : watch_run(training, config, trial.steps))
+    note(result, alert.severity, alert.alert + ": " + alert.sentence);
   result.steps = trial.steps;
   return result;
 }
@@ -76,8 +77,8 @@ HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples
   const std::string steps = std::to_string(trial.steps);
   const std::string command = "'" + examples + "/" + trial.example + "' --config '" + yaml + "' --optimizer " + trial.optimizer +
                               " --seed " + std::to_string(trial.seed) +
-                              (trial.example == "mnist" ? " --data '" + mnist + "' --max-steps " + steps : " --steps " + steps) + " >'" + log +
-                              "' 2>&1";
+                              (trial.example == "mnist" ? " --data '" + mnist + "' --max-steps " + steps : " --steps " + steps) + " >'" +
+                              log + "' 2>&1";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("this failed, and says why in " + log + ": " + command);
   HealthyResult result;
   std::ifstream lines(jsonl);

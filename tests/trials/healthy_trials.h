@@ -16,7 +16,7 @@ struct HealthyTrial {
 
 /// What one of them made.
 struct HealthyResult {
-  std::uint64_t steps = 0;  ///< that were recorded
+  std::uint64_t steps = 0;          ///< that were recorded
   std::vector<std::string> alerts;  ///< of severity warning and critical: "rule: sentence"
   std::vector<std::string> infos;   ///< of severity info
 };
@@ -24,8 +24,8 @@ struct HealthyResult {
 /// All examples x `seeds` x optimizers x every step and every 10th.
 std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds);
 
-/// Runs the example's own program (minimal, whose optimizer is part of its text, and what is no example: the training here) from the folder `examples`, with
-/// its files in `folder`. @throws std::runtime_error when the program fails
+/// Runs the example's own program (minimal, whose optimizer is part of its text, and what is no example: the training here) from the folder
+/// `examples`, with its files in `folder`. @throws std::runtime_error when the program fails
 HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist, const std::string& folder);
 
 }  // namespace vigil

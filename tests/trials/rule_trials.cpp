@@ -29,7 +29,9 @@ struct Options {
   bool no_faults = false, no_healthy = false, is_short = false;
 };
 
-bool contains(const std::vector<std::string>& list, const std::string& item) { return std::find(list.begin(), list.end(), item) != list.end(); }
+bool contains(const std::vector<std::string>& list, const std::string& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
 
 struct TemporaryFolder {
   TemporaryFolder() {
@@ -103,7 +105,8 @@ FaultResult try_fault(const FaultTrial& trial, const TemporaryFolder& folder) {
   const auto first = std::find_if(alerts.begin(), alerts.end(), [&](const AlertNotice& alert) { return alert.alert == trial.rule; });
   if (first == alerts.end()) {
     result.verdict = "missed";
-    for (const AlertNotice& alert : alerts) result.verdict += "; " + alert.alert + " at " + std::to_string(alert.step) + " " + alert.sentence;
+    for (const AlertNotice& alert : alerts)
+      result.verdict += "; " + alert.alert + " at " + std::to_string(alert.step) + " " + alert.sentence;
     return result;
   }
   result.steps = std::to_string(static_cast<std::int64_t>(first->step) - static_cast<std::int64_t>(trial.at));
@@ -133,9 +136,9 @@ bool print_faults(const Options& options) {
     const FaultResult result = try_fault(trial, folder);
     is_right &= result.is_right;
     const std::string settings = trial.settings.empty() ? "" : " (`" + trial.settings + "`)";
-    std::printf("| %s`%s` | %s | %s%s | %s (%llu) | %s | %s |\n", result.is_right ? "" : "**wrong** ", trial.rule.c_str(), trial.model.c_str(),
-                trial.fault.c_str(), settings.c_str(), result.steps.c_str(), static_cast<unsigned long long>(trial.within), result.named.c_str(),
-                result.verdict.c_str());
+    std::printf("| %s`%s` | %s | %s%s | %s (%llu) | %s | %s |\n", result.is_right ? "" : "**wrong** ", trial.rule.c_str(),
+                trial.model.c_str(), trial.fault.c_str(), settings.c_str(), result.steps.c_str(),
+                static_cast<unsigned long long>(trial.within), result.named.c_str(), result.verdict.c_str());
     std::fflush(stdout);
   }
   return is_right;
@@ -159,13 +162,16 @@ bool print_healthy(const Options& options) {
       infos += result.infos.size();
       steps = std::min(steps, result.steps);
       ++runs;
-      for (const std::string& alert : result.alerts) said.push_back(trial.example + ", " + trial.optimizer + ", seed " + std::to_string(trials[i].seed) + ": " + alert);
-      for (const std::string& info : result.infos) std::fprintf(stderr, "info: %s, %s, seed %llu: %s\n", trial.example.c_str(), trial.optimizer.c_str(), static_cast<unsigned long long>(trials[i].seed), info.c_str());
+      for (const std::string& alert : result.alerts)
+        said.push_back(trial.example + ", " + trial.optimizer + ", seed " + std::to_string(trials[i].seed) + ": " + alert);
+      for (const std::string& info : result.infos)
+        std::fprintf(stderr, "info: %s, %s, seed %llu: %s\n", trial.example.c_str(), trial.optimizer.c_str(),
+                     static_cast<unsigned long long>(trials[i].seed), info.c_str());
     }
     is_silent &= alerts == 0 && steps >= trial.steps;
-    std::printf("| %s | %s | %s | %llu | %llu | %llu | %llu |\n", trial.example.c_str(), trial.optimizer.c_str(), trial.every_steps == 1 ? "every step" : "every 10th",
-                static_cast<unsigned long long>(options.seeds), static_cast<unsigned long long>(steps), static_cast<unsigned long long>(alerts),
-                static_cast<unsigned long long>(infos));
+    std::printf("| %s | %s | %s | %llu | %llu | %llu | %llu |\n", trial.example.c_str(), trial.optimizer.c_str(),
+                trial.every_steps == 1 ? "every step" : "every 10th", static_cast<unsigned long long>(options.seeds),
+                static_cast<unsigned long long>(steps), static_cast<unsigned long long>(alerts), static_cast<unsigned long long>(infos));
     std::fflush(stdout);
   }
   std::printf("\n%llu healthy runs; alerts of severity warning or critical: %zu\n", static_cast<unsigned long long>(runs), said.size());
