@@ -183,7 +183,8 @@ int train(const Options& options) {
     for (auto& batch : *loader) {
       ++step;
       // zero_grad, this, backward, the guard, the optimizer; and once more under observation where a step is not finite.
-      const auto [verdict, loss] = monitor.train_step(*optimizer, [&] { return torch::nll_loss(model->forward(batch.data), batch.target); });
+      const auto [verdict, loss] =
+          monitor.train_step(*optimizer, [&] { return torch::nll_loss(model->forward(batch.data), batch.target); });
       last_loss = loss.item<double>();
       progress.show(step, last_loss);
       stopped = verdict == vigil::Verdict::stop || step >= total || stop_requested != 0;

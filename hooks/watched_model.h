@@ -19,14 +19,14 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 /// One tensor of the model and the rows of a frame that it fills.
 struct WatchedTensor {
   static constexpr int kNoRow = -1;
-  at::Tensor tensor;          ///< shares the model's storage; its gradient is looked up anew on every step
-  int row = kNoRow;           ///< of the parameter or buffer itself
-  int gradient_row = kNoRow;  ///< of its gradient
-  std::size_t part = 0;       ///< of a parameter: whose it is
+  at::Tensor tensor;           ///< shares the model's storage; its gradient is looked up anew on every step
+  int row = kNoRow;            ///< of the parameter or buffer itself
+  int gradient_row = kNoRow;   ///< of its gradient
+  std::size_t part = 0;        ///< of a parameter: whose it is
   std::uint64_t infinite = 0;  ///< of a buffer: RowSchema::infinite
-  bool has_update = false;    ///< its update is to be measured
-  int failures = 0;           ///< attempts in a row to read it that failed; counted by the recorder
-  int gradient_failures = 0;  ///< the same of its gradient
+  bool has_update = false;     ///< its update is to be measured
+  int failures = 0;            ///< attempts in a row to read it that failed; counted by the recorder
+  int gradient_failures = 0;   ///< the same of its gradient
 };
 
 /// What one optimizer steps: a model, or a part of one.

@@ -116,8 +116,8 @@ inline std::string_view origin_parameter(const StepRecord& record, const Schema&
 /// One row of a frame: what was seen of one tensor.
 struct TensorRow {
   enum State : std::uint64_t {
-    absent = 0,     ///< no tensor: a parameter without a gradient
-    present = 1,    ///< `moments` is valid
+    absent = 0,      ///< no tensor: a parameter without a gradient
+    present = 1,     ///< `moments` is valid
     unreadable = 2,  ///< its reduction failed; the hook's error counter tells
     frozen = 3       ///< of a gradient: there is none, and the program wants none (requires_grad is off)
   };

@@ -21,7 +21,8 @@ std::vector<BadInput> rows() {
        "or kernel, got 'Every-Steps' (did "
        "you mean 'every_steps'?)"},
       {"KeyWithoutItsUnit", "exporters:\n  interval: 100\n",
-       "v.yml:2:3: exporters.interval: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'interval' (did you mean 'interval_ms'?)"},
+       "v.yml:2:3: exporters.interval: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'interval' (did you "
+       "mean 'interval_ms'?)"},
       {"KeyOfADeeperLevel", "exporters:\n  port: 9000\n",
        "v.yml:2:3: exporters.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'port' (did you mean "
        "'exporters.prometheus.port'?)"},
@@ -34,11 +35,13 @@ std::vector<BadInput> rows() {
        "v.yml:1:1: prometheus: expected run, work, sampling, guard, ring, exporters, rules or log, got 'prometheus' (did you mean "
        "'exporters.prometheus'?)"},
       {"DottedKey", "exporters.prometheus.port: 9000\n",
-       "v.yml:1:1: exporters.prometheus.port: expected run, work, sampling, guard, ring, exporters, rules or log, got 'exporters.prometheus.port' "
+       "v.yml:1:1: exporters.prometheus.port: expected run, work, sampling, guard, ring, exporters, rules or log, got "
+       "'exporters.prometheus.port' "
        "(dots "
        "are not read: write 'port' under 'exporters.prometheus')"},
       {"DottedKeyInASection", "exporters:\n  prometheus.port: 9000\n",
-       "v.yml:2:3: exporters.prometheus.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'prometheus.port' (dots are not read: "
+       "v.yml:2:3: exporters.prometheus.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got "
+       "'prometheus.port' (dots are not read: "
        "write "
        "'port' under 'exporters.prometheus')"},
       {"KeyUnlikeAnyOther", "log:\n  colour: true\n", "v.yml:2:3: log.colour: expected level, got 'colour'"},

@@ -129,8 +129,7 @@ TEST_F(AlertedDirectly, ANanIsAtTheWebhookAndBehindAlertmanagerWithinASecondAndI
   EXPECT_EQ(message["status"], "firing");
   EXPECT_EQ(message["labels"]["run"], "mnist");
   EXPECT_EQ(message["labels"]["parameter"], "conv2.weight");
-  EXPECT_NE(message["annotations"].value("summary", "").find("NaN and 0 infinite values in gradients"), std::string::npos)
-      << message;
+  EXPECT_NE(message["annotations"].value("summary", "").find("NaN and 0 infinite values in gradients"), std::string::npos) << message;
   EXPECT_LT(message["arrival"].get<double>() - fired, 1) << "from the step to who reads it";
   RecordProperty("behind_alertmanager_ms", static_cast<int>(1e3 * (message["arrival"].get<double>() - fired)));
 

@@ -68,13 +68,26 @@ TEST_F(Replay, TellsTheAlertsThatTheRunItselfTold) {
     std::filesystem::remove(path);
     expect_the_same_alerts(run, config(), {});
     const std::set<std::string> rules = rules_in(alerts_in(read_text(path)));
-    for (const char* rule : {"nonfinite_gradient",   "nonfinite_loss",       "nonfinite_parameter",
-                             "nonfinite_activation", "vanishing_gradient",   "exploding_gradient",
-                             "gradient_spike",       "loss_spike",           "overfit",
-                             "update_spike",         "unchanged_tensor",     "zero_gradient",
-                             "dead_units",           "saturated_activation", "poor_initialisation",
-                             "learning_rate_jump",   "step_time_outlier",
-                             "throughput_drop",      "memory_growth",        "number_format_overflow",
+    for (const char* rule : {"nonfinite_gradient",
+                             "nonfinite_loss",
+                             "nonfinite_parameter",
+                             "nonfinite_activation",
+                             "vanishing_gradient",
+                             "exploding_gradient",
+                             "gradient_spike",
+                             "loss_spike",
+                             "overfit",
+                             "update_spike",
+                             "unchanged_tensor",
+                             "zero_gradient",
+                             "dead_units",
+                             "saturated_activation",
+                             "poor_initialisation",
+                             "learning_rate_jump",
+                             "step_time_outlier",
+                             "throughput_drop",
+                             "memory_growth",
+                             "number_format_overflow",
                              "frozen_parameter"}) {
       EXPECT_EQ(rules.count(rule), 1u) << rule << " did not fire: nothing was compared";
     }

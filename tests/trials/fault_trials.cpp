@@ -185,6 +185,7 @@ RuleConfig& rule_of(Config& config, std::string_view name) {
   return config.rules.catalogue[i];
 }
 
+// clang-format off
 std::vector<FaultTrial> nonfinite_trials() {
   const std::vector<std::string> others{"nonfinite_gradient", "nonfinite_loss", "nonfinite_parameter", "nonfinite_activation"};
   return {
@@ -284,6 +285,8 @@ std::vector<FaultTrial> rank_trials() {
       {"straggler_rank", "CNN, two ranks", "the data loader of rank 1 sleeps 3 ms a batch", 1, 400, "", {}, {}, {}, {}, straggling},
   };
 }
+
+// clang-format on
 
 }  // namespace
 
