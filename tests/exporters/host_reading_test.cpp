@@ -32,8 +32,9 @@ TEST(HostReading, AFileThatIsMappedIsNoMemoryOfTheProcess) {
   const auto* const bytes = static_cast<const char*>(mmap(nullptr, kBytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0));
   ASSERT_NE(static_cast<const void*>(bytes), MAP_FAILED);
   std::size_t sum = 0;
-  for (std::size_t i = 0; i < kBytes; i += 4096) sum += static_cast<std::size_t>(bytes[i]);
-  EXPECT_EQ(sum, kBytes / 4096 * 'x');
+  constexpr std::size_t kStride = std::size_t{1} << 20;  // MAP_POPULATE has read it; sanitizers keep memory of what is looked at
+  for (std::size_t i = 0; i < kBytes; i += kStride) sum += static_cast<std::size_t>(bytes[i]);
+  EXPECT_EQ(sum, kBytes / kStride * 'x');
   EXPECT_LT(read_anonymous_bytes() - before, 0.5 * kBytes);
   munmap(const_cast<char*>(bytes), kBytes);
   close(file);
