@@ -117,8 +117,8 @@ rules:
   with.exporters.jsonl = config().exporters.jsonl;
   expect_the_same_alerts({}, with, {"--rules", rules});
   const std::set<std::string> fired = rules_in(alerts_in(read_text(path)));
-  for (const char* rule :
-       {"high", "threshold_gradient_std", "threshold_activation_dead_ratio", "large_update", "full", "usual_rate", "three", "many"})
+  for (const char* rule : {"norm_drift", "high", "threshold_gradient_std", "threshold_activation_dead_ratio", "large_update", "full",
+                           "usual_rate", "three", "many"})
     EXPECT_EQ(fired.count(rule), 1u) << rule;
   EXPECT_EQ(fired.count("dead_units"), 0u);
 }

@@ -23,10 +23,11 @@ void with_noisy_norms(RuleRun& run, double last) {
   for (int i = 0; i < 64; ++i) with_norms(run, 1, i % 2 == 0 ? std::exp(1) : std::exp(-1), 0);
   with_norms(run, 1, last, 0);
 }
-void with_rates(RuleRun& run, double before, double after) {
+// `before` for as long as a warm-up may take strides.
+void with_rates(RuleRun& run, double before, double after, int steps = 10) {
   static_cast<void>(run.engine());
   run.scalars[0] = run.scalars[1] = before;
-  run.step();
+  run.steps(steps);
   run.scalars[1] = after;
   run.step();
 }
@@ -43,6 +44,13 @@ void with_times(RuleRun& run, double usual_ms, double last_ms, int count) {
   run.steps(128);
   run.record.total_ns = static_cast<std::uint64_t>(last_ms * 1e6);
   run.steps(count);
+}
+// 128 steps of 10 ms, 1 of them for data, but for the last `waits`, of which all but 5 are.
+void with_waits(RuleRun& run, int waits, std::uint64_t total_ms = 100) {
+  run.steps(128 - waits);
+  run.record.total_ns = total_ms * 1'000'000;
+  run.record.data_ns = (total_ms - 5) * 1'000'000;
+  run.steps(waits);
 }
 // Eight readings, 50 steps apart, from 1 GiB; `more` MiB each.
 void with_memory(RuleRun& run, std::uint64_t more, int equal_at = -1) {
@@ -109,9 +117,9 @@ std::vector<RuleCase> numbers() {
       {"NegativeRate", Rule::learning_rate_nonfinite, {}, [](RuleRun& run) { with_rates(run, 0.01, -1e-9); }, "the learning rate of group 1 is -1e-09"},
       {"RateOfZeroIsFinite", Rule::learning_rate_nonfinite, {}, [](RuleRun& run) { with_rates(run, 0.01, 0); }},
       {"RateThatIsNan", Rule::learning_rate_zero, {}, [](RuleRun& run) { with_rates(run, kNan, kNan); }},
-      {"RateTenTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.01); run.steps(10); run.scalars[1] = 0.101; run.step(); },
+      {"RateTenTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.101); },
        "the learning rate of group 1 jumped to 0.101; its highest so far was 0.01"},
-      {"JumpOfAWarmUpInItsFirstSteps", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.101); }},
+      {"JumpOfAWarmUpInItsFirstSteps", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.101, 9); }},
       {"RateNineTimesItsHighest", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.01, 0.0999); }},
       {"WarmUpFromZero", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0, 0.1); }},
       {"BackToTheHighestRate", Rule::learning_rate_jump, {10}, [](RuleRun& run) { with_rates(run, 0.1, 1e-9); run.scalars[1] = 0.1; run.step(); }},
@@ -126,7 +134,9 @@ std::vector<RuleCase> series() {
   return {
       {"NormAboveTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1001, 1001, 50); }, "the gradient norm is 1001, above 1000"},
       {"NormAboveTheBoundAtFirst", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 5000, 1001, 49); }},
-      {"NormOnTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1, 1000, 3); }},
+      {"NormOnTheBound", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 1000, 1000, 60); }},
+      {"NoisyNormAboveItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_noisy_norms(run, std::exp(5.9)); }},
+      {"NoisyNormOutOfItsNoise", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_noisy_norms(run, std::exp(6)); }, "the gradient norm is 403.4, above 15.43"},
       {"NormAboveItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 2, 20.1); }, "the gradient norm is 20.1, above 20; its median over 64 steps is 2"},
       {"NormBelowTenTimesItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 2, 19.9); }},
       {"SmallNormAboveItsLevel", Rule::exploding_gradient, {1000, 10}, [](RuleRun& run) { with_norms(run, 0.01, 9.9); }},
@@ -170,11 +180,15 @@ std::vector<RuleCase> times() {
   return {
       {"LongStep", Rule::step_time_outlier, {8, 5}, [](RuleRun& run) { with_times(run, 10, 50.1, 1); }, "a step took 0.0501 s; the median is 0.01 s"},
       {"StepBelowTheRatio", Rule::step_time_outlier, {8, 5}, [](RuleRun& run) { with_times(run, 10, 49.9, 1); }},
+      {"StepOfTheLeastTime", Rule::step_time_outlier, {8, 5, 0.06}, [](RuleRun& run) { with_times(run, 10, 60, 1); }, "a step took 0.06 s"},
+      {"StepOfLessThanTheLeastTime", Rule::step_time_outlier, {8, 5, 0.06}, [](RuleRun& run) { with_times(run, 10, 59.9, 1); }},
       {"SlowSteps", Rule::throughput_drop, {3}, [](RuleRun& run) { with_times(run, 10, 30.1, 65); }, "0.0301 s"},
       {"StepsBelowTheDrop", Rule::throughput_drop, {3}, [](RuleRun& run) { with_times(run, 10, 29.9, 200); }},
       {"FewSlowSteps", Rule::throughput_drop, {3}, [](RuleRun& run) { with_times(run, 10, 300, 63); }},
       {"WaitsForData", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 5'100'000; run.steps(128); }, "51 % of the time of the latest 128 steps"},
       {"WaitsLessForData", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 4'900'000; run.steps(300); }},
+      {"ATenthOfTheStepsWaitsForData", Rule::input_starvation, {0.5}, [](RuleRun& run) { with_waits(run, 13); }, "55.1 % of the time of the latest 128 steps"},
+      {"FewerStepsWaitLonger", Rule::input_starvation, {0.5}, [](RuleRun& run) { with_waits(run, 12, 120); }},
       {"DataTimeIsNotKnown", Rule::input_starvation, {0.5}, [](RuleRun& run) { run.record.data_ns = 9'000'000; run.record.flags &= ~std::uint64_t{StepRecord::has_data_time}; run.steps(300); }},
       {"ProcessGrows", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 15); }, "memory of the process grew at each of 8 readings, from 1024 to 1129 MiB"},
       {"ProcessGrowsByLessThanTheShare", Rule::memory_growth, {0.1, 64.0 * kMiB}, [](RuleRun& run) { with_memory(run, 14); }},
@@ -188,6 +202,8 @@ std::vector<RuleCase> times() {
       {"WaitsShorterThanThirtyLongSteps", Rule::stalled, {30, 300}, [](RuleRun& run) { idle(run, 20, 599); }},
       {"StallsBeforeTheFirstStep", Rule::stalled, {30, 300}, [](RuleRun& run) { idle(run, 0.01, 1201, 0); }, "since step 0"},
       {"PreparesBeforeTheFirstStep", Rule::stalled, {30, 300}, [](RuleRun& run) { idle(run, 0.01, 1199, 0); }},
+      {"TakesLongForTheSecondStep", Rule::stalled, {30, 300}, [](RuleRun& run) { run.record.flags &= ~std::uint64_t{StepRecord::has_total_time}; idle(run, 0.01, 1199, 1); }},
+      {"StallsInTheSecondStep", Rule::stalled, {30, 300}, [](RuleRun& run) { run.record.flags &= ~std::uint64_t{StepRecord::has_total_time}; idle(run, 0.01, 1201, 1); }, "since step 1"},
       {"Evaluates", Rule::stalled, {30, 300}, [](RuleRun& run) { run.host.is_evaluating = true; idle(run, 0.01, 4000); run.host.is_evaluating = false; run.read_host(299); }},
       {"HasFinished", Rule::stalled, {30, 300}, [](RuleRun& run) { run.host.is_running = false; idle(run, 0.01, 4000); }},
       {"FullDisk", Rule::disk_full, {1024.0 * kMiB}, [](RuleRun& run) { with_disk(run, 1023.0 * kMiB); }, "only 1023 MiB are free where the checkpoints lie"},

@@ -32,6 +32,13 @@ void with_weight(RuleRun& run, const std::vector<double>& values, std::size_t ro
   run.drifts = false;
   run.sample();
 }
+// The matrices are of group 1, whose rate was 0.01; group 0 goes on.
+void with_rate_of_fc(RuleRun& run, double rate) {
+  for (const std::size_t row : {Row::fc1_weight, Row::fc2_weight}) run.schema.rows[row].learning_rate = 1;
+  run.step();
+  run.scalars[1] = rate;
+  run.step();
+}
 void with_format(RuleRun& run, DType dtype, double element, std::size_t row = Row::fc2_weight) {
   run.schema.rows[row].dtype = dtype;
   run.values[row][3] = element;
@@ -66,6 +73,9 @@ std::vector<RuleCase> parameters() {
       {"UpdateAboveTheLeast", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { with_update_of(run, 1.1e-8); }},
       {"NoUpdateAtAll", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { with_update_of(run, 0); }},
       {"UpdateOfABias", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { run.rows[Row::fc1_bias].update_norm = 100; run.samples(3); }},
+      {"UpdateOfAMatrixThatBeganAtZero", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { with_weight(run, all_of(8, 0)); with_update_of(run, 1.5); }},
+      {"TinyUpdateOfARateThatRunsOut", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { with_rate_of_fc(run, 0.9e-4); with_update_of(run, 0.9e-8); }},
+      {"TinyUpdateOfARateThatDoesNot", Rule::update_ratio, {1, 1e-8}, [](RuleRun& run) { with_rate_of_fc(run, 1.1e-4); with_update_of(run, 0.9e-8); }, "one step changes fc2.weight by 9e-09", "fc2.weight", "fc2"},
       {"UpdateSpike", Rule::update_spike, {8, 2}, [](RuleRun& run) { with_updates(run, 1, 2.01); }, "the norm of all updates spiked to 2.01: 13.96 deviations above its median 1"},
       {"UpdateBelowTheRatio", Rule::update_spike, {8, 2}, [](RuleRun& run) { with_updates(run, 1, 1.99); }},
       {"SameTensor", Rule::unchanged_tensor, {3}, [](RuleRun& run) { run.step(); run.drifts = false; run.samples(2); run.values[Row::fc1_weight][0] = 9; run.samples(1); },
@@ -76,6 +86,7 @@ std::vector<RuleCase> parameters() {
          for (const std::size_t row : {Row::fc1_gradient, Row::fc2_gradient}) run.values[row] = all_of(8, 0);
          run.samples(6); }},
       {"SameTensorWithoutRate", Rule::unchanged_tensor, {3}, [](RuleRun& run) { static_cast<void>(run.engine()); run.scalars[0] = run.scalars[1] = 0; run.drifts = false; run.samples(6); }},
+      {"SameTensorInAGroupWithoutRate", Rule::unchanged_tensor, {3}, [](RuleRun& run) { with_rate_of_fc(run, 0); run.drifts = false; run.samples(6); }},
       {"SameTensorInSkippedSteps", Rule::unchanged_tensor, {3}, [](RuleRun& run) { run.step(); run.drifts = false; for (int i = 0; i < 6; ++i) { ++run.record.totals.skipped_steps; run.step(); run.sample(); } }},
       {"ZeroTensor", Rule::zero_tensor, {1}, [](RuleRun& run) { with_weight(run, all_of(8, 0)); }, "100 % of fc2.weight is zero", "fc2.weight", "fc2"},
       {"NearlyZeroTensor", Rule::zero_tensor, {1}, [](RuleRun& run) { with_weight(run, {0, 0, 0, 0, 0, 0, 0, 1e-30}); }},
@@ -106,7 +117,7 @@ std::vector<RuleCase> parameters() {
       {"ZeroMatrixWithGradientFromTheThirdSampleOn", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.values[Row::fc2_gradient] = all_of(8, 0); run.drifts = false; with_weight(run, all_of(8, 0)); run.sample(); run.values[Row::fc2_gradient] = both_signs(1); run.samples(3); }},
       {"ConstantScaleOfALayer", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.schema.rows[Row::fc2_weight].shape = "[8, 1, 1]"; with_weight(run, all_of(8, 1e-6)); }},
       {"MaskThatIsInfiniteFromTheStart", Rule::nonfinite_parameter, {}, [](RuleRun& run) { run.schema.rows[Row::buffer].infinite = 2; run.values[Row::buffer] = {0, 0, -kInf, -kInf}; run.sample(); }},
-      {"ZeroMatrixWithGradient", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { with_weight(run, all_of(8, 0)); }},
+      {"ZeroMatrixWithGradient", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { with_weight(run, all_of(8, 0)); run.samples(2); }},
       {"MatrixThatBecomesConstant", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.sample(); with_weight(run, all_of(8, 0.5)); }},
       {"OutputsOfVeryDifferentSpread", Rule::poor_initialisation, {1e4}, [](RuleRun& run) { run.activations[RuleRun::fc1].moments = moments_of({1e-3, -1e-3}); run.activations[RuleRun::fc2].moments = moments_of({10.1, -10.1}); run.sample(); },
        "the standard deviation of the output is 0.001 in fc1 and 10.1 in fc2", "", "fc1"},
@@ -151,6 +162,8 @@ std::vector<RuleCase> layers() {
   return {
       {"NanOutput", Rule::nonfinite_activation, {}, [](RuleRun& run) { run.activations[RuleRun::fc1_relu].moments = moments_of({1, kNan, kNan, kInf}); run.sample(); },
        "the output of fc1/relu holds 2 NaN and 1 infinite values", "", "fc1/relu"},
+      {"NanFromALayerOn", Rule::nonfinite_activation, {}, [](RuleRun& run) { run.activations[RuleRun::fc1_relu].moments = run.activations[RuleRun::fc2].moments = moments_of({1, kNan}); run.sample(); },
+       "the output of fc1/relu holds 1 NaN", "", "fc1/relu"},
       {"InfiniteOutputOfALayer", Rule::nonfinite_activation, {}, [](RuleRun& run) { run.activations[RuleRun::fc2].moments = moments_of({1, -kInf}); run.sample(); }, "the output of fc2 holds 0 NaN and 1 infinite values", "", "fc2"},
       {"InfiniteOutputOfAnOperator", Rule::nonfinite_activation, {}, [](RuleRun& run) { run.activations[RuleRun::fc1_relu].moments = moments_of({1, -kInf}); run.sample(); }},
       {"DeadUnits", Rule::dead_units, {0.5, 2}, [](RuleRun& run) { observe(run, &ActivationRow::dead_ratio, {0.51, 0.52}); }, "52 % of the units are 0 for all of the batch in fc1/relu", "", "fc1/relu"},
