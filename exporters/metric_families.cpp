@@ -115,10 +115,9 @@ void Builder::add_training() {
   only(Metric::micro_batches, step.totals.micro_batches);
   only(Metric::examples, step.totals.examples);
   if (step.multiply_accumulates > 0) {
-    const double flops = 2 * static_cast<double>(step.multiply_accumulates);
-    only(Metric::step_flops, flops);
-    const double peak = snapshot_.schema->peak_flops;
-    if (peak > 0 && snapshot_.mean_step_seconds > 0) only(Metric::flops_utilization, flops / snapshot_.mean_step_seconds / peak);
+    only(Metric::step_flops, 2 * static_cast<double>(step.multiply_accumulates));
+    const double utilization = flops_utilization(step.multiply_accumulates, snapshot_.mean_step_seconds, snapshot_.schema->peak_flops);
+    if (!is_nan_bits(utilization)) only(Metric::flops_utilization, utilization);
   }
   if (!snapshot_.user_scalars.empty()) {
     begin(Metric::user_scalar);

@@ -59,8 +59,7 @@ void RunFollower::fold_step(const OnStep& on_step) {
     observe(Phase::forward_backward, record.forward_backward_ns);
     observe(Phase::vigil, record.vigil_ns);
     observe(Phase::total, record.total_ns);
-    if (total_ns_.size() < Snapshot::kMeanSteps) total_ns_.resize(total_ns_.size() + 1);
-    total_ns_[next_total_++ % Snapshot::kMeanSteps] = record.total_ns;
+    step_times_.add(record.total_ns);
   }
   if (record.has(StepRecord::has_data_time)) observe(Phase::data, record.data_ns);
   if (on_step) on_step(record, scalars_.data());
@@ -146,8 +145,7 @@ std::shared_ptr<Snapshot> RunFollower::snapshot() const {
   auto copy = std::make_shared<Snapshot>(state_);
   copy->learning_rates.clear();
   copy->user_scalars.clear();
-  for (const std::uint64_t total : total_ns_)
-    copy->mean_step_seconds += static_cast<double>(total) * 1e-9 / static_cast<double>(total_ns_.size());
+  copy->mean_step_seconds = step_times_.mean_seconds();
   if (!copy->has_step) return copy;
   const std::size_t rates = state_.schema->learning_rates;
   copy->learning_rates.assign(scalars_.begin(), scalars_.begin() + static_cast<std::ptrdiff_t>(rates));

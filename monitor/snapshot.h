@@ -13,6 +13,7 @@
 #include "vigil/monitor/rules/alert_notice.h"
 #include "vigil/monitor/run_channel.h"
 #include "vigil/monitor/schema.h"
+#include "vigil/monitor/step_times.h"
 
 namespace vigil {
 
@@ -79,8 +80,7 @@ struct Snapshot {
   std::shared_ptr<const std::vector<LayerLabel>> layers;  ///< theirs; perhaps more; never null
   std::optional<NonfiniteEvent> origin;                   ///< the latest event
 
-  double mean_step_seconds = 0;  ///< over the latest kMeanSteps steps, or as many as there were; 0: none yet
-  static constexpr std::size_t kMeanSteps = 64;
+  double mean_step_seconds = 0;  ///< over the latest steps (StepTimes); 0: none yet
   std::array<DurationHistogram, kPhaseNames.size()> durations{};
   RingLosses step_ring, frame_ring;
   std::vector<std::pair<std::string, std::uint64_t>> exporter_errors;  ///< by exporter; filled in by the export thread
@@ -128,8 +128,7 @@ class RunFollower {
   RingReader steps_, frames_, events_;
   std::vector<std::uint64_t> step_words_, frame_words_, event_words_;
   Head step_head_, frame_head_, event_head_;
-  std::vector<std::uint64_t> total_ns_;  // of the latest steps, one after the other
-  std::size_t next_total_ = 0;
+  StepTimes step_times_;
   std::vector<double> scalars_;
   Snapshot state_;
 };

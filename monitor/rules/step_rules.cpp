@@ -105,23 +105,18 @@ void StepRules::judge_gradient_norm(double norm) noexcept {
   if (!is_finite_bits(norm)) return;  // NaN is nonfinite_gradient's
   constexpr double kHarmless = 10;    // small norms swing widely and do no harm
   constexpr double kOutOfNoise = 4;   // deviations: norms of batches of one swing by nature
-  RobustWindow& window = gradient_norm_.values();
-  const bool has_level = window.size() >= SpikeDetector::kLeast;
-  const double level = window.median();
-  const std::uint64_t steps = window.size();
+  const double level = gradient_norm_.values().median();
+  const std::uint64_t steps = gradient_norm_.values().size();
   const auto score = gradient_norm_.score_and_add(norm);
   const double max_norm = book_.upper(Rule::exploding_gradient, 0, book_.parameter(Rule::exploding_gradient, 0));
-  const double ratio = book_.parameter(Rule::exploding_gradient, 1);
-  const double relative = has_level ? std::max(kHarmless, ratio * level) : max_norm;
+  const double relative = std::max(kHarmless, book_.parameter(Rule::exploding_gradient, 1) * level);
   // Norms that are large at first fall within some steps where the loss is one of large numbers.
   large_in_row_ = norm > max_norm ? large_in_row_ + 1 : 0;
   const bool is_large = large_in_row_ > kLargeAtFirst, explodes = norm > relative && score.is_known && score.z >= kOutOfNoise;
   const double limit = is_large ? max_norm : relative;
   book_.judge(Rule::exploding_gradient, kRun, is_large || explodes, norm, limit,
               says("the gradient norm is ", norm, ", above ", limit, "; its median over ", steps, " steps is ", level));
-  const bool spikes =
-      score.is_known && score.z >= book_.parameter(Rule::gradient_spike, 0) && score.ratio >= book_.parameter(Rule::gradient_spike, 1);
-  book_.judge(Rule::gradient_spike, kRun, spikes, norm, score.median,
+  book_.judge(Rule::gradient_spike, kRun, is_spike(book_, Rule::gradient_spike, score), norm, score.median,
               says("the gradient norm spiked to ", norm, ": ", score.z, " deviations above its median ", score.median));
 }
 
@@ -129,9 +124,7 @@ void StepRules::judge_loss(const StepRecord& record) noexcept {
   const double loss = record.loss;
   if (!record.has(StepRecord::has_loss) || !is_finite_bits(loss)) return;
   const auto score = loss_.score_and_add(loss);
-  const bool spikes =
-      score.is_known && score.z >= book_.parameter(Rule::loss_spike, 0) && score.ratio >= book_.parameter(Rule::loss_spike, 1);
-  book_.judge(Rule::loss_spike, kRun, spikes, loss, score.median,
+  book_.judge(Rule::loss_spike, kRun, is_spike(book_, Rule::loss_spike, score), loss, score.median,
               says("the loss spiked to ", loss, ": ", score.z, " deviations above its median ", score.median));
   if (first_losses_.size() == 0) first_loss_ = loss;
   if (!first_losses_.is_full()) first_losses_.add(loss);
@@ -197,9 +190,7 @@ void StepRules::judge_times(const StepRecord& record) noexcept {
   if (!record.has(StepRecord::has_total_time)) return;
   const double seconds = 1e-9 * static_cast<double>(record.total_ns);
   const auto score = step_time_.score_and_add(seconds);
-  const bool is_outlier = score.is_known && score.z >= book_.parameter(Rule::step_time_outlier, 0) &&
-                          score.ratio >= book_.parameter(Rule::step_time_outlier, 1) &&
-                          seconds >= book_.parameter(Rule::step_time_outlier, 2);
+  const bool is_outlier = is_spike(book_, Rule::step_time_outlier, score) && seconds >= book_.parameter(Rule::step_time_outlier, 2);
   book_.judge(Rule::step_time_outlier, kRun, is_outlier, seconds, score.median,
               says("a step took ", seconds, " s; the median is ", score.median, " s"));
 
@@ -222,12 +213,13 @@ void StepRules::judge_times(const StepRecord& record) noexcept {
               says(100 * share, " % of the time of the latest 128 steps was spent on loading data"));
 }
 
-void StepRules::judge_memory(std::size_t subject, MemoryTrend& trend, double bytes, std::string_view what) noexcept {
+void StepRules::judge_memory(std::size_t subject, MemoryTrend& trend, double bytes, std::string_view whose) noexcept {
   if (!trend.add(step_, bytes)) return;
   const double growth = trend.last() - trend.first();
   const double limit = std::max(book_.parameter(Rule::memory_growth, 1), book_.parameter(Rule::memory_growth, 0) * trend.first());
-  book_.judge(Rule::memory_growth, {subject, {}, {}, subject == 0 ? "process" : "device"}, trend.grows_always() && growth > limit, growth,
-              limit, says(what, " grew at each of 8 readings, from ", trend.first() / 1048576, " to ", trend.last() / 1048576, " MiB"));
+  book_.judge(
+      Rule::memory_growth, {subject, {}, {}, whose}, trend.grows_always() && growth > limit, growth, limit,
+      says("memory of the ", whose, " grew at each of 8 readings, from ", trend.first() / 1048576, " to ", trend.last() / 1048576, " MiB"));
 }
 
 void StepRules::on_step(const StepRecord& record, const double* scalars, const NameTable& scalar_names, bool has_frame,
@@ -244,7 +236,7 @@ void StepRules::on_step(const StepRecord& record, const double* scalars, const N
   judge_times(record);
   // It is read when a sample is taken.
   if (record.has(StepRecord::has_device_memory) && record.totals.samples != previous_.samples)
-    judge_memory(1, device_, static_cast<double>(record.device_allocated), "memory of the device");
+    judge_memory(1, device_, static_cast<double>(record.device_allocated), "device");
   previous_ = record.totals;
 }
 
@@ -260,7 +252,7 @@ void StepRules::on_host(const HostReading& reading) noexcept {
   const double limit = std::max(least, book_.parameter(Rule::stalled, 0) * usual);
   book_.judge(Rule::stalled, kRun, reading.is_running && idle > limit, idle, limit,
               says("no step has ended for ", idle, " s since step ", step_, "; the usual step takes ", usual, " s"));
-  judge_memory(0, resident_, reading.anonymous_bytes, "memory of the process");
+  judge_memory(0, process_, reading.anonymous_bytes, "process");
   const double free = reading.disk_free_bytes;
   if (!is_finite_bits(free)) return;
   // A disk that fires is quiet again only when it has clearly more room.

@@ -46,6 +46,11 @@ struct HostReading {
   double disk_free_bytes = std::numeric_limits<double>::quiet_NaN();
 };
 
+/// Whether `score` is beyond the first two parameters of a rule of spikes: deviations above the median, and times the median.
+inline bool is_spike(const AlertBook& book, Rule rule, const SpikeDetector::Score& score) noexcept {
+  return score.is_known && score.z >= book.parameter(rule, 0) && score.ratio >= book.parameter(rule, 1);
+}
+
 /// One thread. Allocates at construction only.
 class StepRules {
  public:
@@ -85,7 +90,7 @@ class StepRules {
   void judge_progress(std::uint64_t step) noexcept;
   void judge_validation(const double* scalars, std::size_t count, const NameTable& names) noexcept;
   void judge_times(const StepRecord& record) noexcept;
-  void judge_memory(std::size_t subject, MemoryTrend& trend, double bytes, std::string_view what) noexcept;
+  void judge_memory(std::size_t subject, MemoryTrend& trend, double bytes, std::string_view whose) noexcept;
 
   const Schema& schema_;
   const std::string validation_scalar_;
@@ -115,7 +120,7 @@ class StepRules {
   std::uint64_t data_sum_ = 0, total_sum_ = 0;
   double best_step_time_ = std::numeric_limits<double>::infinity();
 
-  MemoryTrend resident_, device_;
+  MemoryTrend process_, device_;
   std::uint64_t step_ = 0, seen_step_ = 0;  // now, and when progress was last seen
   std::int64_t progress_ns_ = 0;            // that moment, of HostReading::steady_ns; 0: there was no reading yet
 };

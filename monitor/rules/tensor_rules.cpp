@@ -155,7 +155,7 @@ void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool
   book_.judge(Rule::tensor_variance, subject, variance > most || variance < least, variance, variance < least ? least : most,
               says("the variance of ", subject.parameter, " is ", variance));
 
-  if (is_first_) parameter.began_near_zero = norm < kNearZero * std::sqrt(static_cast<double>(moments.count));
+  if (samples_ == 1) parameter.began_near_zero = norm < kNearZero * std::sqrt(static_cast<double>(moments.count));
   if (parameter.first_norm == 0) parameter.first_norm = norm;
   if (parameter.first_norm > 0 && norm > 0 && !parameter.began_near_zero) {
     const double grown = norm / parameter.first_norm, drift = std::max(grown, 1 / grown),
@@ -166,7 +166,7 @@ void TensorRules::judge_parameter(Parameter& parameter, const Frame& frame, bool
 
   const bool has_gradient = parameter.gradient_row != kNone && frame.rows[parameter.gradient_row].state == TensorRow::present &&
                             share_of_zeros(frame.rows[parameter.gradient_row].moments) < 1;
-  const bool is_kept = !is_first_ && is_same(moments, parameter.previous);
+  const bool is_kept = samples_ > 1 && is_same(moments, parameter.previous);
   // Skipped steps and a learning rate of 0 change nothing, and are told by others.
   parameter.same_in_row = is_kept && has_gradient && learns && !skipped ? parameter.same_in_row + 1 : 0;
   parameter.previous = moments;
@@ -223,7 +223,8 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     count(saturated_in_row_, Rule::saturated_activation, row.saturated_ratio, " % of the inputs are saturated in ");
     // Masks of -Inf in front of a softmax are not faults.
     const std::uint64_t bad = row.moments.nan_count + (owns_parameters ? row.moments.inf_count : 0);
-    const bool is_first_bad = bad > 0 && !std::exchange(any_bad, any_bad || bad > 0);  // those behind it follow from it
+    const bool is_first_bad = bad > 0 && !any_bad;  // those behind it follow from it
+    any_bad |= bad > 0;
     book_.judge(Rule::nonfinite_activation, subject, is_first_bad, static_cast<double>(bad), 0,
                 says("the output of ", layer, " holds ", row.moments.nan_count, " NaN and ", row.moments.inf_count, " infinite values"));
     const double deviation = standard_deviation(row.moments);
@@ -232,7 +233,8 @@ void TensorRules::judge_activations(const Frame& frame) noexcept {
     if (deviation < smallest) std::tie(smallest, smallest_layer) = std::pair(deviation, layer);
     if (deviation > largest) std::tie(largest, largest_layer) = std::pair(deviation, layer);
   }
-  const bool is_first = is_new && !std::exchange(outputs_judged_, outputs_judged_ || is_new);
+  const bool is_first = is_new && !outputs_judged_;
+  outputs_judged_ |= is_new;
   const double ratio = largest > 0 ? largest / smallest : 1, limit = book_.parameter(Rule::poor_initialisation, 0);
   book_.judge(Rule::poor_initialisation, {schema_.rows.size(), {}, smallest_layer},
               is_first && frame.header.step == 1 && !is_continued_ && ratio > limit, ratio, limit,
@@ -278,9 +280,7 @@ void TensorRules::on_frame(const Frame& frame, const StepRules& steps) noexcept 
   if (has_update) {
     const double norm = std::sqrt(squares);
     const auto score = update_.score_and_add(norm);
-    const bool spikes =
-        score.is_known && score.z >= book_.parameter(Rule::update_spike, 0) && score.ratio >= book_.parameter(Rule::update_spike, 1);
-    book_.judge(Rule::update_spike, {}, spikes, norm, score.median,
+    book_.judge(Rule::update_spike, {}, is_spike(book_, Rule::update_spike, score), norm, score.median,
                 says("the norm of all updates spiked to ", norm, ": ", score.z, " deviations above its median ", score.median));
   }
   const bool any_gradient = std::any_of(has_gradient_.begin(), has_gradient_.end(), [](unsigned char has) { return has != 0; });
@@ -292,7 +292,6 @@ void TensorRules::on_frame(const Frame& frame, const StepRules& steps) noexcept 
   book_.judge(Rule::frozen_parameter, {schema_.rows.size(), {}, {}}, without >= most, without, most,
               says("no parameter has had a gradient in ", without, " samples"));
   judge_activations(frame);
-  is_first_ = false;
 }
 
 }  // namespace vigil

@@ -66,7 +66,7 @@ class TensorRules {
   std::vector<unsigned char> has_gradient_;  // by part, in this frame
   std::uint64_t without_in_row_ = 0;         // samples in which no parameter has a gradient
   std::uint64_t samples_ = 0, frame_step_ = 0, skipped_steps_ = 0;
-  bool is_first_ = true, outputs_judged_ = false;
+  bool outputs_judged_ = false;
   const RowSchema* nonfinite_row_ = nullptr;
 };
 

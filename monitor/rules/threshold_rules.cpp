@@ -1,6 +1,7 @@
 #include "vigil/monitor/rules/threshold_rules.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 
 #include "vigil/monitor/dtype.h"
@@ -143,7 +144,7 @@ void ThresholdRules::judge(AlertBook& book, std::size_t index, const AlertSubjec
 void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const double* scalars, const NameTable& scalar_names) noexcept {
   const bool again = record.has(StepRecord::again);  // only the user's scalars are new in it
   steps_ += again ? 0 : 1;
-  if (!again && record.has(StepRecord::has_total_time)) total_ns_[timed_steps_++ % total_ns_.size()] = record.total_ns;
+  if (!again && record.has(StepRecord::has_total_time)) step_times_.add(record.total_ns);
   for (std::size_t i = 0; i < thresholds_.size(); ++i) {
     const Threshold& threshold = thresholds_[i];
     const ThresholdSetup& setup = threshold.setup;
@@ -168,7 +169,7 @@ void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const do
         if (matches(setup, "group", name)) judge(book, i, {group, {}, {}, series_subject("group", name).view()}, scalars[group]);
       }
     } else if (threshold.figure.kind == Figure::Kind::flops_utilization && !again) {
-      const double value = flops_utilization(record);
+      const double value = flops_utilization(record.multiply_accumulates, step_times_.mean_seconds(), schema_.peak_flops);
       if (!is_nan_bits(value)) judge(book, i, {}, value);
     } else if (threshold.figure.kind == Figure::Kind::user_scalar) {
       const std::size_t count = std::min<std::size_t>(record.user_scalars, scalar_names.size());
@@ -178,15 +179,6 @@ void ThresholdRules::on_step(AlertBook& book, const StepRecord& record, const do
       }
     }
   }
-}
-
-// As vigil_model_flops_utilization_ratio; NaN without one.
-double ThresholdRules::flops_utilization(const StepRecord& record) const noexcept {
-  const std::size_t steps = std::min<std::size_t>(timed_steps_, total_ns_.size());
-  double seconds = 0;
-  for (std::size_t i = 0; i < steps; ++i) seconds += 1e-9 * static_cast<double>(total_ns_[i]) / static_cast<double>(steps);
-  if (record.multiply_accumulates == 0 || !(seconds > 0) || !(schema_.peak_flops > 0)) return TensorRow::kNotMeasured;
-  return 2 * static_cast<double>(record.multiply_accumulates) / seconds / schema_.peak_flops;
 }
 
 std::vector<std::size_t> ThresholdRules::take_unmatched() {

@@ -1,7 +1,6 @@
 // A user's own rules: a metric of the contract against a number, judged on every record that has it.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -55,15 +54,12 @@ class ThresholdRules {
     bool has_matched = false, is_told = false;
   };
   void judge(AlertBook& book, std::size_t index, const AlertSubject& subject, double value) noexcept;
+  void judge_rows(AlertBook& book, std::size_t index, const Frame& frame) noexcept;
 
   const Schema& schema_;
   std::vector<Threshold> thresholds_;
-  void judge_rows(AlertBook& book, std::size_t index, const Frame& frame) noexcept;
-  double flops_utilization(const StepRecord& record) const noexcept;
-
   std::uint64_t steps_ = 0, frames_ = 0;
-  std::array<std::uint64_t, Snapshot::kMeanSteps> total_ns_{};  // of the latest steps with a time
-  std::uint64_t timed_steps_ = 0;
+  StepTimes step_times_;
 };
 
 }  // namespace vigil
