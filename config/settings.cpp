@@ -62,7 +62,7 @@ std::vector<Choice::Name> severity_names() {
   return names;
 }
 
-constexpr TextRule kAction = {"name of an action", 1, 32, false, action_problem};
+constexpr TextRule kAction = {"name of an action", 1, 32, false, action_problem, "names of actions"};
 constexpr TextRule kThreshold = {"rule", 1, 512, false, threshold_problem};
 constexpr TextRule kUrl = {"URL", 0, 2048, false, url_problem};
 constexpr std::int64_t kMaxSteps = 1'000'000'000, kMaxMilliseconds = 86'400'000;
@@ -207,14 +207,9 @@ std::string text_expectation(const TextRule& rule) {
   return "a " + std::string(rule.noun) + " of " + length;
 }
 
-std::string plural(std::string_view noun) {
-  const std::size_t of = noun.find(" of an ");  // "name of an action"
-  return of == std::string_view::npos ? std::string(noun) + "s"
-                                      : std::string(noun.substr(0, of)) + "s of " + std::string(noun.substr(of + 7)) + "s";
-}
-
 std::string list_expectation(const TextList& list) {
-  return "a list of at most " + std::to_string(list.max_elements) + " " + plural(list.element.noun);
+  return "a list of at most " + std::to_string(list.max_elements) + " " +
+         (list.element.plural.empty() ? std::string(list.element.noun) + "s" : std::string(list.element.plural));
 }
 
 }  // namespace

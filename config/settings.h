@@ -57,6 +57,7 @@ struct TextRule {
   bool numeric_address = false;  ///< must be an IPv4 or IPv6 address
   /// What else is wrong with a text, as `expected …, got …`; empty: nothing. Null: there is nothing else to it.
   std::string (*problem)(std::string_view text) = nullptr;
+  std::string_view plural = {};  ///< of `noun`; empty: with an s
 };
 
 struct Text {

@@ -28,7 +28,10 @@ void append(std::string& out, double value) {
 
 void append(std::string& out, std::string_view text) { out += to_json(text); }
 
-void append_member(std::string& out, std::string_view key, const double* values, std::size_t count) {
+namespace {
+
+template <class Value>
+void append_list(std::string& out, std::string_view key, const Value* values, std::size_t count) {
   if (out.back() != '{') out += ',';
   out += '"';
   out += key;
@@ -38,6 +41,16 @@ void append_member(std::string& out, std::string_view key, const double* values,
     append(out, values[i]);
   }
   out += ']';
+}
+
+}  // namespace
+
+void append_member(std::string& out, std::string_view key, const double* values, std::size_t count) {
+  append_list(out, key, values, count);
+}
+
+void append_member(std::string& out, std::string_view key, const std::vector<std::string>& texts) {
+  append_list(out, key, texts.data(), texts.size());
 }
 
 void append_run(std::string& out, const RunIdentity& identity) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "vigil/monitor/records.h"
 #include "vigil/monitor/snapshot.h"
@@ -36,6 +37,7 @@ void append_member(std::string& out, std::string_view key, const Value& value) {
 
 /// `"key":[value,…]`, likewise.
 void append_member(std::string& out, std::string_view key, const double* values, std::size_t count);
+void append_member(std::string& out, std::string_view key, const std::vector<std::string>& texts);
 
 /// Members that tell who runs.
 void append_run(std::string& out, const RunIdentity& identity);

@@ -61,15 +61,6 @@ class FilesInUse {
   }
 };
 
-void append_texts(std::string& line, std::string_view key, const std::vector<std::string>& texts) {
-  line += ",\"" + std::string(key) + "\":[";
-  for (const std::string& text : texts) {
-    if (&text != texts.data()) line += ',';
-    append(line, text);
-  }
-  line += ']';
-}
-
 void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, const Moments& moments) {
   for (const double q : kMagnitudeQuantiles) {
     const int percent = static_cast<int>(std::lround(100 * q));
@@ -85,9 +76,9 @@ void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, c
 void append_schema(std::string& line, const Schema& schema) {
   if (schema.is_continued) line += ",\"continued\":true";
   append_member(line, "learning_rates", schema.learning_rates);
-  append_texts(line, "groups", schema.groups);
+  append_member(line, "groups", schema.groups);
   append_member(line, "max_activations", schema.activations);
-  append_texts(line, "parameters", schema.parameters);
+  append_member(line, "parameters", schema.parameters);
   line += ",\"tensors\":[";
   for (const RowSchema& row : schema.rows) {
     line += &row == schema.rows.data() ? "{" : ",{";

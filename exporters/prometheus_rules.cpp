@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <map>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
 
+#include "vigil/config/settings.h"
 #include "vigil/exporters/alert_text.h"
 #include "vigil/exporters/prometheus_rule_table.h"
 #include "vigil/monitor/rules/robust_window.h"
@@ -16,6 +16,7 @@
 namespace vigil {
 namespace {
 
+using config_reader::number_text;
 using Values = std::map<std::string, std::string, std::less<>>;
 
 constexpr bool has_the_order_of_the_catalogue() {
@@ -25,11 +26,6 @@ constexpr bool has_the_order_of_the_catalogue() {
   return true;
 }
 static_assert(has_the_order_of_the_catalogue());
-
-std::string number_text(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
 
 // A string of PromQL. Control characters would end the block of YAML that it stands in.
 std::string quoted(std::string_view text) {

@@ -6,6 +6,7 @@
 
 #include "vigil/exporters/alert_text.h"
 #include "vigil/exporters/json_text.h"
+#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {
@@ -13,11 +14,7 @@ namespace {
 // Readings of the host at the time of the run, which no file holds.
 constexpr std::string_view kNotJudged = "stalled, disk_full and memory_growth of the process";
 
-std::string left(std::string_view text, std::size_t width) {
-  std::string cell(text);
-  if (cell.size() < width) cell.append(width - cell.size(), ' ');
-  return cell + "  ";
-}
+std::string left(std::string_view text, std::size_t width) { return padded(std::string(text), width) + "  "; }
 
 std::string right(std::string_view text, std::size_t width) {
   return std::string(width - std::min(width, text.size()), ' ') + std::string(text) + "  ";
@@ -27,10 +24,6 @@ std::string right(std::string_view text, std::size_t width) {
 std::string line_of(std::string cells) {
   cells.erase(cells.find_last_not_of(' ') + 1);
   return cells + '\n';
-}
-
-std::string counted(std::uint64_t count, const std::string& one, const std::string& many) {
-  return std::to_string(count) + ' ' + (count == 1 ? one : many);
 }
 
 // A name from a file may hold anything: a terminal is not to act on it.
@@ -108,8 +101,8 @@ void AlertLines::finish(const ReplayedAmount& amount) {
 }
 
 void AlertLines::finish_as_text(const ReplayedAmount& amount) {
-  const std::string what = counted(amount.steps, "step", "steps") + " and " + counted(amount.frames, "sample", "samples") + " of " +
-                           counted(amount.runs, "run", "runs");
+  const std::string what =
+      counted(amount.steps, "step") + " and " + counted(amount.frames, "sample") + " of " + counted(amount.runs, "run");
   const std::size_t width = longest_name(rules_);
   bool is_first = true;
   for (std::size_t i = 0; i < rules_.size(); ++i) {

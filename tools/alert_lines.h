@@ -47,7 +47,6 @@ class AlertLines {
 
   /// Whether a rule of at least this severity has fired.
   bool has_fired(Severity least) const;
-  const std::vector<AlertRule>& rules() const noexcept { return rules_; }
 
  private:
   void finish_as_text(const ReplayedAmount& amount);

@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <string_view>
 
+#include "vigil/config/settings.h"
 #include "vigil/config/threshold.h"
 #include "vigil/exporters/alert_exporters.h"
 #include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/json_text.h"
+#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {
+
+using config_reader::number_text;
 
 constexpr std::size_t kColumns = 140;
 constexpr std::string_view kIndent = "    ";
@@ -20,28 +24,15 @@ std::string joined(const std::vector<std::string>& words, std::string_view separ
   return text;
 }
 
-std::string number_text(double value) {
-  std::string text;
-  append(text, value);
-  return text;
-}
-
 std::string duration_text(std::int64_t ms) {
   if (ms % 60'000 == 0) return std::to_string(ms / 60'000) + " min";
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
 }
 
-std::string steps_text(std::int64_t steps) { return std::to_string(steps) + (steps == 1 ? " step" : " steps"); }
-
 std::string for_text(const ReportedRule& rule) {
   if (rule.for_steps == 0 && rule.for_ms == 0) return "at once";
-  if (rule.for_ms == 0) return steps_text(rule.for_steps);
-  return (rule.for_steps > 0 ? steps_text(rule.for_steps) + ", " : "") + duration_text(rule.for_ms);
-}
-
-std::string padded(std::string text, std::size_t width) {
-  if (text.size() < width) text.append(width - text.size(), ' ');
-  return text;
+  if (rule.for_ms == 0) return counted(rule.for_steps, "step");
+  return (rule.for_steps > 0 ? counted(rule.for_steps, "step") + ", " : "") + duration_text(rule.for_ms);
 }
 
 // `text` in lines of kColumns, broken at spaces, the first behind `begin` and the others behind kIndent.
@@ -106,7 +97,7 @@ std::string star(bool differs) { return differs ? " *" : ""; }
 void append_rule(std::string& out, const ReportedRule& rule, std::size_t name_width) {
   out += padded(rule.name, name_width) + "  " + padded(rule.severity + star(rule.severity_differs), 10) + "  " +
          padded(for_text(rule) + star(rule.for_differs), 18) + "  " +
-         padded(steps_text(rule.keep_firing_steps) + star(rule.keep_firing_differs), 14) + "  " +
+         padded(counted(rule.keep_firing_steps, "step") + star(rule.keep_firing_differs), 14) + "  " +
          (rule.actions.empty() ? "none" : joined(rule.actions, ", ")) + star(rule.actions_differ) + '\n';
   append_wrapped(out, "fires when " + rule.fires);
   for (const ReportedParameter& parameter : rule.parameters) {
@@ -114,12 +105,6 @@ void append_rule(std::string& out, const ReportedRule& rule, std::size_t name_wi
     append_wrapped(out, parameter.name + " = " + number_text(parameter.value) +
                             (differs ? " * (default " + number_text(parameter.default_value) + ")" : "") + ": " + parameter.what);
   }
-}
-
-void append_texts(std::string& out, std::string_view key, const std::vector<std::string>& texts) {
-  out += ",\"" + std::string(key) + "\":[";
-  for (const std::string& text : texts) out += (&text == texts.data() ? "" : ",") + to_json(text);
-  out += ']';
 }
 
 void append_rule_json(std::string& out, const ReportedRule& rule) {
@@ -132,7 +117,7 @@ void append_rule_json(std::string& out, const ReportedRule& rule) {
   append_member(out, "for_steps", rule.for_steps);
   append_member(out, "for_ms", rule.for_ms);
   append_member(out, "keep_firing_steps", rule.keep_firing_steps);
-  append_texts(out, "actions", rule.actions);
+  append_member(out, "actions", rule.actions);
   std::vector<std::string> differs;
   if (rule.severity_differs) differs.emplace_back("severity");
   if (rule.for_differs) differs.emplace_back("for");
@@ -144,7 +129,7 @@ void append_rule_json(std::string& out, const ReportedRule& rule) {
     if (parameter.value != parameter.default_value) differs.push_back(parameter.name);
   }
   out += '}';
-  append_texts(out, "differs", differs);
+  append_member(out, "differs", differs);
   out += '}';
 }
 

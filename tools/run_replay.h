@@ -32,7 +32,6 @@ class RunReplay {
   bool has_next() const noexcept { return has_next_; }
   /// Of what comes next.
   ReplayPosition position() const noexcept { return position_; }
-  bool is_run_next() const noexcept { return next_ == JsonlItem::run; }
   /// Of what comes next; null without any run.
   std::shared_ptr<const Schema> schema() const { return reader_.decoder().schema(); }
 

@@ -1,5 +1,4 @@
 // The catalogue in docs/alerts.md is generated from config/rule_table.h. `VIGIL_REFRESH=1 ctest -R AlertsDocument` writes it anew.
-#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -8,14 +7,10 @@
 
 #include "tree/source_tree.h"
 #include "vigil/config/rule_table.h"
+#include "vigil/config/settings.h"
 
 namespace vigil {
 namespace {
-
-std::string text_of(double number) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, number).ptr};
-}
 
 std::string make_catalogue() {
   std::string out = "| rule | severity | holds for | fires when | numbers | what to try |\n|---|---|---|---|---|---|\n";
@@ -25,8 +20,8 @@ std::string make_catalogue() {
     std::string numbers;
     for (const RuleParameter& parameter : rule.parameters) {
       if (parameter.name.empty()) continue;
-      numbers += (numbers.empty() ? "" : "; ") + ("`" + std::string(parameter.name)) + ": " + text_of(parameter.value) + "`, " +
-                 std::string(parameter.what);
+      numbers += (numbers.empty() ? "" : "; ") + ("`" + std::string(parameter.name)) + ": " + config_reader::number_text(parameter.value) +
+                 "`, " + std::string(parameter.what);
     }
     out += "| `" + std::string(rule.name) + "` | " + std::string(kSeverityNames[static_cast<std::size_t>(rule.severity)]) + " | " +
            (holds.empty() ? "-" : holds) + " | " + std::string(rule.fires) + " | " + numbers + " | " + std::string(rule.advice) + " |\n";
