@@ -42,11 +42,12 @@ bool takes_infinite_number(std::string_view operation) {
          is_one_of(operation, {"clip", "hardtanh", "nan_to_num", "isclose", "allclose", "renorm", "dist", "cdist", "histc"});
 }
 
-// A function that the program derived from torch::autograd::Function. Its forward pass is no operator of its own.
 // Results that are views of several tensors; mse_loss begins with one.
 bool makes_views_of_many(std::string_view operation) {
   return is_one_of(operation, {"broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d"});
 }
+
+// A function that the program derived from torch::autograd::Function. Its forward pass is no operator of its own.
 bool is_custom(const TracedOperator& node) { return node.is_node && node.name.find("CppNode") != std::string_view::npos; }
 
 class Search {

@@ -9,9 +9,10 @@
 namespace vigil {
 namespace {
 
-void add_nonfinite(NonfiniteCounts& counts, const Moments& moments) noexcept {
+// Without the infinities that are meant, `meant` of them.
+void add_nonfinite(NonfiniteCounts& counts, const Moments& moments, std::uint64_t meant = 0) noexcept {
   counts.nan += moments.nan_count;
-  counts.inf += moments.inf_count;
+  counts.inf += moments.inf_count - std::min(moments.inf_count, meant);
 }
 
 }  // namespace
@@ -207,9 +208,7 @@ TensorSampler::Weights TensorSampler::reduce_weights(Hook hook, std::vector<Watc
       row->state = TensorRow::present;
     }
     seen.norm.add(finite_norm_of(moments).l2_norm);
-    Moments unmeant = moments;
-    unmeant.inf_count -= std::min(moments.inf_count, tensors[i].infinite);
-    add_nonfinite(seen.nonfinite, unmeant);
+    add_nonfinite(seen.nonfinite, moments, tensors[i].infinite);
   };
   for (std::size_t i = 0; i < count; ++i) {
     const at::Tensor& tensor = tensors[i].tensor;
