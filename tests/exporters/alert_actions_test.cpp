@@ -26,13 +26,6 @@ namespace {
 
 using namespace test;
 
-std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
-  for (const auto& [name, errors] : snapshot.exporter_errors) {
-    if (name == exporter) return errors;
-  }
-  return 0;
-}
-
 class Actions : public testing::Test {
  protected:
   // One rule: a loss above 1, which does `actions`.

@@ -40,14 +40,6 @@ Config make_config(std::int64_t interval_ms = 60'000) {
   return config;
 }
 
-std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
-  for (const auto& [name, errors] : snapshot.exporter_errors) {
-    if (name == exporter) return errors;
-  }
-  ADD_FAILURE() << "no exporter " << exporter;
-  return 0;
-}
-
 // Names of the threads of this process that vigil started: its own and the HTTP server's.
 std::vector<std::string> thread_names() {
   std::vector<std::string> names;

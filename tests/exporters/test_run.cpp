@@ -245,6 +245,14 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   return snapshot;
 }
 
+std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter) {
+  for (const auto& [name, errors] : snapshot.exporter_errors) {
+    if (name == exporter) return errors;
+  }
+  ADD_FAILURE() << "no exporter " << exporter;
+  return 0;
+}
+
 const Family* find_family(const std::vector<Family>& families, std::string_view name) {
   const auto found = std::find_if(families.begin(), families.end(), [name](const Family& family) { return family.name == name; });
   return found == families.end() ? nullptr : &*found;

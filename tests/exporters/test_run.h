@@ -63,6 +63,9 @@ std::shared_ptr<const Snapshot> make_running_snapshot();
 /// The same run before its first step.
 std::shared_ptr<const Snapshot> make_first_snapshot();
 
+/// Errors of an exporter so far; one that there is not fails the test.
+std::uint64_t errors_of(const Snapshot& snapshot, const std::string& exporter);
+
 /// The family `name`, or null.
 const Family* find_family(const std::vector<Family>& families, std::string_view name);
 /// Families under the default configuration.
