@@ -133,23 +133,21 @@ void StepRules::judge_loss(const StepRecord& record) noexcept {
 
 void StepRules::judge_progress(std::uint64_t step) noexcept {
   RobustWindow& window = loss_.values();
-  const double recent = window.median();
+  const double recent = window.median(), first = first_losses_.median();
   const bool diverged = first_losses_.is_full() && first_loss_ > 0 && recent > kDiverged * first_loss_;
-  if (diverged || is_diverged_) {
-    is_diverged_ = diverged;
-    book_.judge(Rule::loss_not_decreasing, kRun, diverged, recent, kDiverged * first_loss_,
-                says("the loss is ", recent, " (median of the latest ", std::uint64_t{window.size()}, " steps); in the first step it was ",
-                     first_loss_));
-    if (diverged) return;
-  }
-  if (!window.is_full()) return;
   // A run that is continued begins where it was, so its first level says nothing.
-  if (!schema_.is_continued && static_cast<double>(step) >= book_.parameter(Rule::loss_not_decreasing, 0)) {
-    const double first = first_losses_.median();
-    const double limit = first - book_.parameter(Rule::loss_not_decreasing, 1) * std::fabs(first);
-    book_.judge(Rule::loss_not_decreasing, kRun, recent > limit, recent, limit,
-                says("the loss is ", recent, " (median of 128 steps); it began at ", first));
-  }
+  const bool is_due =
+      window.is_full() && !schema_.is_continued && static_cast<double>(step) >= book_.parameter(Rule::loss_not_decreasing, 0);
+  const double limit = diverged ? kDiverged * first_loss_ : first - book_.parameter(Rule::loss_not_decreasing, 1) * std::fabs(first);
+  book_.judge(Rule::loss_not_decreasing, kRun, diverged || (is_due && recent > limit), recent, limit, [&](Text& text) {
+    if (diverged) {
+      says("the loss is ", recent, " (median of the latest ", std::uint64_t{window.size()}, " steps); in the first step it was ",
+           first_loss_)(text);
+    } else {
+      says("the loss is ", recent, " (median of 128 steps); it began at ", first)(text);
+    }
+  });
+  if (diverged || !window.is_full()) return;
   if (step % SpikeDetector::kWindow != 0) return;
   const bool better = !(recent > best_loss_ - book_.parameter(Rule::loss_plateau, 1) * std::fabs(best_loss_));  // also the first
   if (better) {

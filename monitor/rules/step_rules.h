@@ -105,7 +105,6 @@ class StepRules {
   SpikeDetector loss_, gradient_norm_, step_time_;
   RobustWindow first_losses_{16};
   double first_loss_ = 0;
-  bool is_diverged_ = false;
   std::uint64_t large_in_row_ = 0;  // gradient norms above the absolute limit
   double best_loss_ = std::numeric_limits<double>::quiet_NaN();
   std::uint64_t best_loss_step_ = 0;

@@ -163,6 +163,22 @@ TEST(Hysteresis, ADiskIsQuietOnlyWithAFifthMoreRoom) {
   EXPECT_EQ(run.told.size(), 2u);
 }
 
+TEST(DivergedLoss, IsOverWhenItHasFallenInAContinuedRunToo) {
+  RuleRun run;
+  run.schema.is_continued = true;
+  run.on(Rule::loss_not_decreasing, {200, 0.02}).keep_firing_steps = 50;
+  run.record.loss = 3;
+  run.step();
+  run.record.loss = 31;
+  run.steps(20);
+  ASSERT_EQ(run.told.size(), 1u);
+  EXPECT_EQ(run.told[0].state, AlertState::firing);
+  run.record.loss = 3;
+  run.steps(150);
+  ASSERT_EQ(run.told.size(), 2u);
+  EXPECT_EQ(run.told[1].state, AlertState::resolved);
+}
+
 TEST(LearningRates, EachOfSixtyFourGroupsIsJudged) {
   RuleRun run;
   run.schema.learning_rates = StepRules::kMaxGroups;
