@@ -1,26 +1,30 @@
 #include "trials/healthy_trials.h"
 
 #include <cstdlib>
-#include <fstream>
+#include <filesystem>
 #include <stdexcept>
 
-#include <nlohmann/json.hpp>
-
 #include "trials/watched_run.h"
+#include "vigil/config/config_reader.h"
 
 namespace vigil {
 namespace {
 
-void note(HealthyResult& result, const std::string& severity, const std::string& line) {
-  (severity == "info" ? result.infos : result.alerts).push_back(line);
+HealthyResult result_of(std::uint64_t steps, const std::vector<AlertNotice>& alerts) {
+  HealthyResult result;
+  result.steps = steps;
+  for (const AlertNotice& alert : alerts)
+    (alert.severity == "info" ? result.infos : result.alerts).push_back(alert.alert + ": " + alert.sentence);
+  return result;
 }
 
-// The settings of both kinds of runs: what is off by default because it costs memory is on, so that its rules look too.
-std::string settings(const HealthyTrial& trial, const std::string& jsonl) {
-  return "run: {name: healthy}\nsampling: {every_steps: " + std::to_string(trial.every_steps) +
-         ", update_ratio: [\"*\"]}\n"
-         "exporters:\n  interval_ms: 50\n  prometheus: {enabled: false}\n  report: {enabled: false}\n  jsonl: {enabled: true, path: \"" +
-         jsonl + "\"}\nrules: {disk_directory: \".\", actions: [log]}\n";
+// What is off by default because it costs memory is on, so that its rules look too.
+Config config_of(const HealthyTrial& trial) {
+  Config config = trial_config();
+  config.sampling.every_steps = trial.every_steps;
+  config.sampling.update_ratio = {"*"};
+  config.rules.disk_directory = ".";
+  return config;
 }
 
 Training training_of(const HealthyTrial& trial) {
@@ -36,15 +40,7 @@ Training training_of(const HealthyTrial& trial) {
 HealthyResult run_here(const HealthyTrial& trial) {
   torch::manual_seed(trial.seed);
   Training training = training_of(trial);
-  Config config = trial_config();
-  config.sampling.every_steps = trial.every_steps;
-  config.sampling.update_ratio = {"*"};
-  config.rules.disk_directory = ".";
-  HealthyResult result;
-  for (const AlertNotice& alert : watch_run(training, config, trial.steps))
-    note(result, alert.severity, alert.alert + ": " + alert.sentence);
-  result.steps = trial.steps;
-  return result;
+  return result_of(trial.steps, watch_run(training, config_of(trial), trial.steps));
 }
 
 }  // namespace
@@ -69,26 +65,22 @@ std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds) {
   return trials;
 }
 
-HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist, const std::string& folder) {
+HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist,
+                          const test::TemporaryFolder& folder) {
   if (trial.example != "mnist" && trial.example != "char_transformer") return run_here(trial);
-  const std::string jsonl = folder + "/healthy.jsonl", yaml = folder + "/healthy.yml", log = folder + "/healthy.log";
-  static_cast<void>(std::remove(jsonl.c_str()));
-  std::ofstream(yaml) << settings(trial, jsonl);
+  Config config = config_of(trial);
+  config.exporters.jsonl.enabled = true;
+  config.exporters.jsonl.path = folder.file("healthy.jsonl");
+  std::filesystem::remove(config.exporters.jsonl.path);
+  const std::string yaml = folder.write("healthy.yml", to_yaml(config)).string(), log = folder.file("healthy.log");
   const std::string steps = std::to_string(trial.steps);
   const std::string command = "'" + examples + "/" + trial.example + "' --config '" + yaml + "' --optimizer " + trial.optimizer +
                               " --seed " + std::to_string(trial.seed) +
                               (trial.example == "mnist" ? " --data '" + mnist + "' --max-steps " + steps : " --steps " + steps) + " >'" +
                               log + "' 2>&1";
-  if (std::system(command.c_str()) != 0) throw std::runtime_error("this failed, and says why in " + log + ": " + command);
-  HealthyResult result;
-  std::ifstream lines(jsonl);
-  for (std::string line; std::getline(lines, line);) {
-    const nlohmann::json entry = nlohmann::json::parse(line);
-    if (entry.at("type") == "step") ++result.steps;
-    if (entry.at("type") == "alert" && entry.at("state") == "firing")
-      note(result, entry.at("severity"), entry.at("alert").get<std::string>() + ": " + entry.at("sentence").get<std::string>());
-  }
-  return result;
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("this failed: " + command + "\n" + test::read_text(log));
+  const RecordedRun run = read_jsonl(config.exporters.jsonl.path);
+  return result_of(run.steps, run.alerts);
 }
 
 }  // namespace vigil

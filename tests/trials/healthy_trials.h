@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "files.h"
+
 namespace vigil {
 
 struct HealthyTrial {
@@ -26,6 +28,7 @@ std::vector<HealthyTrial> healthy_trials(std::uint64_t seeds);
 
 /// Runs the example's own program (minimal, whose optimizer is part of its text, and what is no example: the training here) from the folder
 /// `examples`, with its files in `folder`. @throws std::runtime_error when the program fails
-HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist, const std::string& folder);
+HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples, const std::string& mnist,
+                          const test::TemporaryFolder& folder);
 
 }  // namespace vigil

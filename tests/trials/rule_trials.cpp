@@ -4,17 +4,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <stdlib.h>
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
+#include "files.h"
 #include "trials/fault_trials.h"
 #include "trials/healthy_trials.h"
 #include "trials/watched_run.h"
@@ -33,21 +31,6 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "vigil-trials-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder can be made: " + name);
-    path = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path;
-};
-
 struct FaultResult {
   std::string steps = "-", named = "-", verdict;
   bool is_right = false;
@@ -62,7 +45,7 @@ std::vector<AlertNotice> alerts_of(const FaultTrial& trial) {
 }
 
 // One rank after the other, on the same batches as their seed is the same.
-std::vector<AlertNotice> alerts_of_ranks(const FaultTrial& trial, const TemporaryFolder& folder) {
+std::vector<AlertNotice> alerts_of_ranks(const FaultTrial& trial, const test::TemporaryFolder& folder) {
   std::vector<std::string> files;
   for (const int rank : {0, 1}) {
     setenv("RANK", std::to_string(rank).c_str(), 1);
@@ -71,31 +54,21 @@ std::vector<AlertNotice> alerts_of_ranks(const FaultTrial& trial, const Temporar
     Training training = trial.make_rank(rank);
     Config config = trial_config();
     config.exporters.jsonl.enabled = true;
-    config.exporters.jsonl.path = folder.path + "/ranks.jsonl";
+    config.exporters.jsonl.path = folder.file("ranks.jsonl");
     watch_run(training, config, trial.at + trial.within);
     files.push_back(config.exporters.jsonl.path + ".rank" + std::to_string(rank));
   }
   unsetenv("RANK");
   unsetenv("WORLD_SIZE");
-  const std::string said = folder.path + "/replayed.jsonl";
+  const std::string said = folder.file("replayed.jsonl");
   if (std::system(("'" VIGIL_COMMAND "' replay --json '" + files[0] + "' '" + files[1] + "' >'" + said + "'").c_str()) != 0)
     throw std::runtime_error("vigil replay failed");
-  std::vector<AlertNotice> alerts;
-  std::ifstream lines(said);
-  for (std::string line; std::getline(lines, line);) {
-    const nlohmann::json entry = nlohmann::json::parse(line);
-    if (entry.at("type") != "alert" || entry.at("state") != "firing") continue;
-    AlertNotice& alert = alerts.emplace_back();
-    alert.alert = entry.at("alert");
-    alert.severity = entry.at("severity");
-    alert.sentence = entry.at("sentence");
-    alert.step = entry.at("step");
-  }
+  const std::vector<AlertNotice> alerts = read_jsonl(said).alerts;
   for (const std::string& file : files) std::filesystem::remove(file);
   return alerts;
 }
 
-FaultResult try_fault(const FaultTrial& trial, const TemporaryFolder& folder) {
+FaultResult try_fault(const FaultTrial& trial, const test::TemporaryFolder& folder) {
   const std::vector<AlertNotice> alerts = trial.make_rank ? alerts_of_ranks(trial, folder) : alerts_of(trial);
   FaultResult result;
   std::set<std::string> unrelated;
@@ -129,7 +102,7 @@ FaultResult try_fault(const FaultTrial& trial, const TemporaryFolder& folder) {
 
 bool print_faults(const Options& options) {
   std::printf("| rule | model | fault | fired after steps (at most) | names | what it said |\n|---|---|---|---|---|---|\n");
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   bool is_right = true;
   for (const FaultTrial& trial : fault_trials()) {
     if (!options.only.empty() && options.only != trial.rule) continue;
@@ -145,7 +118,7 @@ bool print_faults(const Options& options) {
 }
 
 bool print_healthy(const Options& options) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   std::printf("| training | optimizer | sampled | seeds | steps each | warning or critical | info |\n|---|---|---|---|---|---|---|\n");
   bool is_silent = true;
   std::uint64_t runs = 0;
@@ -157,7 +130,7 @@ bool print_healthy(const Options& options) {
     if (!options.only.empty() && options.only != trial.example) continue;
     std::uint64_t alerts = 0, infos = 0, steps = ~std::uint64_t{0};
     for (std::size_t i = begin; i < begin + options.seeds; ++i) {
-      const HealthyResult result = run_healthy(trials[i], options.examples, options.mnist, folder.path);
+      const HealthyResult result = run_healthy(trials[i], options.examples, options.mnist, folder);
       alerts += result.alerts.size();
       infos += result.infos.size();
       steps = std::min(steps, result.steps);

@@ -86,16 +86,6 @@ struct TransformerModelImpl : nn::Module {
 };
 TORCH_MODULE(TransformerModel);
 
-template <class Model>
-Training training_of(Model model, std::shared_ptr<torch::optim::Optimizer> optimizer) {
-  Training training;
-  training.model = model.ptr();
-  training.optimizer = std::move(optimizer);
-  training.forward = [model](const Tensor& inputs) mutable { return model->forward(inputs); };
-  training.criterion = [](const Tensor& outputs, const Tensor& targets) { return torch::cross_entropy_loss(outputs, targets); };
-  return training;
-}
-
 }  // namespace
 
 void use_digits(Training& training) {
@@ -144,22 +134,13 @@ void read_data(const std::string& mnist, const std::vector<std::string>& texts) 
 const Digits& digits() { return data.digits; }
 
 Training perceptron(const std::vector<std::int64_t>& widths, const std::string& activation, const OptimizerKind& optimizer) {
-  Perceptron model(widths, activation);
-  Training training = training_of(model, make_optimizer(optimizer, *model, 0.1));
-  use_digits(training);
-  return training;
+  return on_digits(Perceptron(widths, activation), optimizer);
 }
 
-Training convolutions(const OptimizerKind& optimizer) {
-  Convolutions model;
-  Training training = training_of(model, make_optimizer(optimizer, *model, 0.05));
-  use_digits(training);
-  return training;
-}
+Training convolutions(const OptimizerKind& optimizer) { return on_digits(Convolutions(), optimizer, 0.05); }
 
 Training transformer(const OptimizerKind& optimizer) {
-  TransformerModel model;
-  Training training = training_of(model, make_optimizer(optimizer, *model, 0.1));
+  Training training = training_of(TransformerModel(), optimizer, 0.1);
   training.fetch = [](Training& t) {
     const Tensor begins = torch::randint(data.text.size(0) - kContext, {16}, torch::kLong);
     const Tensor text = data.text.take(begins.unsqueeze(1) + torch::arange(kContext + 1));
@@ -216,9 +197,7 @@ Training warm_up_and_decay(const OptimizerKind& optimizer, Training::Step steps)
 }
 
 Training batch_of_one(const OptimizerKind& optimizer) {
-  Convolutions model;
-  Training training = training_of(model, make_optimizer(optimizer, *model, 0.005));
-  use_digits(training);
+  Training training = on_digits(Convolutions(), optimizer, 0.005);
   training.fetch = [fetch = training.fetch](Training& t) {
     fetch(t);
     t.inputs = t.inputs.slice(0, 0, 1);
@@ -230,8 +209,7 @@ Training batch_of_one(const OptimizerKind& optimizer) {
 Training recurrent(const OptimizerKind& optimizer) { return on_digits(Lstm(), optimizer); }
 
 Training minimal(const OptimizerKind& optimizer) {
-  nn::Sequential model(nn::Linear(8, 32), nn::ReLU(), nn::Linear(32, 1));
-  Training training = training_of(model, make_optimizer(optimizer, *model, 0.05));
+  Training training = training_of(nn::Sequential(nn::Linear(8, 32), nn::ReLU(), nn::Linear(32, 1)), optimizer, 0.05);
   training.criterion = [](const Tensor& outputs, const Tensor& targets) { return torch::mse_loss(outputs, targets); };
   training.fetch = [](Training& t) {
     t.inputs = torch::randn({64, 8});

@@ -53,18 +53,24 @@ struct Digits {
 };
 const Digits& digits();
 
-/// Batches of 32 digits, and the last thousand to validate with.
-void use_digits(Training& training);
-/// The training of a model of a trial's own.
+/// A model's training, without batches.
 template <class Model>
-Training on_digits(Model model, const OptimizerKind& optimizer) {
+Training training_of(Model model, const OptimizerKind& optimizer, double sgd_rate) {
   Training training;
   training.model = model.ptr();
-  training.optimizer = make_optimizer(optimizer, *model, 0.1);
+  training.optimizer = make_optimizer(optimizer, *model, sgd_rate);
   training.forward = [model](const torch::Tensor& inputs) mutable { return model->forward(inputs); };
   training.criterion = [](const torch::Tensor& outputs, const torch::Tensor& targets) {
     return torch::cross_entropy_loss(outputs, targets);
   };
+  return training;
+}
+/// Batches of 32 digits, and the last thousand to validate with.
+void use_digits(Training& training);
+/// The same with them.
+template <class Model>
+Training on_digits(Model model, const OptimizerKind& optimizer, double sgd_rate = 0.1) {
+  Training training = training_of(model, optimizer, sgd_rate);
   use_digits(training);
   return training;
 }

@@ -1,6 +1,9 @@
 #include "trials/watched_run.h"
 
+#include <fstream>
 #include <mutex>
+
+#include <nlohmann/json.hpp>
 
 #include "vigil/hooks/training_monitor.h"
 
@@ -15,6 +18,22 @@ Config trial_config() {
   config.rules.actions = {"callback"};
   config.log.level = LogLevel::error;
   return config;
+}
+
+RecordedRun read_jsonl(const std::string& path) {
+  RecordedRun run;
+  std::ifstream lines(path);
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json entry = nlohmann::json::parse(line);
+    if (entry.at("type") == "step") ++run.steps;
+    if (entry.at("type") != "alert" || entry.at("state") != "firing") continue;
+    AlertNotice& alert = run.alerts.emplace_back();
+    alert.alert = entry.at("alert");
+    alert.severity = entry.at("severity");
+    alert.sentence = entry.at("sentence");
+    alert.step = entry.at("step");
+  }
+  return run;
 }
 
 std::vector<AlertNotice> watch_run(Training& training, const Config& config, std::uint64_t steps, const std::string& ends_at,
