@@ -33,6 +33,7 @@ enum class Metric : std::size_t {
   last_step_timestamp,
   start_time,
   run_state,
+  run_end_info,
   loss,
   learning_rate,
   gradient_norm,
@@ -40,6 +41,7 @@ enum class Metric : std::size_t {
   update_ratio,
   clip_ratio,
   step_duration,
+  last_step_duration,
   micro_batches,
   examples,
   step_flops,
@@ -75,12 +77,13 @@ enum class Metric : std::size_t {
 inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> kMetrics{{
     {"vigil_build_info", MetricType::gauge, "", "version,compiler", "Always 1; which vigil this is."},
     {"vigil_run_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt,pid", "Always 1; who runs, to be joined on run and rank."},
-    {"vigil_up", MetricType::gauge, "", "", "1 while the trainer runs, 0 once it has finished or failed."},
+    {"vigil_up", MetricType::gauge, "", "", "1 while the trainer runs, be it hung; 0 once it has finished, failed or crashed."},
     {"vigil_steps_total", MetricType::counter, "", "", "Training steps seen."},
     {"vigil_samples_total", MetricType::counter, "", "", "Steps whose tensors were sampled."},
     {"vigil_last_step_timestamp_seconds", MetricType::gauge, "seconds", "", "When the latest step ended, in seconds since the epoch; the start time before the first."},
     {"vigil_start_time_seconds", MetricType::gauge, "seconds", "", "When watching began, in seconds since the epoch."},
-    {"vigil_run_state", MetricType::gauge, "", "state", "1 for the state the run is in (starting, running, finished, failed), 0 for the others."},
+    {"vigil_run_state", MetricType::gauge, "", "state", "1 for the state the run is in, 0 for the others: starting, running, finished, failed, as it says itself; crashed, hung, unreadable, as vigild finds."},
+    {"vigil_run_end_info", MetricType::gauge, "", "reason", "Always 1; how a run ended that did not finish, as vigild finds it: a signal, a call of exit(), or no word at all (SIGKILL, out of memory)."},
     {"vigil_loss", MetricType::gauge, "", "", "Loss of the latest step that had one; NaN when it was."},
     {"vigil_learning_rate", MetricType::gauge, "", "group", "Learning rate by the index of the optimizer's parameter group, with the name of the part in front where several are trained together."},
     {"vigil_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the latest step on which all were looked at, before clipping; NaN or Inf when a gradient is."},
@@ -88,6 +91,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_update_ratio", MetricType::gauge, "ratio", "", "Euclidean norm of what the optimizer step before the latest sample changed in all parameters whose update is measured, over the norm of these; NaN when one of them is not finite; absent without one."},
     {"vigil_clip_ratio", MetricType::gauge, "ratio", "", "What clipping to the norm that the program told multiplies the latest step's gradients by; 1 when it does not clip, absent when none was told."},
     {"vigil_step_duration_seconds", MetricType::histogram, "seconds", "phase", "Time of a step by phase: data (where train_step or begin_step tells when it ends, else it is in forward_backward), forward_backward, optimizer, vigil (a part of the others), total."},
+    {"vigil_last_step_duration_seconds", MetricType::gauge, "seconds", "phase", "Time of the latest step by those of the phases of vigil_step_duration_seconds that were measured in it."},
     {"vigil_micro_batches_total", MetricType::counter, "", "", "Backward passes whose gradients were accumulated into those of a later one."},
     {"vigil_examples_total", MetricType::counter, "", "", "Examples trained on, as the program tells their number, or by the first dimension of what the first layer was given on the latest observed step."},
     {"vigil_step_flops", MetricType::gauge, "", "", "Floating-point operations of the latest observed step, forward and backward: twice the multiply-accumulates of its matrix products, convolutions, recurrent layers and attention; absent until one was observed."},
@@ -120,6 +124,45 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
 // clang-format on
 
 constexpr const MetricRow& metric_row(Metric metric) noexcept { return kMetrics[static_cast<std::size_t>(metric)]; }
+
+/// What a Pushgateway keeps of a run that is over: names of their own, since a gateway never forgets, and rules over live runs are not to
+/// fire over a result. Label `run` only.
+enum class ResultMetric : std::size_t {
+  info,
+  state,
+  loss,
+  gradient_norm,
+  user_scalar,
+  steps,
+  examples,
+  duration,
+  end_timestamp,
+  nonfinite_values,
+  nonfinite_steps,
+  skipped_steps,
+  rollbacks,
+  count
+};
+
+// clang-format off
+inline constexpr std::array<MetricRow, static_cast<std::size_t>(ResultMetric::count)> kResultMetrics{{
+    {"vigil_result_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt", "Always 1; what ran."},
+    {"vigil_result_state", MetricType::gauge, "", "state", "1 for how the run ended (finished, failed, crashed), 0 for the others."},
+    {"vigil_result_loss", MetricType::gauge, "", "", "Loss of the last step that had one; NaN when it was."},
+    {"vigil_result_gradient_norm", MetricType::gauge, "", "", "Euclidean norm over all gradients of the last step on which all were looked at; NaN or Inf when a gradient was."},
+    {"vigil_result_user_scalar", MetricType::gauge, "", "name", "Last value of a scalar that the program logged itself."},
+    {"vigil_result_steps", MetricType::gauge, "", "", "Training steps."},
+    {"vigil_result_examples", MetricType::gauge, "", "", "Examples trained on; 0 when their number was never known."},
+    {"vigil_result_duration_seconds", MetricType::gauge, "seconds", "", "From when watching began to the end of the run."},
+    {"vigil_result_end_timestamp_seconds", MetricType::gauge, "seconds", "", "When the run ended, in seconds since the epoch."},
+    {"vigil_result_nonfinite_values", MetricType::gauge, "", "tensor,value", "NaN and Inf values seen in the loss, in gradients, in parameters and buffers and in activations."},
+    {"vigil_result_nonfinite_steps", MetricType::gauge, "", "", "Steps whose loss or gradients were not finite."},
+    {"vigil_result_skipped_steps", MetricType::gauge, "", "reason", "Steps for which the guard's verdict was not to run the optimizer."},
+    {"vigil_result_rollbacks", MetricType::gauge, "", "", "Times that the last good state was restored after a non-finite step."},
+}};
+// clang-format on
+
+constexpr const MetricRow& metric_row(ResultMetric metric) noexcept { return kResultMetrics[static_cast<std::size_t>(metric)]; }
 
 /// Quantiles of |x| that are exported of a tensor with a magnitude histogram.
 inline constexpr std::array<double, 3> kMagnitudeQuantiles{0.01, 0.5, 0.99};

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,31 +82,54 @@ inline std::string layer_of(std::string_view name) {
 }
 
 /// Names in the order of first use, each with a number that belongs to it. One thread appends, any number read; nothing is ever removed,
-/// and no memory is allocated after construction.
+/// and no memory is allocated after construction. It lies in memory of its own, or in a segment that others read as well: how many names
+/// there are, on a cache line of its own, then for each its length, its number and max_bytes() bytes.
 class NameTable {
  public:
-  /// @throws std::bad_alloc
-  NameTable(std::size_t capacity, std::size_t max_bytes)
-      : max_bytes_(max_bytes), bytes_(capacity * max_bytes), lengths_(capacity), tags_(capacity) {}
+  /// In memory of its own. @throws std::bad_alloc
+  NameTable(std::size_t capacity, std::size_t max_bytes);
+  /// In `bytes_of(capacity, max_bytes)` zeroed bytes, aligned for a cache line, that outlive this.
+  NameTable(std::byte* memory, std::size_t capacity, std::size_t max_bytes) noexcept
+      : capacity_(capacity), max_bytes_(max_bytes), memory_(memory) {}
 
   /// The index of `name` with this `tag`, appended when it is new; -1 when the table is full, or the name is empty or longer than
   /// max_bytes(). Writer's thread only.
   int find_or_append(std::string_view name, std::uint32_t tag = 0) noexcept;
+  /// Puts `name` behind the others, also when it is there already; false when it does not fit. Writer's thread only.
+  bool append(std::string_view name, std::uint32_t tag) noexcept;
 
   /// Names that a reader may look at.
-  // acquire pairs with the release store in find_or_append: names below the count are whole.
-  std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
-  std::string_view at(std::size_t index) const noexcept { return {bytes_.data() + index * max_bytes_, lengths_[index]}; }
-  std::uint32_t tag(std::size_t index) const noexcept { return tags_[index]; }
-  std::size_t capacity() const noexcept { return lengths_.size(); }
+  // acquire pairs with the release store in append: names below the count are whole.
+  std::size_t size() const noexcept { return static_cast<std::size_t>(count().load(std::memory_order_acquire)); }
+  std::string_view at(std::size_t index) const noexcept {
+    const std::byte* const entry = entry_at(index);
+    std::uint32_t length;
+    std::memcpy(&length, entry, sizeof length);
+    return {reinterpret_cast<const char*>(entry + kNameOffset), length};
+  }
+  std::uint32_t tag(std::size_t index) const noexcept {
+    std::uint32_t tag;
+    std::memcpy(&tag, entry_at(index) + kTagOffset, sizeof tag);
+    return tag;
+  }
+  std::size_t capacity() const noexcept { return capacity_; }
   std::size_t max_bytes() const noexcept { return max_bytes_; }
 
+  static constexpr std::size_t kEntriesOffset = 64, kTagOffset = 4, kNameOffset = 8;
+  static constexpr std::size_t entry_bytes(std::size_t max_bytes) noexcept { return (kNameOffset + max_bytes + 7) / 8 * 8; }
+  static constexpr std::size_t bytes_of(std::size_t capacity, std::size_t max_bytes) noexcept {
+    return kEntriesOffset + capacity * entry_bytes(max_bytes);
+  }
+
  private:
-  const std::size_t max_bytes_;
-  std::vector<char> bytes_;  // max_bytes_ for each name
-  std::vector<std::size_t> lengths_;
-  std::vector<std::uint32_t> tags_;
-  std::atomic<std::size_t> size_{0};
+  using Count = std::atomic<std::uint64_t>;
+  const Count& count() const noexcept { return *reinterpret_cast<const Count*>(memory_); }
+  Count& count() noexcept { return *reinterpret_cast<Count*>(memory_); }
+  std::byte* entry_at(std::size_t index) const noexcept { return memory_ + kEntriesOffset + index * entry_bytes(max_bytes_); }
+
+  std::size_t capacity_, max_bytes_;
+  std::unique_ptr<std::byte[]> own_;  // null: the memory is another's
+  std::byte* memory_;
 };
 
 /// Names of the user's own scalars.
@@ -112,14 +137,16 @@ struct ScalarNames : NameTable {
   static constexpr std::size_t kCapacity = 64;
   static constexpr std::size_t kMaxBytes = 96;  ///< of one name
   ScalarNames() : NameTable(kCapacity, kMaxBytes) {}
+  explicit ScalarNames(std::byte* memory) noexcept : NameTable(memory, kCapacity, kMaxBytes) {}
 };
 
-/// Names of what is being run; the first, "train", is there from the start.
+/// Names of what is being run; the first is kTrain.
 struct PhaseNames : NameTable {
   static constexpr std::size_t kCapacity = 8;
   static constexpr std::size_t kMaxBytes = 32;
   static constexpr std::string_view kTrain = "train";
-  PhaseNames() : NameTable(kCapacity, kMaxBytes) { find_or_append(kTrain); }
+  PhaseNames() : NameTable(kCapacity, kMaxBytes) {}
+  explicit PhaseNames(std::byte* memory) noexcept : NameTable(memory, kCapacity, kMaxBytes) {}
 };
 
 /// Names of the layers with activations, e.g. "layer1.0.conv1", or "layer1.0.conv1/relu" for an operator without parameters after it; the
@@ -127,6 +154,7 @@ struct PhaseNames : NameTable {
 struct LayerNames : NameTable {
   static constexpr std::size_t kMaxBytes = 160;
   explicit LayerNames(std::size_t capacity) : NameTable(capacity, kMaxBytes) {}
+  LayerNames(std::byte* memory, std::size_t capacity) noexcept : NameTable(memory, capacity, kMaxBytes) {}
 };
 
 }  // namespace vigil

@@ -16,7 +16,45 @@ void copy_from_words(T& out, const std::uint64_t* words) noexcept {
   std::memcpy(static_cast<void*>(&out), words, sizeof out);
 }
 
+// The channel of this process.
+class ChannelSource final : public RunSource {
+ public:
+  explicit ChannelSource(const RunChannel& channel)
+      : channel_(channel), readers_{channel.reader(RingKind::steps), channel.reader(RingKind::frames), channel.reader(RingKind::events)} {}
+
+  const Schema& schema() const noexcept override { return channel_.schema(); }
+  RingGeometry geometry(RingKind ring) const noexcept override { return channel_.geometry(ring); }
+  bool try_read(RingKind ring, std::uint64_t* words) override { return readers_[static_cast<std::size_t>(ring)].try_read(words); }
+  RingLosses losses(RingKind ring) const noexcept override {
+    const RingReader& reader = readers_[static_cast<std::size_t>(ring)];
+    return {reader.read(), reader.overwritten(), reader.torn()};
+  }
+  const NameTable& scalar_names() const noexcept override { return channel_.scalar_names(); }
+  const NameTable& phase_names() const noexcept override { return channel_.phase_names(); }
+  const NameTable& layer_names() const noexcept override { return channel_.layer_names(); }
+  // relaxed: a lone word, nothing is published with it.
+  RunState state() const noexcept override { return channel_.live().state.load(std::memory_order_relaxed); }
+
+ private:
+  const RunChannel& channel_;
+  std::array<RingReader, 3> readers_;
+};
+
 }  // namespace
+
+std::optional<std::uint64_t> time_of(const StepRecord& record, Phase phase) noexcept {
+  const auto measured = [&record](StepRecord::Flag flag, std::uint64_t time) {
+    return record.has(flag) ? std::optional(time) : std::nullopt;
+  };
+  switch (phase) {
+    case Phase::data: return measured(StepRecord::has_data_time, record.data_ns);
+    case Phase::forward_backward: return measured(StepRecord::has_total_time, record.forward_backward_ns);
+    case Phase::optimizer: return measured(StepRecord::has_optimizer_time, record.optimizer_ns);
+    case Phase::vigil: return measured(StepRecord::has_total_time, record.vigil_ns);
+    case Phase::total: return measured(StepRecord::has_total_time, record.total_ns);
+  }
+  return std::nullopt;
+}
 
 void DurationHistogram::observe(double seconds) noexcept {
   const auto bound = std::lower_bound(kDurationBounds.begin(), kDurationBounds.end(), seconds);
@@ -30,49 +68,45 @@ double Snapshot::overhead_ratio() const noexcept {
   return static_cast<double>(step.totals.loop_overhead_ns) / static_cast<double>(step.totals.loop_ns);
 }
 
-RunFollower::RunFollower(const RunChannel& channel)
-    : channel_(channel),
-      steps_(channel.step_reader()),
-      frames_(channel.frame_reader()),
-      events_(channel.event_reader()),
-      step_words_(channel.step_geometry().payload_words),
-      frame_words_(channel.frame_geometry().payload_words),
-      event_words_(RunChannel::kEventGeometry.payload_words),
-      scalars_(channel.scalar_capacity()) {
-  // The schema belongs to the channel; a snapshot may outlive both, so it holds its own copy.
-  state_.schema = std::make_shared<const Schema>(channel.schema());
+void fold(Snapshot& snapshot, const StepRecord& record) noexcept {
+  snapshot.step = record;
+  snapshot.has_step = true;
+  if (record.has(StepRecord::has_loss)) snapshot.loss = record.loss;
+  if (record.has(StepRecord::has_gradient_norm)) snapshot.gradient_norm = record.gradient_norm;
+  for (std::size_t i = 0; i < kPhaseNames.size(); ++i) {
+    if (const auto time = time_of(record, static_cast<Phase>(i))) snapshot.durations[i].observe(static_cast<double>(*time) * 1e-9);
+  }
+}
+
+RunFollower::RunFollower(const RunChannel& channel) : RunFollower(std::make_unique<ChannelSource>(channel)) {}
+
+RunFollower::RunFollower(std::unique_ptr<RunSource> source)
+    : source_(std::move(source)),
+      step_words_(source_->geometry(RingKind::steps).payload_words),
+      frame_words_(source_->geometry(RingKind::frames).payload_words),
+      event_words_(source_->geometry(RingKind::events).payload_words),
+      scalars_(scalar_capacity(source_->schema())) {
+  state_.schema = source_->shared_schema();  // a snapshot may outlive the source
   state_.layers = std::make_shared<const std::vector<LayerLabel>>();
 }
 
 void RunFollower::fold_step(const OnStep& on_step) {
-  StepRecord& record = state_.step;
+  StepRecord record;
   copy_from_words(record, step_words_.data());
   std::memcpy(scalars_.data(), step_words_.data() + sizeof record / 8, scalars_.size() * sizeof(double));
-  state_.has_step = true;
-  if (record.has(StepRecord::has_loss)) state_.loss = record.loss;
-  if (record.has(StepRecord::has_gradient_norm)) state_.gradient_norm = record.gradient_norm;
-  const auto observe = [this](Phase phase, std::uint64_t nanoseconds) {
-    state_.durations[static_cast<std::size_t>(phase)].observe(static_cast<double>(nanoseconds) * 1e-9);
-  };
-  if (record.has(StepRecord::has_optimizer_time)) observe(Phase::optimizer, record.optimizer_ns);
-  if (record.has(StepRecord::has_total_time)) {
-    observe(Phase::forward_backward, record.forward_backward_ns);
-    observe(Phase::vigil, record.vigil_ns);
-    observe(Phase::total, record.total_ns);
-    step_times_.add(record.total_ns);
-  }
-  if (record.has(StepRecord::has_data_time)) observe(Phase::data, record.data_ns);
+  fold(state_, record);
+  if (record.has(StepRecord::has_total_time)) step_times_.add(record.total_ns);
   if (on_step) on_step(record, scalars_.data());
 }
 
 // Names only grow: what is known stays as it is.
 void RunFollower::fold_layers() {
-  const LayerNames& names = channel_.layer_names();
+  const NameTable& names = source_->layer_names();
   const std::size_t count = names.size();
   if (state_.layers->size() >= count) return;
   std::vector<LayerLabel> layers = *state_.layers;
   for (std::size_t i = layers.size(); i < count; ++i) {
-    layers.push_back({std::string(names.at(i)), std::string(channel_.phase_names().at(names.tag(i)))});
+    layers.push_back({std::string(names.at(i)), std::string(source_->phase_names().at(names.tag(i)))});
   }
   state_.layers = std::make_shared<const std::vector<LayerLabel>>(std::move(layers));
 }
@@ -105,22 +139,23 @@ void RunFollower::fold_event(const OnEvent& on_event) {
   if (on_event) on_event(*state_.origin);
 }
 
-bool RunFollower::hold(Head& head, RingReader& ring, std::vector<std::uint64_t>& words) {
+bool RunFollower::hold(Head& head, RingKind ring, std::vector<std::uint64_t>& words) {
   if (head.is_held || head.left == 0) return head.is_held;
-  head.is_held = ring.try_read(words.data());
+  head.is_held = source_->try_read(ring, words.data());
   if (head.is_held) --head.left;
   return head.is_held;
 }
 
 void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event) {
   static_assert(offsetof(StepRecord, step) == 0 && offsetof(FrameHeader, step) == 0 && offsetof(NonfiniteEvent, step) == 0);
-  frame_head_.left = channel_.frame_geometry().slot_count;
-  event_head_.left = RunChannel::kEventGeometry.slot_count;
-  step_head_.left = channel_.step_geometry().slot_count;
+  source_->refresh();
+  frame_head_.left = source_->geometry(RingKind::frames).slot_count;
+  event_head_.left = source_->geometry(RingKind::events).slot_count;
+  step_head_.left = source_->geometry(RingKind::steps).slot_count;
   for (;;) {
     // In this order: where a frame is seen, so are the records of the steps before it.
-    const bool has_frame = hold(frame_head_, frames_, frame_words_), has_event = hold(event_head_, events_, event_words_),
-               has_step = hold(step_head_, steps_, step_words_);
+    const bool has_frame = hold(frame_head_, RingKind::frames, frame_words_), has_event = hold(event_head_, RingKind::events, event_words_),
+               has_step = hold(step_head_, RingKind::steps, step_words_);
     if (!has_frame && !has_event && !has_step) break;
     const std::uint64_t step = has_step ? step_words_.front() : ~std::uint64_t{0};
     const std::uint64_t event = has_event ? event_words_.front() : ~std::uint64_t{0};
@@ -135,10 +170,9 @@ void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnE
       fold_step(on_step);
     }
   }
-  state_.step_ring = {steps_.read(), steps_.overwritten(), steps_.torn()};
-  state_.frame_ring = {frames_.read(), frames_.overwritten(), frames_.torn()};
-  // relaxed: a lone word, nothing is published with it.
-  state_.state = channel_.live().state.load(std::memory_order_relaxed);
+  state_.step_ring = source_->losses(RingKind::steps);
+  state_.frame_ring = source_->losses(RingKind::frames);
+  state_.state = source_->state();
 }
 
 std::shared_ptr<Snapshot> RunFollower::snapshot() const {
@@ -149,7 +183,7 @@ std::shared_ptr<Snapshot> RunFollower::snapshot() const {
   if (!copy->has_step) return copy;
   const std::size_t rates = state_.schema->learning_rates;
   copy->learning_rates.assign(scalars_.begin(), scalars_.begin() + static_cast<std::ptrdiff_t>(rates));
-  const ScalarNames& names = channel_.scalar_names();
+  const NameTable& names = source_->scalar_names();
   const std::size_t count = std::min<std::size_t>(state_.step.user_scalars, names.size());
   for (std::size_t i = 0; i < count; ++i) copy->user_scalars.emplace_back(std::string(names.at(i)), scalars_[rates + i]);
   return copy;

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "vigil/monitor/records.h"
+#include "vigil/monitor/ring_format.h"
 #include "vigil/monitor/rules/alert_notice.h"
 #include "vigil/monitor/run_channel.h"
+#include "vigil/monitor/run_state.h"
 #include "vigil/monitor/schema.h"
 #include "vigil/monitor/step_times.h"
 
@@ -23,6 +25,9 @@ inline constexpr std::array<double, 16> kDurationBounds{0.0005, 0.001, 0.0025, 0
 
 enum class Phase : std::uint8_t { data, forward_backward, optimizer, vigil, total };
 inline constexpr std::array<std::string_view, 5> kPhaseNames{"data", "forward_backward", "optimizer", "vigil", "total"};
+
+/// The time of a step's phase, in nanoseconds; empty where it was not measured.
+std::optional<std::uint64_t> time_of(const StepRecord& record, Phase phase) noexcept;
 
 /// Counts of durations; `buckets[i]` counts those at most kDurationBounds[i] and above the bound before, the last one the rest.
 struct DurationHistogram {
@@ -63,6 +68,7 @@ struct AlertCount {
 struct Snapshot {
   std::shared_ptr<const Schema> schema;  ///< never null in a snapshot made by RunFollower
   RunState state = RunState::starting;
+  std::string end_reason;  ///< why a run that did not finish has ended, as a reader of its file finds it; empty otherwise
 
   bool has_step = false;
   StepRecord step;                      ///< the latest; valid with has_step
@@ -93,7 +99,30 @@ struct Snapshot {
   double overhead_ratio() const noexcept;
 };
 
-/// Follows a channel from its own cursors and keeps the folded state. One thread.
+/// Folds a record into the latest values and distributions; all but learning rates, user scalars and the mean step time.
+void fold(Snapshot& snapshot, const StepRecord& record) noexcept;
+
+/// Where a run's records come from: a channel of this process, or the ring file of another one. One thread.
+class RunSource {
+ public:
+  virtual ~RunSource() = default;
+
+  virtual const Schema& schema() const noexcept = 0;
+  /// The same, for who outlives the source.
+  virtual std::shared_ptr<const Schema> shared_schema() const { return std::make_shared<const Schema>(schema()); }
+  virtual RingGeometry geometry(RingKind ring) const noexcept = 0;
+  /// Called before the records are read: what else changes is as new as they are.
+  virtual void refresh() {}
+  /// As RingReader::try_read.
+  virtual bool try_read(RingKind ring, std::uint64_t* words) = 0;
+  virtual RingLosses losses(RingKind ring) const noexcept = 0;
+  virtual const NameTable& scalar_names() const noexcept = 0;
+  virtual const NameTable& phase_names() const noexcept = 0;
+  virtual const NameTable& layer_names() const noexcept = 0;
+  virtual RunState state() const noexcept = 0;
+};
+
+/// Follows a run from cursors of its own and keeps the folded state. One thread.
 class RunFollower {
  public:
   /// Called for every record read, in order. `scalars` are the channel's scalar_capacity() doubles.
@@ -103,6 +132,8 @@ class RunFollower {
 
   /// `channel` outlives the follower.
   explicit RunFollower(const RunChannel& channel);
+  /// `source` is not null.
+  explicit RunFollower(std::unique_ptr<RunSource> source);
 
   /// Reads what is new in the rings; at most as many records of each as its ring holds, so that a fast writer cannot keep a
   /// reader busy forever. In the order in which they were published: of one step its frame, then an event, then the record. Any callback
@@ -118,14 +149,13 @@ class RunFollower {
     std::size_t left = 0;  // records that may still be read in this poll
     bool is_held = false;
   };
-  bool hold(Head& head, RingReader& ring, std::vector<std::uint64_t>& words);
+  bool hold(Head& head, RingKind ring, std::vector<std::uint64_t>& words);
   void fold_step(const OnStep& on_step);
   void fold_frame(const OnFrame& on_frame);
   void fold_event(const OnEvent& on_event);
   void fold_layers();
 
-  const RunChannel& channel_;
-  RingReader steps_, frames_, events_;
+  const std::unique_ptr<RunSource> source_;
   std::vector<std::uint64_t> step_words_, frame_words_, event_words_;
   Head step_head_, frame_head_, event_head_;
   StepTimes step_times_;

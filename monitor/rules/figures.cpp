@@ -28,17 +28,8 @@ double device(const StepRecord& record, std::size_t /*series*/) {
 
 // Of this step, where the contract's histogram counts all of them.
 double step_seconds(const StepRecord& record, std::size_t series) {
-  const auto seconds = [&record](StepRecord::Flag flag, std::uint64_t nanoseconds) {
-    return record.has(flag) ? 1e-9 * static_cast<double>(nanoseconds) : kNone;
-  };
-  switch (static_cast<Phase>(series)) {
-    case Phase::data: return seconds(StepRecord::has_data_time, record.data_ns);
-    case Phase::forward_backward: return seconds(StepRecord::has_total_time, record.forward_backward_ns);
-    case Phase::optimizer: return seconds(StepRecord::has_optimizer_time, record.optimizer_ns);
-    case Phase::vigil: return seconds(StepRecord::has_total_time, record.vigil_ns);
-    case Phase::total: return seconds(StepRecord::has_total_time, record.total_ns);
-  }
-  return kNone;
+  const auto time = time_of(record, static_cast<Phase>(series));
+  return time ? 1e-9 * static_cast<double>(*time) : kNone;
 }
 
 // Those that are found by their names alone.
@@ -57,6 +48,7 @@ const std::array kStepFigures{
     StepFigure{Metric::parameter_norm, "", if_has<StepRecord::has_parameter_norm, &StepRecord::parameter_norm>},
     StepFigure{Metric::clip_ratio, "", if_has<StepRecord::has_clip_ratio, &StepRecord::clip_ratio>},
     StepFigure{Metric::step_duration, "phase", step_seconds, kPhaseNames.size(), [](std::size_t i) { return kPhaseNames[i]; }},
+    StepFigure{Metric::last_step_duration, "phase", step_seconds, kPhaseNames.size(), [](std::size_t i) { return kPhaseNames[i]; }},
     StepFigure{Metric::micro_batches, "", total<&RunTotals::micro_batches>},
     StepFigure{Metric::examples, "", total<&RunTotals::examples>},
     StepFigure{Metric::step_flops, "", [](const StepRecord& r, std::size_t) { return r.multiply_accumulates > 0 ? 2.0 * static_cast<double>(r.multiply_accumulates) : kNone; }},

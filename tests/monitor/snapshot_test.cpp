@@ -86,7 +86,7 @@ TEST_F(Channel, DurationsFallIntoTheBucketsTheyBelongTo) {
   EXPECT_EQ(total.buckets[4], 1u);  // le 0.01: a bound belongs to its own bucket
 }
 
-TEST_F(Channel, AtLeastTwoFramesAreKeptHoweverSmallTheBound) { EXPECT_EQ(channel.frame_geometry().slot_count, 2u); }
+TEST_F(Channel, AtLeastTwoFramesAreKeptHoweverSmallTheBound) { EXPECT_EQ(channel.geometry(RingKind::frames).slot_count, 2u); }
 
 TEST_F(Channel, FramesCarryTheirRows) {
   std::vector<TensorRow> rows(2);
@@ -131,7 +131,8 @@ TEST(ScalarNames, RefusesWhatDoesNotFit) {
 }
 
 TEST(HookNote, KeepsTheFirstTextAndCutsIt) {
-  HookNote note;
+  NoteRecord record;
+  HookNote note(record);
   EXPECT_TRUE(note.text().empty());
   note.write_first(std::string(1000, 'a'));
   note.write_first("second");
