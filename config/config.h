@@ -117,8 +117,17 @@ struct RingConfig {
   /// Step records kept before the oldest is overwritten. Range 16 to 16,777,216. 4096 records hold 40 s at 100 steps/s, far
   /// more than the export thread's interval.
   std::int64_t step_records = 4096;
-  /// Memory for tensor frames, in bytes; at least two frames are kept whatever this says. Range 64 KiB to 16 GiB.
+  /// Memory for tensor frames, in bytes; at least two frames are kept whatever this says, and at most as many as step records. Range
+  /// 64 KiB to 16 GiB.
   std::int64_t frame_bytes = std::int64_t{16} << 20;
+  /// Put the rings into a file that vigild and the command line read, also after a crash. Then the program needs no port of its own
+  /// (`exporters.prometheus.enabled: false`). Off: they are memory of the process.
+  bool shared = false;
+  /// Directory for it, which exists; best on a tmpfs, since a disk may make the training wait. Up to 4096 bytes of printable UTF-8. Empty:
+  /// the first that can be written to of /run/vigil/rings, $XDG_RUNTIME_DIR/vigil and /dev/shm/vigil-<uid>; the latter two are made.
+  std::string directory;
+  /// Note in the file which fatal signal ended the process, by handlers for those that the program does not handle; and calls of exit().
+  bool crash_signals = true;
 };
 
 struct PrometheusConfig {
@@ -138,6 +147,9 @@ struct PrometheusConfig {
   /// How long `finish()` keeps the endpoint open for one more scrape, in milliseconds, 0 to 600,000; it ends with that scrape. A run that
   /// stops at a NaN is otherwise gone before Prometheus comes: set it above the scrape interval where that matters. 0 does not wait.
   std::int64_t linger_ms = 0;
+  /// File with TLS and users for this port, in the form that the exporters of Prometheus share (docs/web-config.md). Up to 4096 bytes; empty:
+  /// anybody who reaches the port may read, without TLS.
+  std::string web_config_file = {};
 };
 
 struct JsonlConfig {

@@ -7,6 +7,7 @@
 
 #include "vigil/config/document.h"
 #include "vigil/config/document_reader.h"
+#include "vigil/config/fault_report.h"
 #include "vigil/config/settings.h"
 #include "vigil/config/source_file.h"
 #include "vigil/config/text.h"
@@ -16,23 +17,10 @@ namespace {
 
 using namespace config_reader;
 
-[[noreturn]] void throw_faults(const std::vector<Fault>& faults, std::string_view source, const std::string& file) {
-  std::vector<ConfigProblem> problems;
-  for (const Fault& fault : faults) {
-    if (problems.size() == kMaxFaults) {
-      problems.push_back({file, 0, 0, "", "expected fewer problems, got more than the " + std::to_string(kMaxFaults) + " above"});
-      break;
-    }
-    const Position position = position_of(source, fault.offset);
-    problems.push_back({file, position.line, position.column, fault.key, fault.text});
-  }
-  throw ConfigError(std::move(problems));
-}
-
 Config parse(std::string_view yaml, const std::string& file) {
   const Document document = parse_document(yaml);
   Reading reading = read_settings(document);
-  if (!reading.faults.empty()) throw_faults(reading.faults, document.source, file);
+  if (!reading.faults.empty()) throw_faults(std::move(reading.faults), document.source, file);
   return std::move(reading.config);
 }
 
@@ -171,7 +159,7 @@ void validate(const Config& config) {
     std::vector<Fault> more = faults_of(setting, copy);
     std::move(more.begin(), more.end(), std::back_inserter(faults));
   }
-  if (!faults.empty()) throw_faults(faults, "", "");
+  if (!faults.empty()) throw_faults(std::move(faults), "", "");
 }
 
 std::string to_yaml(const Config& config) {

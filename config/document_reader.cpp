@@ -4,26 +4,13 @@
 #include <string_view>
 #include <utility>
 
+#include "vigil/config/fault_report.h"
 #include "vigil/config/settings.h"
 #include "vigil/config/suggestion.h"
 #include "vigil/config/text.h"
 
 namespace vigil::config_reader {
 namespace {
-
-std::string shown(const Node& node) {
-  switch (node.kind) {
-    case Node::Kind::null: return "nothing";
-    case Node::Kind::plain: return quoted_text(node.text, '\'');
-    case Node::Kind::quoted: return "the text " + quoted_text(node.text, '"');
-    case Node::Kind::list: return "a list";
-    case Node::Kind::mapping: return "a mapping";
-    case Node::Kind::alias: return node.foreign;
-  }
-  return "";
-}
-
-bool is_scalar(const Node& node) { return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted; }
 
 // Walks a document along the table and fills in a `Config`.
 class Reader {
@@ -34,8 +21,6 @@ class Reader {
     reading_.faults = document.faults;
     if (document.root) read_section(*document.root, "", document.root->offset);
     check_dependent_texts();
-    const auto earlier = [](const Fault& a, const Fault& b) { return a.offset < b.offset; };
-    std::stable_sort(reading_.faults.begin(), reading_.faults.end(), earlier);
     return std::move(reading_);
   }
 

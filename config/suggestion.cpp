@@ -88,9 +88,10 @@ std::string suggestion(std::string_view section, std::string_view key) {
     const std::string_view parent = dot == std::string::npos ? "" : std::string_view(path).substr(0, dot);
     const std::string_view name = dot == std::string::npos ? path : std::string_view(path).substr(dot + 1);
     const bool same_section = parent == section;
-    std::size_t cost = distance(written, name);
-    if (cost == kFar || cost > best) continue;
-    if (!same_section) ++cost;  // a small error here is likelier than another section
+    const std::size_t errors = distance(written, name);
+    if (errors == kFar) continue;
+    // One error here is likelier than another section.
+    const std::size_t cost = 2 * errors + (same_section ? 0 : 3);
     if (cost > best) continue;
     if (cost < best) nearest.clear();
     best = cost;

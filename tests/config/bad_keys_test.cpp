@@ -27,9 +27,11 @@ std::vector<BadInput> rows() {
        "v.yml:2:3: exporters.port: expected interval_ms, prometheus, jsonl, report, webhook or alertmanager, got 'port' (did you mean "
        "'exporters.prometheus.port'?)"},
       {"KeyOfAnotherSection", "ring:\n  level: info\n",
-       "v.yml:2:3: ring.level: expected step_records or frame_bytes, got 'level' (did you mean 'log.level'?)"},
+       "v.yml:2:3: ring.level: expected step_records, frame_bytes, shared, directory or crash_signals, got 'level' (did you mean "
+       "'log.level'?)"},
       {"KeyOfTwoOtherSections", "ring:\n  every_steps: 5\n",
-       "v.yml:2:3: ring.every_steps: expected step_records or frame_bytes, got 'every_steps' (did you mean 'sampling.every_steps' or "
+       "v.yml:2:3: ring.every_steps: expected step_records, frame_bytes, shared, directory or crash_signals, got 'every_steps' (did you "
+       "mean 'sampling.every_steps' or "
        "'guard.every_steps'?)"},
       {"SectionOfADeeperLevel", "prometheus:\n  port: 9000\n",
        "v.yml:1:1: prometheus: expected run, work, sampling, guard, ring, exporters, rules or log, got 'prometheus' (did you mean "
