@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -75,16 +76,30 @@ class DeliveryThread {
 /// How long to wait before the next try: half a second at first, then twice as long each time, at most 15 s.
 class Backoff {
  public:
-  std::chrono::milliseconds next() noexcept {
-    const auto wait = wait_;
-    wait_ = std::min<std::chrono::milliseconds>(2 * wait_, std::chrono::seconds(15));
-    return wait;
+  using Pause = std::chrono::milliseconds;
+
+  Backoff() = default;
+  /// Likewise from `first` to `longest`, and of that a part between half and all by chance, so that those who lost the same receiver at the
+  /// same time do not come back together. Equal seeds make equal pauses.
+  Backoff(Pause first, Pause longest, std::uint32_t seed)
+      : first_(first), longest_(longest), wait_(first), chance_(seed), has_chance_(true) {}
+
+  Pause next() noexcept {
+    const Pause wait = wait_;
+    wait_ = std::min(2 * wait_, longest_);
+    return has_chance_ ? wait / 2 + (wait / 2) * static_cast<Pause::rep>(chance_() % 1025) / 1024 : wait;
   }
-  void reset() noexcept { wait_ = kFirst; }
+  /// At least what the receiver asks for, as far as that is no longer than ten minutes: a wrong header does not end a delivery.
+  Pause next(Pause asked) noexcept { return std::max(next(), std::min<Pause>(asked, kLongestAsked)); }
+  void reset() noexcept { wait_ = first_; }
+
+  static constexpr std::chrono::minutes kLongestAsked{10};
 
  private:
-  static constexpr std::chrono::milliseconds kFirst{500};
-  std::chrono::milliseconds wait_ = kFirst;
+  Pause first_{500}, longest_{15'000};
+  Pause wait_ = first_;
+  std::minstd_rand chance_;
+  bool has_chance_ = false;
 };
 
 }  // namespace vigil

@@ -1,6 +1,10 @@
 #include "vigil/exporters/exposition.h"
 
 #include <algorithm>
+#include <iterator>
+#include <memory>
+#include <unordered_map>
+#include <utility>
 
 #include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/gzip_stream.h"
@@ -45,50 +49,115 @@ class PieceWriter {
   std::size_t used_ = 0;
 };
 
+// One run, with what its latest frame says of its plan.
+struct Part {
+  const Snapshot& snapshot;
+  const SeriesPlan& plan;
+  const SeenTensors& tensors;
+};
+
 template <class Sink>
-void write_tensor_family(PieceWriter<Sink>& writer, const TensorFamily& family, const SeenTensors& tensors, const SeriesPlan& plan,
-                         TextFormat format) {
+void write_tensor_family(PieceWriter<Sink>& writer, const TensorFamily& family, const std::vector<Part>& parts, TextFormat format) {
   bool is_first = true;
   const std::string_view name = family.name;
-  for_each_series(family, tensors, [&](const SeenTensor& tensor, const SeriesLabel* label, double value) {
-    if (is_first) {
-      std::string metadata;
-      append_metadata(metadata, name, family.type, {}, family.help, format);
-      writer.write(metadata);
-      is_first = false;
-    }
-    std::string_view text = plan.text_of(*tensor.entry);
-    const std::size_t label_bytes = label == nullptr ? 0 : label->text.size();
-    char* out = writer.room_for(name.size() + text.size() + label_bytes + kNumberBytes + 1);
-    out = write_text(out, name);
-    if (label == nullptr) {
-      out = write_text(out, text);
-    } else {
-      text.remove_suffix(2);  // the label brings its own "} "
-      out = write_text(out, text);
-      out = write_text(out, label->text);
-    }
-    out = write_number(out, value);
-    *out++ = '\n';
-    writer.keep_until(out);
-  });
+  for (const Part& part : parts) {
+    for_each_series(family, part.tensors, [&](const SeenTensor& tensor, const SeriesLabel* label, double value) {
+      if (is_first) {
+        std::string metadata;
+        append_metadata(metadata, name, family.type, {}, family.help, format);
+        writer.write(metadata);
+        is_first = false;
+      }
+      std::string_view text = part.plan.text_of(*tensor.entry);
+      const std::size_t label_bytes = label == nullptr ? 0 : label->text.size();
+      char* out = writer.room_for(name.size() + text.size() + label_bytes + kNumberBytes + 1);
+      out = write_text(out, name);
+      if (label == nullptr) {
+        out = write_text(out, text);
+      } else {
+        text.remove_suffix(2);  // the label brings its own "} "
+        out = write_text(out, text);
+        out = write_text(out, label->text);
+      }
+      out = write_number(out, value);
+      *out++ = '\n';
+      writer.keep_until(out);
+    });
+  }
+}
+
+std::vector<Family> run_families(const Part& part) {
+  const ActivationSeries activations = count_activation_series(part.snapshot, part.plan);
+  return make_run_families(part.snapshot, part.tensors.series() + activations.shown, part.plan.dropped_series() + activations.dropped);
 }
 
 template <class Sink>
-void write_exposition(Sink& sink, const Snapshot& snapshot, const SeriesPlan& plan, const SeenTensors& tensors, TextFormat format,
-                      const std::vector<Family>& more) {
-  std::string text;
-  const ActivationSeries activations = count_activation_series(snapshot, plan);
-  append_families(text, make_run_families(snapshot, tensors.series() + activations.shown, plan.dropped_series() + activations.dropped),
-                  format);
-  sink(text);
+void write_tensors(Sink& sink, const std::vector<Part>& parts, TextFormat format) {
   PieceWriter<Sink> writer(sink);
-  for (const TensorFamily& family : tensor_families()) write_tensor_family(writer, family, tensors, plan, format);
+  for (const TensorFamily& family : tensor_families()) write_tensor_family(writer, family, parts, format);
+  writer.flush();
+}
+
+template <class Sink>
+void write_exposition(Sink& sink, const Part& part, TextFormat format, const std::vector<Family>& more) {
+  std::string text;
+  append_families(text, run_families(part), format);
+  sink(text);
+  write_tensors(sink, {part}, format);
   text.clear();
-  append_families(text, make_activation_families(snapshot, plan), format);
+  append_families(text, make_activation_families(part.snapshot, part.plan), format);
   append_families(text, more, format);
   text += end_of_text(format);
-  writer.write(text);
+  sink(text);
+}
+
+// Gathers the series of several runs by family, in the order in which families are first seen.
+class FamilyMerger {
+ public:
+  void add(std::vector<Family>&& families) {
+    for (Family& family : families) {
+      if (family.name == metric_row(Metric::build_info).name) continue;  // theirs is this process's, which says so itself
+      const auto [place, is_new] = places_.try_emplace(family.name, families_.size());
+      if (is_new) {
+        families_.push_back(std::move(family));
+        continue;
+      }
+      Family& into = families_[place->second];
+      std::move(family.samples.begin(), family.samples.end(), std::back_inserter(into.samples));
+      std::move(family.histograms.begin(), family.histograms.end(), std::back_inserter(into.histograms));
+    }
+  }
+  const std::vector<Family>& families() const noexcept { return families_; }
+
+ private:
+  std::vector<Family> families_;
+  std::unordered_map<std::string_view, std::size_t> places_;
+};
+
+template <class Sink>
+void write_exposition(Sink& sink, const std::vector<ExposedRun>& runs, const std::vector<std::unique_ptr<SeenTensors>>& tensors,
+                      TextFormat format, const std::vector<Family>& more) {
+  FamilyMerger of_runs, of_activations;
+  std::vector<Part> alive;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const Part part{*runs[i].snapshot, *runs[i].plan, *tensors[i]};
+    if (runs[i].is_tombstone) {
+      of_runs.add(make_tombstone_families(part.snapshot));
+      continue;
+    }
+    alive.push_back(part);
+    of_runs.add(run_families(part));
+    of_activations.add(make_activation_families(part.snapshot, part.plan));
+  }
+  std::string text;
+  append_families(text, more, format);
+  append_families(text, of_runs.families(), format);
+  sink(text);
+  write_tensors(sink, alive, format);
+  text.clear();
+  append_families(text, of_activations.families(), format);
+  text += end_of_text(format);
+  sink(text);
 }
 
 // A little more than the per-tensor series take, so that their text is allocated once.
@@ -115,7 +184,7 @@ std::string render_exposition(const Snapshot& snapshot, const SeriesPlan& plan, 
   std::string out;
   out.reserve(estimated_size(tensors, plan) + kPieceBytes);
   const auto sink = [&out](std::string_view text) { out += text; };
-  write_exposition(sink, snapshot, plan, tensors, format, more);
+  write_exposition(sink, {snapshot, plan, tensors}, format, more);
   return out;
 }
 
@@ -123,7 +192,37 @@ std::string render_gzip_exposition(const Snapshot& snapshot, const SeriesPlan& p
   const SeenTensors tensors(snapshot, plan);
   GzipStream gzip;
   const auto sink = [&gzip](std::string_view text) { gzip.write(text); };
-  write_exposition(sink, snapshot, plan, tensors, format, more);
+  write_exposition(sink, {snapshot, plan, tensors}, format, more);
+  return gzip.finish();
+}
+
+namespace {
+
+std::vector<std::unique_ptr<SeenTensors>> tensors_of(const std::vector<ExposedRun>& runs) {
+  std::vector<std::unique_ptr<SeenTensors>> tensors;
+  tensors.reserve(runs.size());
+  for (const ExposedRun& run : runs) tensors.push_back(std::make_unique<SeenTensors>(*run.snapshot, *run.plan));
+  return tensors;
+}
+
+}  // namespace
+
+std::string render_joint_exposition(const std::vector<ExposedRun>& runs, TextFormat format, const std::vector<Family>& more) {
+  const auto tensors = tensors_of(runs);
+  std::string out;
+  std::size_t size = kPieceBytes;
+  for (std::size_t i = 0; i < runs.size(); ++i) size += runs[i].is_tombstone ? kPieceBytes : estimated_size(*tensors[i], *runs[i].plan);
+  out.reserve(size);
+  const auto sink = [&out](std::string_view text) { out += text; };
+  write_exposition(sink, runs, tensors, format, more);
+  return out;
+}
+
+std::string render_joint_gzip_exposition(const std::vector<ExposedRun>& runs, TextFormat format, const std::vector<Family>& more) {
+  const auto tensors = tensors_of(runs);
+  GzipStream gzip;
+  const auto sink = [&gzip](std::string_view text) { gzip.write(text); };
+  write_exposition(sink, runs, tensors, format, more);
   return gzip.finish();
 }
 

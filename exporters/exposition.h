@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,5 +27,19 @@ std::string render_exposition(const Snapshot& snapshot, const SeriesPlan& plan, 
 /// @throws std::bad_alloc
 std::string render_gzip_exposition(const Snapshot& snapshot, const SeriesPlan& plan, TextFormat format,
                                    const std::vector<Family>& more = {});
+
+/// One run of several that are exposed together.
+struct ExposedRun {
+  std::shared_ptr<const Snapshot> snapshot;  ///< not null; no two have the same run and rank
+  std::shared_ptr<const SeriesPlan> plan;    ///< of its schema
+  /// The run has ended: what it counted, when it ended and how are still told, but not what was measured at some moment, which would look
+  /// as if it still were. Dashboards see the end of its gauges at once.
+  bool is_tombstone = false;
+};
+
+/// The same of several runs, each family once with the series of all of them, but without vigil_build_info; `more` comes first and has none
+/// of their families.
+std::string render_joint_exposition(const std::vector<ExposedRun>& runs, TextFormat format, const std::vector<Family>& more);
+std::string render_joint_gzip_exposition(const std::vector<ExposedRun>& runs, TextFormat format, const std::vector<Family>& more);
 
 }  // namespace vigil

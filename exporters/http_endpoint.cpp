@@ -6,6 +6,7 @@
 
 #include "vigil/exporters/content_negotiation.h"
 #include "vigil/exporters/exposition.h"
+#include "vigil/exporters/html_text.h"
 #include "vigil/exporters/landing_page.h"
 #include "vigil/exporters/process_metrics.h"
 #include "vigil/exporters/text_format.h"
@@ -20,12 +21,23 @@ HttpResponse plain(unsigned status, std::string text) {
   return response;
 }
 
+HttpServerSettings settings_of(const PrometheusConfig& config) {
+  HttpServerSettings settings;
+  settings.address = config.address;
+  settings.port = config.port;
+  settings.threads = config.threads;
+  settings.address_setting = "exporters.prometheus.address";
+  settings.port_setting = "exporters.prometheus.port";
+  settings.web_config_file = config.web_config_file;
+  return settings;
+}
+
 }  // namespace
 
 HttpEndpoint::HttpEndpoint(const PrometheusConfig& config, SnapshotSource source)
     : source_(std::move(source)),
       plans_(config),
-      server_({config.address, config.port, config.threads}, [this](const HttpRequest& request) { return answer(request); }) {}
+      server_(settings_of(config), [this](const HttpRequest& request) { return answer(request); }) {}
 
 HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
   if (request.path() == "/metrics") return metrics(request);
@@ -36,9 +48,7 @@ HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
   if (request.path() != "/") return plain(404, "Not found. Try /metrics, /-/healthy, /-/ready or /.\n");
   HttpResponse page = plain(200, render_landing_page(source_().get()));
   page.type = "text/html; charset=utf-8";
-  page.headers = {{"Content-Security-Policy",
-                   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-                  {"Referrer-Policy", "no-referrer"}};
+  page.headers = {{"Content-Security-Policy", kPagePolicy}, {"Referrer-Policy", "no-referrer"}};
   return page;
 }
 
@@ -64,7 +74,7 @@ HttpResponse HttpEndpoint::metrics(const HttpRequest& request) {
     return render(*snapshot, *plans_.plan_for(snapshot->schema), format, make_process_families());
   });
   // release: pairs with wait_for_last_scrape.
-  if (snapshot->state >= RunState::finished) last_scraped_.store(true, std::memory_order_release);
+  if (!is_alive(snapshot->state)) last_scraped_.store(true, std::memory_order_release);
   return response;
 }
 

@@ -22,14 +22,14 @@ namespace vigil {
 ///   /-/healthy  200 as long as the process lives
 ///   /-/ready    200 once there is a snapshot, 503 before
 ///   /           the landing page
-/// 404 for other paths, 405 for other methods. Serves no files. Bounds on clients are those of HttpServer; `config.threads` requests
-/// are rendered at the same time.
+/// 404 for other paths, 405 for other methods. Serves no files. Bounds on clients are those of HttpServer, users and TLS those of
+/// `config.web_config_file`; `config.threads` requests are rendered at the same time.
 class HttpEndpoint {
  public:
   /// Called by every request, from several threads at once; may answer null before there is something to show.
   using SnapshotSource = std::function<std::shared_ptr<const Snapshot>()>;
 
-  /// @throws std::runtime_error that names address, port and setting when it cannot listen there
+  /// @throws std::runtime_error that names address, port and setting when it cannot listen there; ConfigError for the web config file
   HttpEndpoint(const PrometheusConfig& config, SnapshotSource source);
 
   /// "127.0.0.1:9464", "[::1]:9464": the address and the port really bound, also after stop().
@@ -37,6 +37,9 @@ class HttpEndpoint {
 
   /// Requests that failed for a reason of ours (out of memory), since the start. Any thread.
   std::uint64_t failures() const noexcept { return server_.failures(); }
+
+  /// Any thread.
+  HttpCounters counters() const { return server_.counters(); }
 
   /// How often a snapshot was rendered since the start: fewer than scrapes, where these came at the same time. Any thread.
   std::uint64_t renderings() const noexcept { return renderings_.renderings(); }

@@ -1,278 +1,325 @@
 #include "vigil/exporters/http_server.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdint>
+#include <chrono>
+#include <iterator>
+#include <mutex>
 #include <stdexcept>
-#include <system_error>
+#include <thread>
+#include <utility>
 
+#include "vigil/exporters/http_exchange.h"
+#include "vigil/exporters/http_listener.h"
+#include "vigil/exporters/http_log.h"
+#include "vigil/exporters/logging.h"
 #include "vigil/exporters/signal_mask.h"
-#include "vigil/monitor/float_environment.h"
+#include "vigil/exporters/web_security.h"
 
 namespace vigil {
 namespace {
 
-constexpr unsigned kConnections = 256;
-constexpr unsigned kConnectionsPerAddress = 128;  // so that no single host can take them all
-constexpr unsigned kIdleSeconds = 15;
-constexpr std::size_t kConnectionMemory = std::size_t{16} << 10;
-constexpr std::uintptr_t kUnwantedBodyBytes = std::uintptr_t{64} << 10;
+using Clock = std::chrono::steady_clock;
 
-constexpr int kNoListener = -1;
-
-struct RegisteredListener {
-  std::atomic<const void*> owner{nullptr};  // not the listener's number, which a child may give to another file
-  std::atomic<int> listener{kNoListener};
-};
-
-// Ports that this process listens on. A forked child closes its copies at once, or a worker that outlives the trainer would keep the port
-// taken. relaxed: a child starts with one thread, and an entry publishes nothing else.
-class ListenerRegistry {
- public:
-  static void add(const void* owner, int listener) noexcept {
-    static const bool installed = pthread_atfork(nullptr, nullptr, &close_all) == 0;
-    static_cast<void>(installed);
-    for (RegisteredListener& entry : entries_) {
-      const void* nobody = nullptr;
-      if (!entry.owner.compare_exchange_strong(nobody, owner, std::memory_order_relaxed)) continue;
-      entry.listener.store(listener, std::memory_order_relaxed);
-      return;
-    }
-  }
-  static void remove(const void* owner) noexcept {
-    for (RegisteredListener& entry : entries_) {
-      if (entry.owner.load(std::memory_order_relaxed) != owner) continue;
-      entry.listener.store(kNoListener, std::memory_order_relaxed);
-      entry.owner.store(nullptr, std::memory_order_relaxed);
-    }
-  }
-
- private:
-  static void close_all() noexcept {
-    for (RegisteredListener& entry : entries_) {
-      const int listener = entry.listener.exchange(kNoListener, std::memory_order_relaxed);
-      if (listener != kNoListener) close(listener);
-      entry.owner.store(nullptr, std::memory_order_relaxed);
-    }
-  }
-  static inline std::array<RegisteredListener, 64> entries_{};  // more servers than that: their ports stay with a child
-};
-
-// An address to listen on, in the form of the sockets interface.
-struct ListenAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-  bool is_ipv6 = false;
-};
-
-[[noreturn]] void throw_cannot_listen(const HttpServerSettings& settings, const std::string& what_to_do) {
-  throw std::runtime_error("cannot serve metrics on address " + settings.address + ", port " + std::to_string(settings.port) + ": " +
-                           what_to_do);
-}
-
-ListenAddress parse_address(const HttpServerSettings& settings) {
-  ListenAddress address;
-  auto* ipv4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  auto* ipv6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  if (settings.port < 0 || settings.port > 65535) {
-    throw_cannot_listen(settings, "set exporters.prometheus.port to a number from 0 to 65535; 0 lets the system choose");
-  }
-  if (inet_pton(AF_INET, settings.address.c_str(), &ipv4->sin_addr) == 1) {
-    ipv4->sin_family = AF_INET;
-    ipv4->sin_port = htons(static_cast<std::uint16_t>(settings.port));
-    address.length = sizeof *ipv4;
-  } else if (inet_pton(AF_INET6, settings.address.c_str(), &ipv6->sin6_addr) == 1) {
-    ipv6->sin6_family = AF_INET6;
-    ipv6->sin6_port = htons(static_cast<std::uint16_t>(settings.port));
-    address.length = sizeof *ipv6;
-    address.is_ipv6 = true;
-  } else {
-    throw_cannot_listen(settings,
-                        "set exporters.prometheus.address to a numeric IPv4 or IPv6 address (127.0.0.1 for this machine only, 0.0.0.0 for "
-                        "all)");
-  }
-  return address;
-}
-
-std::string what_to_do_about(int error) {
-  const std::string port_hint = "set exporters.prometheus.port to another one, or to 0 to let the system choose";
-  switch (error) {
-    case EADDRINUSE: return "the port is in use by another program, or by another monitor of this one; " + port_hint;
-    case EACCES: return "no permission to listen on this port (ports below 1024 need privileges); " + port_hint;
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT: return "this machine does not have that address; set exporters.prometheus.address to one that it has, or 0.0.0.0";
-    case EINVAL:
-      return "this address needs a network interface beside it, which is not supported; set exporters.prometheus.address to another one";
-    default: return std::generic_category().message(error) + "; " + port_hint;
-  }
-}
-
-// A socket that listens, non-blocking as an event loop wants it.
-int listen_on(const HttpServerSettings& settings, const ListenAddress& address) {
-  const int listener = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const int on = 1;
-  if (listener >= 0) setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // a restart does not wait for old connections
-  if (listener < 0 || bind(listener, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
-      listen(listener, SOMAXCONN) != 0) {
-    const int error = errno;
-    if (listener >= 0) close(listener);
-    throw_cannot_listen(settings, what_to_do_about(error));
-  }
-  return listener;
-}
-
-std::string endpoint_of(int listener, const HttpServerSettings& settings, bool is_ipv6) {
-  sockaddr_storage bound{};
-  socklen_t length = sizeof bound;
-  getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &length);
-  const std::uint16_t port =
-      is_ipv6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port;
-  return (is_ipv6 ? "[" + settings.address + "]" : settings.address) + ":" + std::to_string(ntohs(port));
-}
-
-HttpResponse plain(unsigned status, const char* text) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::make_shared<const std::string>(text);
-  return response;
-}
-
-// Lends the body to the library without copying it; others may be sending it too.
-MHD_Response* make_response(HttpResponse&& response) {
-  using Body = std::shared_ptr<const std::string>;
-  auto body = std::make_unique<Body>(response.body ? std::move(response.body) : std::make_shared<const std::string>());
-  MHD_Response* made = MHD_create_response_from_buffer_with_free_callback_cls(
-      (*body)->size(), const_cast<char*>((*body)->data()), [](void* lent) { delete static_cast<Body*>(lent); }, body.get());
-  if (made == nullptr) throw std::bad_alloc();
-  static_cast<void>(body.release());  // the library's callback deletes it
-  MHD_add_response_header(made, MHD_HTTP_HEADER_CONTENT_TYPE, response.type.c_str());
-  MHD_add_response_header(made, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-  MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
-  for (const auto& [name, value] : response.headers) MHD_add_response_header(made, name.c_str(), value.c_str());
-  return made;
-}
-
-MHD_Result queue(MHD_Connection* connection, HttpResponse&& response) {
-  const unsigned status = response.status;
-  MHD_Response* made = make_response(std::move(response));
-  const MHD_Result result = MHD_queue_response(connection, status, made);
-  MHD_destroy_response(made);  // the connection holds its own reference
-  return result;
-}
+constexpr std::chrono::milliseconds kSweep{250};  // how exactly the times of HttpLimits are kept
+constexpr std::chrono::milliseconds kFileWatch{1000};
+constexpr std::chrono::milliseconds kPause{20};        // until room is looked for again
+constexpr std::chrono::milliseconds kErrorPause{200};  // after an error of accept(2)
+constexpr int kAcceptedAtOnce = 64;
 
 }  // namespace
 
-struct HttpServer::State {
-  explicit State(Answer request_answer) : answer(std::move(request_answer)) {}
-
-  static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char* version,
-                               const char* upload, std::size_t* upload_size, void** progress);
-  static void on_completed(void* self, MHD_Connection*, void** progress, MHD_RequestTerminationCode) {
-    // release: pairs with requests_in_flight(); the answer is out.
-    if (*progress != nullptr) static_cast<State*>(self)->in_flight.fetch_sub(1, std::memory_order_release);
+std::optional<std::string_view> HttpRequest::query(std::string_view name) const {
+  for (const auto& [known, value] : target_.queries) {
+    if (known == name) return value;
   }
-  // What the library would print is about single clients; vigil prints nothing into a training program.
-  static void on_log(void*, const char*, std::va_list) {}
+  return std::nullopt;
+}
 
-  const Answer answer;
-  MHD_Daemon* daemon = nullptr;
-  int listener = kNoListener;
-  std::atomic<std::uint64_t> failures{0};  // relaxed: a lone counter
-  std::atomic<int> in_flight{0};
-};
+std::vector<std::string_view> HttpRequest::queries(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (const auto& [known, value] : target_.queries) {
+    if (known == name) values.emplace_back(value);
+  }
+  return values;
+}
 
 std::string_view HttpRequest::header(const char* name) const {
-  const char* value = MHD_lookup_connection_value(connection_, MHD_HEADER_KIND, name);
+  const char* value = connection_ == nullptr ? nullptr : MHD_lookup_connection_value(connection_, MHD_HEADER_KIND, name);
   return value == nullptr ? std::string_view{} : std::string_view{value};
 }
 
-// Called at least twice for a request: with its headers, then with each piece of its body, then once more to be answered. `progress`
-// starts as null and counts what came: 1 for the headers, plus the bytes of a body.
-MHD_Result HttpServer::State::on_request(void* self, MHD_Connection* connection, const char* url, const char* method, const char*,
-                                         const char*, std::size_t* upload_size, void** progress) {
-  auto& state = *static_cast<State*>(self);
+HttpServerSettings settings_for_listen_addresses(const std::vector<std::string>& values) {
+  HttpServerSettings settings;
+  settings.address_setting = "the address in --web.listen-address";
+  settings.port_setting = "the port in --web.listen-address";
+  std::vector<ListenAddress> addresses;
   try {
-    const std::string_view verb(method);
-    if (verb != "GET" && verb != "HEAD") {
-      HttpResponse refusal = plain(405, "Only GET and HEAD are answered here.\n");
-      refusal.headers = {{"Allow", "GET, HEAD"}};
-      return queue(connection, std::move(refusal));
+    for (const std::string& value : values) addresses.push_back(parse_listen_address(value));
+    if (addresses.empty()) parse_listen_address("");
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument("--web.listen-address: " + std::string(error.what()));
+  }
+  settings.address = addresses.front().address;
+  settings.port = addresses.front().port;
+  settings.more_addresses.assign(addresses.begin() + 1, addresses.end());
+  return settings;
+}
+
+struct HttpServer::State {
+  using Loops = HttpExchange::Loops;
+
+  State(const HttpServerSettings& settings, Answer answer)
+      : exchange(settings, std::move(answer)),
+        file(settings.web_config_file),
+        listeners(settings),
+        wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        limits_log("HTTP on " + listeners.endpoints().front()) {}
+  ~State() {
+    if (wake >= 0) close(wake);
+  }
+
+  void start();
+  std::string load_again() noexcept;
+  void use(std::shared_ptr<const WebSecurity> security);
+  void serve();
+  void serve_once();
+  int milliseconds_to_wait(Clock::time_point now) const;
+  void accept_from(int listener);
+  void look_after(Clock::time_point now);
+  void stop_retired();
+  HttpCounters all_counters() const;
+  void stop() noexcept;
+
+  HttpExchange exchange;
+  std::mutex file_mutex;  // of the file, `stops` and of who replaces `current`
+  WebConfigFile file;
+  HttpListeners listeners;
+  const int wake;
+  HttpLog limits_log;
+  bool stops = false;
+  mutable std::mutex loops_mutex;
+  std::unique_ptr<Loops> current;
+  std::vector<std::unique_ptr<Loops>> retired;
+  std::thread acceptor;
+  // Of the acceptor.
+  std::vector<pollfd> polled;
+  Clock::time_point next_sweep{}, next_file_watch{}, accept_again{};
+  std::atomic<bool> ends{false};
+  std::atomic<std::uint64_t> accept_errors{0}, reloads{0}, reload_failures{0};  // relaxed: lone counters
+};
+
+void HttpServer::State::start() {
+  if (wake < 0) throw std::runtime_error("the process is at its limit of open files");
+  const std::shared_ptr<const WebSecurity> security = file.load();
+  if (!file.path().empty()) ++reloads;
+  use(security);
+  const SignalMask all_blocked;  // the thread inherits it
+  acceptor = std::thread([this] { serve(); });
+  pthread_setname_np(acceptor.native_handle(), "vigil-http");
+}
+
+// Connections that there are keep the TLS that they began with, until they are idle.
+void HttpServer::State::use(std::shared_ptr<const WebSecurity> security) {
+  const auto is_same = [&] {
+    return current && (current->tls == nullptr) == (security->tls == nullptr) && (!current->tls || *current->tls == *security->tls);
+  };
+  if (!is_same()) {
+    std::unique_ptr<Loops> loops = exchange.start_loops(security->tls);
+    const std::lock_guard<std::mutex> lock(loops_mutex);
+    if (current) {
+      exchange.connections().retire(current.get());
+      retired.push_back(std::move(current));
     }
-    const auto seen = reinterpret_cast<std::uintptr_t>(*progress);
-    if (seen == 0 || *upload_size > 0) {
-      // relaxed: whatever the answer publishes comes later in this thread, and carries it.
-      if (seen == 0) state.in_flight.fetch_add(1, std::memory_order_relaxed);
-      *progress = reinterpret_cast<void*>(seen + (seen == 0 ? 1 : 0) + *upload_size);
-      *upload_size = 0;
-      return seen > kUnwantedBodyBytes ? MHD_NO : MHD_YES;
-    }
-    return queue(connection, state.answer(HttpRequest(connection, url)));
-  } catch (...) {
-    state.failures.fetch_add(1, std::memory_order_relaxed);
+    current = std::move(loops);
+  }
+  exchange.set_security(std::move(security));
+}
+
+std::string HttpServer::State::load_again() noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(file_mutex);
+    if (file.path().empty()) return "";
+    if (stops) return "the server is stopped";
     try {
-      return queue(connection, plain(500, "vigil could not answer this request.\n"));
-    } catch (...) {
-      return MHD_NO;  // closes the connection
+      use(file.load());
+      reloads.fetch_add(1, std::memory_order_relaxed);
+      log(LogLevel::info, "the web config file " + file.path() + " was read again");
+    } catch (const std::exception& error) {
+      reload_failures.fetch_add(1, std::memory_order_relaxed);
+      log(LogLevel::error, "the web config file is wrong, what it held before stays: " + std::string(error.what()));
+      return error.what();
+    }
+  } catch (...) {
+    return "out of memory";
+  }
+  eventfd_write(wake, 1);
+  return "";
+}
+
+void HttpServer::State::serve() {
+  while (!ends.load(std::memory_order_relaxed)) {  // stop() wakes this thread after it is set
+    try {
+      serve_once();
+    } catch (...) {  // out of memory
+      accept_errors.fetch_add(1, std::memory_order_relaxed);
+      accept_again = Clock::now() + kErrorPause;
+      poll(nullptr, 0, static_cast<int>(kPause.count()));
     }
   }
 }
 
-HttpServer::HttpServer(const HttpServerSettings& settings, Answer answer) : state_(std::make_unique<State>(std::move(answer))) {
-  const ListenAddress address = parse_address(settings);
-  state_->listener = listen_on(settings, address);
-  ListenerRegistry::add(state_.get(), state_->listener);
-  endpoint_ = endpoint_of(state_->listener, settings, address.is_ipv6);
-  const SignalMask all_blocked;               // the threads inherit it
-  const DefaultFloatEnvironment environment;  // and this
-  // A pool of one is a server without a pool.
-  const MHD_OptionItem pool[] = {{settings.threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, settings.threads, nullptr},
-                                 {MHD_OPTION_END, 0, nullptr}};
-  state_->daemon =
-      MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, &State::on_request, state_.get(),  //
-                       MHD_OPTION_EXTERNAL_LOGGER, &State::on_log, nullptr,                                                       //
-                       MHD_OPTION_NOTIFY_COMPLETED, &State::on_completed, state_.get(),                                           //
-                       MHD_OPTION_LISTEN_SOCKET, state_->listener,                                                                //
-                       MHD_OPTION_CONNECTION_LIMIT, kConnections,                                                                 //
-                       MHD_OPTION_PER_IP_CONNECTION_LIMIT, kConnectionsPerAddress,                                                //
-                       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,                                                               //
-                       MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,                                                     //
-                       MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
-  if (state_->daemon == nullptr) {
-    ListenerRegistry::remove(state_.get());
-    close(state_->listener);
-    throw_cannot_listen(settings, "the server's threads did not start; is the process at its limit of threads or open files?");
+void HttpServer::State::serve_once() {
+  const auto before = Clock::now();
+  polled.assign(1, {wake, POLLIN, 0});
+  if (before >= accept_again) {
+    for (const int listener : listeners.sockets()) polled.push_back({listener, POLLIN, 0});
+  }
+  poll(polled.data(), polled.size(), milliseconds_to_wait(before));
+  eventfd_t woken = 0;
+  eventfd_read(wake, &woken);
+  for (std::size_t i = 1; i < polled.size(); ++i) {
+    if (polled[i].revents != 0) accept_from(polled[i].fd);
+  }
+  look_after(Clock::now());
+}
+
+// Until something is due; -1 when nothing is: a server without clients sleeps.
+int HttpServer::State::milliseconds_to_wait(Clock::time_point now) const {
+  auto due = Clock::time_point::max();
+  if (accept_again > now) due = accept_again;
+  if (exchange.connections().size() > 0 || !retired.empty()) due = std::min(due, next_sweep);
+  if (!file.path().empty()) due = std::min(due, next_file_watch);
+  if (due == Clock::time_point::max()) return -1;
+  return static_cast<int>(std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(due - now).count(), 0));
+}
+
+void HttpServer::State::accept_from(int listener) {
+  for (int i = 0; i < kAcceptedAtOnce; ++i) {
+    pollfd waiting{listener, POLLIN, 0};
+    if (poll(&waiting, 1, 0) != 1) return;
+    const auto now = Clock::now();
+    if (!exchange.connections().make_room(now)) {  // only for somebody who is there
+      accept_again = now + kPause;
+      return;
+    }
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int socket = accept4(listener, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (socket < 0) {
+      if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
+      accept_errors.fetch_add(1, std::memory_order_relaxed);
+      accept_again = now + kErrorPause;
+      return;
+    }
+    const std::lock_guard<std::mutex> lock(loops_mutex);
+    const bool is_tls = current->tls != nullptr;
+    auto admission = HttpConnections::Admission::address_full;
+    try {
+      admission = exchange.connections().admit(socket, address, current.get(), is_tls, now);
+    } catch (...) {
+      close(socket);
+      throw;
+    }
+    if (admission != HttpConnections::Admission::admitted) {
+      close(socket);
+    } else if (MHD_add_connection(current->daemon, socket, reinterpret_cast<const sockaddr*>(&address), length) != MHD_YES) {
+      exchange.connections().forget(socket);  // the library has closed it
+    }
+  }
+}
+
+void HttpServer::State::look_after(Clock::time_point now) {
+  if (now >= next_sweep) {
+    next_sweep = now + kSweep;
+    exchange.connections().sweep(now);
+    stop_retired();
+    limits_log.look_at(all_counters(), now);
+  }
+  if (file.path().empty() || now < next_file_watch) return;
+  next_file_watch = now + kFileWatch;
+  const bool has_changed = [&] {
+    const std::unique_lock<std::mutex> lock(file_mutex, std::try_to_lock);
+    return lock.owns_lock() && file.has_changed();
+  }();
+  if (has_changed) load_again();
+}
+
+void HttpServer::State::stop_retired() {
+  std::vector<std::unique_ptr<Loops>> unused;
+  {
+    const std::lock_guard<std::mutex> lock(loops_mutex);
+    const auto first_unused = std::partition(retired.begin(), retired.end(), [&](const std::unique_ptr<Loops>& loops) {
+      return exchange.connections().count_of(loops.get()) > 0;
+    });
+    std::move(first_unused, retired.end(), std::back_inserter(unused));
+    retired.erase(first_unused, retired.end());
+  }
+  for (const std::unique_ptr<Loops>& loops : unused) {
+    MHD_stop_daemon(loops->daemon);
+    exchange.connections().forget_owner(loops.get());
+  }
+}
+
+HttpCounters HttpServer::State::all_counters() const {
+  HttpCounters all = exchange.counters();
+  all.accept_errors = accept_errors.load(std::memory_order_relaxed);
+  all.reloads = reloads.load(std::memory_order_relaxed);
+  all.reload_failures = reload_failures.load(std::memory_order_relaxed);
+  return all;
+}
+
+void HttpServer::State::stop() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(file_mutex);
+    if (std::exchange(stops, true)) return;
+  }
+  ends.store(true, std::memory_order_relaxed);
+  eventfd_write(wake, 1);
+  if (acceptor.joinable()) acceptor.join();
+  listeners.close();
+  exchange.stop_checks();  // no connection waits for one any more, as the library demands
+  if (current) MHD_stop_daemon(current->daemon);
+  for (const std::unique_ptr<Loops>& loops : retired) MHD_stop_daemon(loops->daemon);
+}
+
+HttpServer::HttpServer(HttpServerSettings settings, Answer answer) : state_(std::make_unique<State>(settings, std::move(answer))) {
+  endpoints_ = state_->listeners.endpoints();
+  try {
+    state_->start();
+  } catch (...) {
+    state_->stop();
+    throw;
   }
 }
 
 HttpServer::~HttpServer() { stop(); }
 
-std::uint64_t HttpServer::failures() const noexcept {
-  return state_ ? state_->failures.load(std::memory_order_relaxed) : 0;  // relaxed: a lone counter
+bool HttpServer::is_tls() const noexcept {
+  if (!state_) return false;
+  const std::lock_guard<std::mutex> lock(state_->loops_mutex);
+  return state_->current && state_->current->tls;
 }
 
-// acquire: pairs with the release of on_completed.
-int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->in_flight.load(std::memory_order_acquire) : 0; }
+std::uint64_t HttpServer::failures() const noexcept { return state_ ? state_->exchange.failures() : 0; }
+
+int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->exchange.in_flight() : 0; }
+
+HttpCounters HttpServer::counters() const { return state_ ? state_->all_counters() : HttpCounters{}; }
+
+std::string HttpServer::reload() noexcept { return state_ ? state_->load_again() : ""; }
 
 void HttpServer::stop() noexcept {
-  if (!state_ || state_->daemon == nullptr) return;
-  ListenerRegistry::remove(state_.get());
-  MHD_stop_daemon(state_->daemon);  // closes the listener too
-  state_->daemon = nullptr;
+  if (state_) state_->stop();
 }
 
-void HttpServer::abandon() noexcept {
-  if (!state_) return;
-  static_cast<void>(state_.release());
-}
+void HttpServer::abandon() noexcept { static_cast<void>(state_.release()); }
 
 }  // namespace vigil

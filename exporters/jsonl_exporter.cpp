@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstdio>
 #include <mutex>
 #include <set>
@@ -16,12 +15,8 @@
 
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/logging.h"
-#include "vigil/exporters/metric_families.h"
+#include "vigil/exporters/record_json.h"
 #include "vigil/exporters/seconds.h"
-#include "vigil/monitor/dtype.h"
-#include "vigil/monitor/metric_table.h"
-#include "vigil/monitor/statistics.h"
-#include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
 namespace {
@@ -61,41 +56,6 @@ class FilesInUse {
   }
 };
 
-void append_magnitudes(std::string& line, const MagnitudeHistogram& histogram, const Moments& moments) {
-  for (const double q : kMagnitudeQuantiles) {
-    const int percent = static_cast<int>(std::lround(100 * q));
-    append_member(line, (percent < 10 ? "magnitude_p0" : "magnitude_p") + std::to_string(percent),
-                  magnitude_quantile(histogram, moments, q));
-  }
-  line += ",\"magnitude_buckets\":[" + std::to_string(histogram.underflow);
-  for (const std::uint64_t count : histogram.buckets) line += ',' + std::to_string(count);
-  line += ',' + std::to_string(histogram.overflow) + ']';
-}
-
-// What the numbers of the lines that follow stand for.
-void append_schema(std::string& line, const Schema& schema) {
-  if (schema.is_continued) line += ",\"continued\":true";
-  append_member(line, "learning_rates", schema.learning_rates);
-  append_member(line, "groups", schema.groups);
-  append_member(line, "max_activations", schema.activations);
-  append_member(line, "parameters", schema.parameters);
-  line += ",\"tensors\":[";
-  for (const RowSchema& row : schema.rows) {
-    line += &row == schema.rows.data() ? "{" : ",{";
-    append_member(line, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
-    append_member(line, "name", row.name);
-    append_member(line, "layer", row.layer);
-    append_member(line, "shape", row.shape);
-    append_member(line, "elements", row.element_count);
-    append_member(line, "dtype", kDTypeNames[static_cast<std::size_t>(row.dtype)]);
-    if (row.part != 0) append_member(line, "part", static_cast<std::uint64_t>(row.part));
-    if (row.learning_rate != RowSchema::kNone) append_member(line, "learning_rate", static_cast<std::uint64_t>(row.learning_rate));
-    if (row.infinite != 0) append_member(line, "infinite", row.infinite);
-    line += '}';
-  }
-  line += ']';
-}
-
 void append_device_memory(std::string& line, const StepRecord& record) {
   line += ",\"device\":{";
   append_member(line, "allocated_bytes", record.device_allocated);
@@ -114,9 +74,7 @@ JsonlExporter::JsonlExporter(const JsonlConfig& config, const RunChannel& channe
     : path_(config.path), max_bytes_(static_cast<std::uint64_t>(std::max<std::int64_t>(config.max_bytes, 1))), channel_(channel) {
   for (const RowSchema& row : channel.schema().rows) {
     std::string head = "{";
-    append_member(head, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
-    append_member(head, "name", row.name);
-    append_member(head, "layer", row.layer);
+    append_tensor_head(head, row);
     row_heads_.push_back(std::move(head));
   }
   open();
@@ -200,47 +158,19 @@ bool JsonlExporter::append_lost_line() {
   return true;
 }
 
-void JsonlExporter::append_scalars(std::string& line, const StepRecord& record, const double* scalars) const {
-  line += ",\"scalars\":{";
-  const ScalarNames& names = channel_.scalar_names();
-  const std::size_t count = std::min<std::size_t>(record.user_scalars, names.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0) line += ',';
-    line += to_json(names.at(i)) + ':';
-    append(line, scalars[channel_.schema().learning_rates + i]);
-  }
-  line += '}';
-}
-
 void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   const bool again = record.has(StepRecord::again);
   std::string line = begin_line(again ? "scalars" : "step");
   if (again) {
     append_member(line, "step", record.step);
-    append_scalars(line, record, scalars);
+    append_scalars(line, record, scalars, channel_.schema(), channel_.scalar_names());
     line += "}\n";
     append_line(line);
     return;
   }
   append_step(line, record, scalars, channel_.schema().learning_rates);
-  append_scalars(line, record, scalars);
-  if (record.has(StepRecord::has_total_time)) {
-    append_member(line, "total_seconds", to_seconds(record.total_ns));
-    append_member(line, "forward_backward_seconds", to_seconds(record.forward_backward_ns));
-    append_member(line, "vigil_seconds", to_seconds(record.vigil_ns));
-  }
-  if (record.has(StepRecord::has_data_time)) append_member(line, "data_seconds", to_seconds(record.data_ns));
-  if (record.has(StepRecord::has_optimizer_time)) append_member(line, "optimizer_seconds", to_seconds(record.optimizer_ns));
-  if (record.has(StepRecord::has_clip_ratio)) append_member(line, "clip_ratio", record.clip_ratio);
-  if (record.examples > 0) append_member(line, "examples", record.examples);
-  if (record.multiply_accumulates > 0) append_member(line, "multiply_accumulates", record.multiply_accumulates);
-  append_member(line, "nonfinite", record.has(StepRecord::nonfinite));
-  append_member(line, "skipped", record.has(StepRecord::skipped));
-  if (record.origin_step != 0) {
-    append_member(line, "origin_step", record.origin_step);
-    const std::string_view origin = origin_parameter(record, channel_.schema());
-    if (!origin.empty()) append_member(line, "origin", origin);
-  }
+  append_scalars(line, record, scalars, channel_.schema(), channel_.scalar_names());
+  append_step_details(line, record, channel_.schema());
   line += ",\"nonfinite_values\":{";
   for (std::size_t i = 0; i < kNonfiniteInNames.size(); ++i) {
     const NonfiniteCounts& counts = record.totals.nonfinite_values[i];
@@ -268,36 +198,6 @@ void JsonlExporter::on_step(const StepRecord& record, const double* scalars) {
   append_line(line);
 }
 
-void JsonlExporter::append_tensor(std::string& line, std::size_t index, const Frame& frame) const {
-  const TensorRow& row = frame.rows[index];
-  const RowSchema& schema = channel_.schema().rows[index];
-  line += row_heads_[index];
-  if (row.state != TensorRow::present) {
-    append_member(line, "state",
-                  row.state == TensorRow::absent   ? std::string_view("absent")
-                  : row.state == TensorRow::frozen ? "frozen"
-                                                   : "unreadable");
-    line += '}';
-    return;
-  }
-  append_member(line, "elements", row.moments.count);
-  for (const Statistic& statistic : kStatistics) append_member(line, statistic.name, statistic.value(row.moments));
-  if (const auto ratio = update_ratio(schema, row)) {
-    append_member(line, "update_norm", row.update_norm);
-    append_member(line, metric_row(TensorMetric::update_ratio).name, *ratio);
-  }
-  if (schema.has_distance) {
-    if (const auto distance = norm_of_change(row, row.distance)) append_member(line, metric_row(TensorMetric::distance).name, *distance);
-  }
-  if (schema.has_cosine && !is_nan_bits(row.cosine)) append_member(line, metric_row(TensorMetric::cosine).name, row.cosine);
-  for (std::size_t i = 0; i < schema.optimizer_state.size() && i < RowSchema::kStateNorms; ++i) {
-    if (row.has_state(i)) append_member(line, schema.optimizer_state[i] + "_norm", row.state_norms[i]);
-  }
-  const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
-  if (histogram < frame.histograms.size()) append_magnitudes(line, frame.histograms[histogram], row.moments);
-  line += '}';
-}
-
 void JsonlExporter::on_frame(const Frame& frame) {
   std::string line = begin_line("frame");
   append_member(line, "step", frame.header.step);
@@ -306,7 +206,11 @@ void JsonlExporter::on_frame(const Frame& frame) {
   const std::size_t count = std::min(frame.rows.size(), row_heads_.size());
   for (std::size_t i = 0; i < count; ++i) {
     if (i > 0) line += ',';
-    append_tensor(line, i, frame);
+    line += row_heads_[i];
+    const RowSchema& schema = channel_.schema().rows[i];
+    const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
+    append_tensor(line, schema, frame.rows[i], histogram < frame.histograms.size() ? &frame.histograms[histogram] : nullptr);
+    line += '}';
   }
   line += ']';
   bool is_first = true;

@@ -63,8 +63,6 @@ class JsonlExporter final : public Exporter {
   void close_file();
   void rotate();
   void add_run_line();
-  void append_scalars(std::string& line, const StepRecord& record, const double* scalars) const;
-  void append_tensor(std::string& line, std::size_t index, const Frame& frame) const;
   void append_line(std::string_view line);
   bool append_lost_line();
   // False when a pipe stays full.

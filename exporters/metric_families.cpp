@@ -1,5 +1,6 @@
 #include "vigil/exporters/metric_families.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -83,7 +84,7 @@ void Builder::add_run() {
        {"attempt", std::to_string(identity_.attempt)},
        {"pid", std::to_string(identity_.pid)}},
       1.0);
-  only(Metric::up, snapshot_.state == RunState::starting || snapshot_.state == RunState::running ? 1.0 : 0.0);
+  only(Metric::up, is_alive(snapshot_.state) ? 1.0 : 0.0);
   only(Metric::steps, snapshot_.has_step ? snapshot_.step.step : std::uint64_t{0});
   only(Metric::samples, snapshot_.step.totals.samples);
   only(Metric::last_step_timestamp, to_seconds(snapshot_.has_step ? snapshot_.step.wall_time_ns : identity_.start_time_ns));
@@ -91,6 +92,10 @@ void Builder::add_run() {
   begin(Metric::run_state);
   for (std::size_t i = 0; i < kRunStateNames.size(); ++i) {
     add({{"state", std::string(kRunStateNames[i])}}, static_cast<std::size_t>(snapshot_.state) == i ? 1.0 : 0.0);
+  }
+  if (!snapshot_.end_reason.empty()) {
+    begin(Metric::run_end_info);
+    add({{"reason", snapshot_.end_reason}}, 1.0);
   }
 }
 
@@ -111,6 +116,12 @@ void Builder::add_training() {
   begin(Metric::step_duration);
   for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
     add({{"phase", std::string(kPhaseNames[phase])}}, snapshot_.durations[phase]);
+  }
+  if (snapshot_.has_step) {
+    begin(Metric::last_step_duration);
+    for (std::size_t phase = 0; phase < kPhaseNames.size(); ++phase) {
+      if (const auto time = time_of(step, static_cast<Phase>(phase))) add({{"phase", std::string(kPhaseNames[phase])}}, to_seconds(*time));
+    }
   }
   only(Metric::micro_batches, step.totals.micro_batches);
   only(Metric::examples, step.totals.examples);
@@ -223,6 +234,17 @@ Labels with(const Labels& labels, const Label& more) {
   return make_labels(std::move(all));
 }
 
+void append_tensor_families(std::vector<Family>& families, const Snapshot& snapshot, const SeenTensors& tensors, const SeriesPlan& plan) {
+  for (const TensorFamily& of : tensor_families()) {
+    Family family{of.name, of.type, {}, of.help, {}, {}};
+    for_each_series(of, tensors, [&family](const SeenTensor& tensor, const SeriesLabel* label, double value) {
+      family.samples.push_back({label == nullptr ? tensor.entry->labels : with(tensor.entry->labels, label->label), value});
+    });
+    if (!family.samples.empty()) families.push_back(std::move(family));
+  }
+  for (Family& family : make_activation_families(snapshot, plan)) families.push_back(std::move(family));
+}
+
 }  // namespace
 
 std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t series, std::uint64_t dropped_series) {
@@ -236,19 +258,39 @@ std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t se
   return std::move(builder.families());
 }
 
+std::vector<Family> make_tombstone_families(const Snapshot& snapshot) {
+  // Gauges that stay true when nothing goes on any more.
+  static constexpr std::array<Metric, 8> kKept{
+      Metric::run_info,  Metric::up,           Metric::last_step_timestamp,   Metric::start_time,
+      Metric::run_state, Metric::run_end_info, Metric::nonfinite_origin_info, Metric::model_parameters};
+  std::vector<Family> families = make_run_families(snapshot, 0, 0);
+  const auto is_dropped = [](const Family& family) {
+    if (family.type != MetricType::gauge) return false;
+    return std::none_of(kKept.begin(), kKept.end(), [&](Metric metric) { return metric_row(metric).name == family.name; });
+  };
+  families.erase(std::remove_if(families.begin(), families.end(), is_dropped), families.end());
+  return families;
+}
+
+Family make_build_info() {
+  const MetricRow& row = metric_row(Metric::build_info);
+  Family family{row.name, row.type, row.unit, std::string(row.help), {}, {}};
+  family.samples.push_back({make_labels({{"version", std::string(vigil_version())}, {"compiler", std::string(kCompiler)}}), 1.0});
+  return family;
+}
+
 std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& plan) {
   const SeenTensors tensors(snapshot, plan);
   const ActivationSeries activations = count_activation_series(snapshot, plan);
   std::vector<Family> families =
       make_run_families(snapshot, tensors.series() + activations.shown, plan.dropped_series() + activations.dropped);
-  for (const TensorFamily& of : tensor_families()) {
-    Family family{of.name, of.type, {}, of.help, {}, {}};
-    for_each_series(of, tensors, [&family](const SeenTensor& tensor, const SeriesLabel* label, double value) {
-      family.samples.push_back({label == nullptr ? tensor.entry->labels : with(tensor.entry->labels, label->label), value});
-    });
-    if (!family.samples.empty()) families.push_back(std::move(family));
-  }
-  for (Family& family : make_activation_families(snapshot, plan)) families.push_back(std::move(family));
+  append_tensor_families(families, snapshot, tensors, plan);
+  return families;
+}
+
+std::vector<Family> make_tensor_families(const Snapshot& snapshot, const SeriesPlan& plan) {
+  std::vector<Family> families;
+  append_tensor_families(families, snapshot, SeenTensors(snapshot, plan), plan);
   return families;
 }
 

@@ -52,6 +52,15 @@ std::vector<Family> make_families(const Snapshot& snapshot, const SeriesPlan& pl
 /// The part of them that kMetrics lists, for an exposition with that many per-tensor series, and kept out of it.
 std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t series, std::uint64_t dropped_series);
 
+/// What is still told of a run that has ended: of kMetrics those that count, and those that tell who it was, when it ended and how.
+std::vector<Family> make_tombstone_families(const Snapshot& snapshot);
+
+/// `vigil_build_info` of this process, without labels of a run.
+Family make_build_info();
+
+/// The rest of them: per-tensor series and those of activations, of the latest frame.
+std::vector<Family> make_tensor_families(const Snapshot& snapshot, const SeriesPlan& plan);
+
 /// Version of vigil, as in `vigil_build_info`.
 std::string_view vigil_version() noexcept;
 

@@ -4,7 +4,7 @@
 
 namespace vigil {
 
-SharedRenderings::Body SharedRenderings::get(const std::shared_ptr<const Snapshot>& snapshot, TextFormat format, bool is_gzip,
+SharedRenderings::Body SharedRenderings::get(const std::shared_ptr<const void>& snapshot, TextFormat format, bool is_gzip,
                                              const std::function<std::string()>& render) {
   Slot& slot = slots_[2 * static_cast<std::size_t>(format) + (is_gzip ? 1 : 0)];
   const auto is_of_snapshot = [&] { return !slot.snapshot.owner_before(snapshot) && !snapshot.owner_before(slot.snapshot); };

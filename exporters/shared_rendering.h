@@ -12,7 +12,6 @@
 #include <string>
 
 #include "vigil/exporters/text_format.h"
-#include "vigil/monitor/snapshot.h"
 
 namespace vigil {
 
@@ -22,10 +21,10 @@ class SharedRenderings {
  public:
   using Body = std::shared_ptr<const std::string>;
 
-  /// The body of `snapshot` in one form: an earlier caller's, or what `render` returns, called in this thread without a lock. Waits for a
-  /// rendering of the same under way. Whoever waited for one that failed tries itself.
+  /// The body of `snapshot`, whatever that is, in one form: an earlier caller's, or what `render` returns, called in this thread without a
+  /// lock. Waits for a rendering of the same under way. Whoever waited for one that failed tries itself.
   /// @throws what `render` throws, to the one who called it
-  Body get(const std::shared_ptr<const Snapshot>& snapshot, TextFormat format, bool is_gzip, const std::function<std::string()>& render);
+  Body get(const std::shared_ptr<const void>& snapshot, TextFormat format, bool is_gzip, const std::function<std::string()>& render);
 
   /// Renderings begun so far: how many of the calls were not served by an earlier one.
   std::uint64_t renderings() const noexcept { return renderings_.load(std::memory_order_relaxed); }  // a lone counter
@@ -40,7 +39,7 @@ class SharedRenderings {
   // The latest rendering of a form; weak, so that nothing is kept. A weak pointer's snapshot cannot be mistaken for a later one that lies
   // where it lay.
   struct Slot {
-    std::weak_ptr<const Snapshot> snapshot;
+    std::weak_ptr<const void> snapshot;
     std::weak_ptr<Flight> flight;
   };
 

@@ -11,7 +11,10 @@ namespace {
 
 SeriesLabel make_series_label(std::string_view name, std::string value) {
   SeriesLabel made;
-  made.text = "," + std::string(name) + "=\"" + value + "\"} ";
+  value = valid_utf8(value);
+  made.text = "," + std::string(name) + "=\"";
+  append_escaped_label_value(made.text, value);
+  made.text += "\"} ";
   made.label = {std::string(name), std::move(value)};
   return made;
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -27,6 +28,29 @@ TEST(Pauses, DoubleFromHalfASecondToFifteen) {
   EXPECT_EQ(pauses, (std::vector<long>{500, 1000, 2000, 4000, 8000, 15000, 15000}));
   backoff.reset();
   EXPECT_EQ(backoff.next(), milliseconds(500));
+}
+
+TEST(Pauses, ByChanceLieBetweenHalfAndAllOfTheirLength) {
+  Backoff backoff(milliseconds(1000), milliseconds(8000), 7), same(milliseconds(1000), milliseconds(8000), 7),
+      other(milliseconds(1000), milliseconds(8000), 8);
+  bool differs = false, is_low = false, is_high = false;
+  for (int i = 0; i < 200; ++i) {
+    const long whole = std::min(1000L << std::min(i, 10), 8000L), pause = static_cast<long>(backoff.next().count());
+    EXPECT_GE(pause, whole / 2);
+    EXPECT_LE(pause, whole);
+    EXPECT_EQ(same.next().count(), pause);
+    differs = differs || other.next().count() != pause;
+    is_low = is_low || pause < whole * 6 / 10;
+    is_high = is_high || pause > whole * 9 / 10;
+  }
+  EXPECT_TRUE(differs && is_low && is_high);
+}
+
+TEST(Pauses, AreAsLongAsTheReceiverAsksWithinTenMinutes) {
+  Backoff backoff;
+  EXPECT_EQ(backoff.next(seconds(7)), seconds(7));
+  EXPECT_EQ(backoff.next(milliseconds(10)), milliseconds(1000)) << "its own are longer";
+  EXPECT_EQ(backoff.next(std::chrono::hours(48)), std::chrono::minutes(10));
 }
 
 TEST(DeliveryThreads, WorkWhenTheyAreWokenAndWhenTheyAskedFor) {

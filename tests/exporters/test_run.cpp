@@ -242,6 +242,7 @@ std::shared_ptr<const Snapshot> make_running_snapshot() {
   group.subject = "group 1";
   snapshot->alert_counts = {{"nonfinite_gradient", "critical", 2}, {"loss_spike", "warning", 0}};
   snapshot->alerts_dropped = 1;
+  snapshot->end_reason = "signal 11 (SIGSEGV)";  // as only a reader of a ring file finds; here for the form of it
   return snapshot;
 }
 

@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -51,26 +53,46 @@ Handle make_handle(HttpAnswer& response) {
 
 }  // namespace
 
-HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers,
-                   const std::string& method) {
+HttpAnswer request_with(const std::string& endpoint, const std::string& path, const ClientOptions& options, std::string* error) {
   HttpAnswer response;
   const Handle handle = make_handle(response);
+  const auto set_text = [&](CURLoption option, const std::string& text) {
+    if (!text.empty()) curl_easy_setopt(handle.get(), option, text.c_str());
+  };
   curl_slist* list = nullptr;
-  for (const std::string& header : headers) list = curl_slist_append(list, header.c_str());
-  curl_easy_setopt(handle.get(), CURLOPT_URL, ("http://" + endpoint + path).c_str());
+  for (const std::string& header : options.headers) list = curl_slist_append(list, header.c_str());
+  curl_easy_setopt(handle.get(), CURLOPT_URL, ((options.authority_file.empty() ? "http://" : "https://") + endpoint + path).c_str());
   curl_easy_setopt(handle.get(), CURLOPT_HTTPHEADER, list);
-  if (method == "HEAD") {
+  set_text(CURLOPT_CAINFO, options.authority_file);
+  set_text(CURLOPT_SSLCERT, options.certificate_file);
+  set_text(CURLOPT_SSLKEY, options.key_file);
+  set_text(CURLOPT_USERPWD, options.user);
+  if (options.method == "HEAD") {
     curl_easy_setopt(handle.get(), CURLOPT_NOBODY, 1L);
-  } else if (method != "GET") {
-    curl_easy_setopt(handle.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
-    if (method == "POST" || method == "PUT") curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDS, "a body");
+  } else if (options.method != "GET") {
+    curl_easy_setopt(handle.get(), CURLOPT_CUSTOMREQUEST, options.method.c_str());
+    if (options.method == "POST" || options.method == "PUT") {
+      curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDSIZE, static_cast<long>(options.body.size()));
+      curl_easy_setopt(handle.get(), CURLOPT_POSTFIELDS, options.body.c_str());
+    }
   }
-  if (curl_easy_perform(handle.get()) == CURLE_OK) {
+  const CURLcode result = curl_easy_perform(handle.get());
+  if (error != nullptr) *error = result == CURLE_OK ? "" : curl_easy_strerror(result);
+  if (result == CURLE_OK) {
     curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &response.status);
     curl_easy_getinfo(handle.get(), CURLINFO_TOTAL_TIME, &response.seconds);
   }
   curl_slist_free_all(list);
   return response;
+}
+
+HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers,
+                   const std::string& method) {
+  ClientOptions options;
+  options.method = method;
+  options.headers = headers;
+  options.body = "a body";
+  return request_with(endpoint, path, options);
 }
 
 std::string url_encoded(const std::string& text) {
@@ -92,13 +114,19 @@ long connections_for(const std::string& endpoint, const std::string& path, int r
   return connections;
 }
 
-RawConnection::RawConnection(const std::string& endpoint) {
+RawConnection::RawConnection(const std::string& endpoint, const std::string& source) {
   const auto colon = endpoint.rfind(':');
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(endpoint.substr(colon + 1))));
   inet_pton(AF_INET, endpoint.substr(0, colon).c_str(), &address.sin_addr);
   socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (!source.empty()) {
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    inet_pton(AF_INET, source.c_str(), &own.sin_addr);
+    bind(socket_, reinterpret_cast<const sockaddr*>(&own), sizeof own);
+  }
   const timeval limit{10, 0};
   setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -125,6 +153,23 @@ std::string RawConnection::read_all() {
   char buffer[4096];
   for (ssize_t got; (got = recv(socket_, buffer, sizeof buffer, 0)) > 0;) all.append(buffer, static_cast<std::size_t>(got));
   return all;
+}
+
+std::string RawConnection::read_until(const std::string& end) {
+  std::string all;
+  for (char c = 0; all.find(end) == std::string::npos && recv(socket_, &c, 1, 0) == 1;) all += c;
+  return all;
+}
+
+bool RawConnection::ends_within(double seconds) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd readable{socket_, POLLIN, 0};
+    if (left <= 0 || poll(&readable, 1, static_cast<int>(left)) != 1) return false;
+    char buffer[4096];
+    if (recv(socket_, buffer, sizeof buffer, 0) <= 0) return true;
+  }
 }
 
 std::string gunzip(const std::string& compressed) {

@@ -19,6 +19,18 @@ struct HttpAnswer {
 HttpAnswer request(const std::string& endpoint, const std::string& path, const std::vector<std::string>& headers = {},
                    const std::string& method = "GET");
 
+struct ClientOptions {
+  std::string method = "GET";
+  std::vector<std::string> headers = {};
+  std::string body = {};                             ///< of POST and PUT
+  std::string authority_file = {};                   ///< PEM of who signed the server's certificate; not empty: https
+  std::string certificate_file = {}, key_file = {};  ///< PEM of the client
+  std::string user = {};                             ///< "name:password"
+};
+
+/// The same with more to say. `error`, if given, is what libcurl says when there was no answer.
+HttpAnswer request_with(const std::string& endpoint, const std::string& path, const ClientOptions& options, std::string* error = nullptr);
+
 /// `text` as a component of a URL.
 std::string url_encoded(const std::string& text);
 
@@ -28,7 +40,8 @@ long connections_for(const std::string& endpoint, const std::string& path, int r
 /// A TCP connection to an IPv4 endpoint. Reads and writes wait up to ten seconds.
 class RawConnection {
  public:
-  explicit RawConnection(const std::string& endpoint);
+  /// `source`: the address of this side, when it matters.
+  explicit RawConnection(const std::string& endpoint, const std::string& source = "");
   ~RawConnection();
   RawConnection(const RawConnection&) = delete;
   RawConnection& operator=(const RawConnection&) = delete;
@@ -37,6 +50,10 @@ class RawConnection {
   void send(const std::string& bytes);
   /// All bytes until the server closes.
   std::string read_all();
+  /// Bytes until they hold `end`, or the server closes.
+  std::string read_until(const std::string& end);
+  /// Whether the server ends the connection within that time; reads what it sends until then.
+  bool ends_within(double seconds);
 
  private:
   int socket_ = -1;

@@ -58,7 +58,7 @@ struct HttpRecorder::Callbacks {
       return MHD_YES;
     }
     const int status = static_cast<HttpRecorder*>(self)->keep(std::move(*request));
-    MHD_Response* response = MHD_create_response_from_buffer(0, nullptr, MHD_RESPMEM_PERSISTENT);
+    MHD_Response* response = static_cast<HttpRecorder*>(self)->make_response();
     const MHD_Result result = MHD_queue_response(connection, static_cast<unsigned>(status), response);
     MHD_destroy_response(response);
     return result;
@@ -103,6 +103,19 @@ int HttpRecorder::keep(RecordedRequest request) {
   const int status = statuses_.front();
   statuses_.pop_front();
   return status;
+}
+
+MHD_Response* HttpRecorder::make_response() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  MHD_Response* response = MHD_create_response_from_buffer(answer_body_.size(), answer_body_.data(), MHD_RESPMEM_MUST_COPY);
+  for (const auto& [name, value] : answer_headers_) MHD_add_response_header(response, name.c_str(), value.c_str());
+  return response;
+}
+
+void HttpRecorder::answer_with(std::string body, std::map<std::string, std::string> headers) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  answer_body_ = std::move(body);
+  answer_headers_ = std::move(headers);
 }
 
 void HttpRecorder::answer_next(const std::vector<int>& statuses) {

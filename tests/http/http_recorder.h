@@ -11,6 +11,7 @@
 #include <vector>
 
 struct MHD_Daemon;
+struct MHD_Response;
 
 namespace vigil::test {
 
@@ -37,6 +38,8 @@ class HttpRecorder {
   void answer_next(const std::vector<int>& statuses);
   /// Decides every answer from now on, in place of answer_next().
   void answer_by(std::function<int(const RecordedRequest&)> answer);
+  /// What the body and the headers of every answer are from now on; none at first.
+  void answer_with(std::string body, std::map<std::string, std::string> headers = {});
   /// Keeps the answers to requests back until it is called with false. The destructor calls it.
   void hold_answers(bool hold);
   std::vector<RecordedRequest> requests() const;
@@ -48,6 +51,7 @@ class HttpRecorder {
  private:
   struct Callbacks;
   int keep(RecordedRequest request);
+  MHD_Response* make_response();
 
   MHD_Daemon* server_ = nullptr;
   int port_ = 0;
@@ -56,6 +60,8 @@ class HttpRecorder {
   std::vector<RecordedRequest> requests_;
   std::deque<int> statuses_;
   std::function<int(const RecordedRequest&)> answer_;
+  std::string answer_body_;
+  std::map<std::string, std::string> answer_headers_;
   bool holds_ = false;
 };
 
