@@ -111,6 +111,7 @@ void ActivationSampler::end() {
     nonfinite_.inf += output.moments.inf_count;
     const int index = channel_.layer_names().find_or_append(name, phase_);
     if (index < 0) {
+      channel_.count_loss();
       dropped_[{phase_, name}] = true;
       continue;
     }

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "vigil/hooks/step_recorder.h"
+#include "vigil/monitor/clock.h"
 
 namespace vigil {
 
@@ -36,7 +37,9 @@ void StepRecorder::log(std::string_view name, double value) noexcept {
 
 void StepRecorder::phase(std::string_view name) noexcept {
   const int index = channel_.phase_names().find_or_append(name);
+  channel_.beat(monotonic_time_ns());
   if (index < 0) {
+    channel_.count_loss();
     count_misuse(Hook::sequence, "phase(): more than 8 names, or a name that is empty or longer than 32 bytes");
     return;
   }

@@ -170,6 +170,7 @@ void StepRecorder::begin_turn(Part& part, Clock::time_point now) noexcept {
   part.is_done = true;
   turn_nonfinite_ = false;
   if (pending_) return;
+  channel_.beat(nanoseconds_in(now.time_since_epoch()));
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
   record_.flags = record_.flags & (StepRecord::has_parameter_norm | StepRecord::has_device_memory);
@@ -430,6 +431,7 @@ void StepRecorder::publish_step() noexcept {
     record_.totals.loop_overhead_ns = record_.totals.overhead_ns - overhead_before_loop_ns_;
   }
   last_end_ = now;
+  channel_.beat(nanoseconds_in(now.time_since_epoch()));
   pending_ = has_begun_ = remembered_ = false;
   for (Part& part : parts_) part.is_done = false;
   scalars_unpublished_ = false;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include <torch/csrc/jit/api/module.h>
@@ -22,8 +23,10 @@
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/clock.h"
+#include "vigil/monitor/crash_mark.h"
 #include "vigil/monitor/float_environment.h"
 #include "vigil/monitor/reduction.h"
+#include "vigil/monitor/ring_file.h"
 #include "vigil/monitor/run_channel.h"
 
 namespace vigil {
@@ -127,6 +130,7 @@ class TrainingMonitor::Impl {
   const int exceptions_in_flight_ = std::uncaught_exceptions();  // a monitor may be made while the stack unwinds
   std::atomic<bool> finished_{false};  // relaxed: what the end of the run wrote is published by the export thread's lock
   std::shared_ptr<RunChannel> channel_;
+  std::optional<CrashMark> crash_mark_;
   std::unique_ptr<StepRecorder> recorder_;
   std::function<std::uint64_t()> restore_;  // given before watch(), like these
   std::function<void(std::uint64_t)> save_;
@@ -151,7 +155,16 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   const std::vector<std::string> left_out = model.left_out, unmatched = model.unmatched, without_update = model.without_update,
                                  without_copy = model.without_copy, without_state = model.without_state;
   const ChannelBounds bounds{static_cast<std::size_t>(config.ring.step_records), static_cast<std::size_t>(config.ring.frame_bytes)};
-  auto channel = std::make_shared<RunChannel>(model.schema, bounds);
+  // Of a watch() that fails no file stays.
+  struct NewRing : SharedChannel {
+    ~NewRing() {
+      if (!is_kept && !path.empty()) remove_ring_file(path);
+    }
+    bool is_kept = false;
+  } shared;
+  if (config.ring.shared)
+    static_cast<SharedChannel&>(shared) = make_shared_channel(model.schema, bounds, ring_directory(config.ring.directory));
+  auto channel = shared.channel != nullptr ? shared.channel : std::make_shared<RunChannel>(model.schema, bounds);
   // Another rank would wait for a collective operation that this one runs again alone.
   const bool can_replay = launch.world_size == 1;
   auto recorder = std::make_unique<StepRecorder>(*channel, std::move(model), parts, config.sampling, config.guard, can_replay);
@@ -162,8 +175,10 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   auto exporting = std::make_shared<ExportThread>(channel, config, on_alert_);
   // Nothing below throws but for want of memory: from here on the model is watched.
   channel_ = std::move(channel);
+  if (config.ring.shared && config.ring.crash_signals) crash_mark_.emplace(channel_->live());
   recorder_ = std::move(recorder);
   export_ = std::move(exporting);
+  shared.is_kept = true;
   {
     const std::lock_guard lock(slot_->mutex);
     slot_->thread = export_;
@@ -173,6 +188,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
   vigil::log(LogLevel::info, "watching " + schema.identity.model + " (" + std::to_string(schema.parameters.size()) + " parameters, " +
                                  std::to_string(schema.trainable.elements + schema.frozen.elements) + " elements) as run '" +
                                  schema.identity.run + "', statistics by the kernel " + std::string(kernel_in_use()));
+  if (!shared.path.empty()) vigil::log(LogLevel::info, "its rings are in " + shared.path);
   for (const std::string& pattern : unmatched) {
     vigil::log(LogLevel::warning, pattern + " matches no tensor of the model that it could be of");
   }
