@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "e2e/child_process.h"
+#include "servers/child_process.h"
 #include "e2e/servers.h"
 #include "e2e/wait_until.h"
 #include "e2e/webhook_receiver.h"

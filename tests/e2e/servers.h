@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "e2e/child_process.h"
 #include "http/http_recorder.h"
+#include "servers/child_process.h"
 
 namespace vigil {
 

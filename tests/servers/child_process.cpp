@@ -1,4 +1,4 @@
-#include "e2e/child_process.h"
+#include "servers/child_process.h"
 
 #include <csignal>
 #include <cstring>

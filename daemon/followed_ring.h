@@ -1,0 +1,67 @@
+// One ring file, followed from its first record to the end of its run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vigil/config/config.h"
+#include "vigil/daemon/host_view.h"
+#include "vigil/daemon/pushing.h"
+#include "vigil/exporters/alert_rules.h"
+#include "vigil/exporters/alert_text.h"
+#include "vigil/monitor/ring_file_reader.h"
+#include "vigil/monitor/run_liveness.h"
+#include "vigil/monitor/snapshot.h"
+
+namespace vigil {
+
+/// One thread.
+class FollowedRing {
+ public:
+  /// `rules` says which alert rules are evaluated (RulesConfig::enabled: any at all). `pushing` outlives this; null: nothing is pushed.
+  /// @throws std::invalid_argument as make_alert_engine
+  FollowedRing(std::shared_ptr<const RingFile> file, const RulesConfig& rules, std::shared_ptr<const SeriesPlan> plan,
+               Pushing* pushing = nullptr);
+
+  /// Reads what is new, evaluates the rules and judges whether the run goes on. A file that has become unreadable says so in its state.
+  void poll(const ProcessIdentity& self, const HungAfter& hung_after) noexcept;
+
+  const RingFile& file() const noexcept { return *file_; }
+  const std::shared_ptr<const RingFile>& shared_file() const noexcept { return file_; }
+  const RunCondition& condition() const noexcept { return condition_; }
+  std::int64_t ended_ns() const noexcept { return ended_ns_; }
+  RunView view() const;
+  /// Alerts that began or were over since the last call; at most kMaxAlerts, the newest.
+  std::vector<AlertMessage> take_alerts() { return std::exchange(alerts_, {}); }
+
+  static constexpr std::size_t kMaxAlerts = 1000;
+
+ private:
+  HostReading host_reading() const noexcept;
+  void read_rings(bool& any);
+  void push_step(const StepRecord& record, const double* scalars);
+  void end_pushing() noexcept;
+  void judge_now(const ProcessIdentity& self, const HungAfter& hung_after) noexcept;
+  std::int64_t last_sign_ns() const noexcept;
+
+  const std::shared_ptr<const RingFile> file_;
+  const std::shared_ptr<const SeriesPlan> plan_;
+  RingFileReader* reader_;  // of the follower
+  RunFollower follower_;
+  std::vector<AlertRule> rules_;
+  std::unique_ptr<AlertEngine> engine_;  // null: no rules are evaluated
+  RunCondition condition_;
+  std::int64_t ended_ns_ = 0;
+  double mean_step_seconds_ = 0;
+  bool has_record_ = false;
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::vector<AlertMessage> alerts_;
+  Pushing* const pushing_;
+  std::unique_ptr<RunSamples> samples_;    // null: nothing is written remotely
+  std::vector<std::string> scalar_names_;  // those of the reader, as far as they are known
+};
+
+}  // namespace vigil

@@ -1,0 +1,29 @@
+// Tensor frames as columns: what the history keeps of one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vigil/monitor/records.h"
+
+namespace vigil {
+
+// Numbers with a fraction are kept as the nearest float where that loses digits only (ColumnKind::rounded); counts are exact, and NaN and
+// infinities stay what they are. All that read throw DamagedData.
+
+/// `elements[i]` is RowSchema::element_count of row i, of which there are as many as rows.
+std::string pack_rows(const std::vector<TensorRow>& rows, const std::vector<std::uint64_t>& elements);
+std::vector<TensorRow> read_rows(std::string_view bytes, const std::vector<std::uint64_t>& elements);
+/// Row `index` alone, which is in less than half the time.
+TensorRow read_row(std::string_view bytes, const std::vector<std::uint64_t>& elements, std::size_t index);
+
+std::string pack_histograms(const std::vector<MagnitudeHistogram>& histograms);
+MagnitudeHistogram read_histogram(std::string_view bytes, std::size_t index);
+
+std::string pack_activations(const std::vector<ActivationRow>& activations);
+std::vector<ActivationRow> read_activations(std::string_view bytes, std::size_t count);
+
+}  // namespace vigil

@@ -1,0 +1,201 @@
+#include "vigil/daemon/history_thread.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "vigil/exporters/logging.h"
+#include "vigil/monitor/clock.h"
+
+namespace vigil {
+namespace {
+
+HistoryCursors cursors_of(const RingFileReader& reader) {
+  const RingCursors at = reader.cursors();
+  return {at[static_cast<std::size_t>(RingKind::steps)], at[static_cast<std::size_t>(RingKind::frames)],
+          at[static_cast<std::size_t>(RingKind::events)]};
+}
+
+RingCursors cursors_of(const HistoryCursors& stored) {
+  RingCursors at{};
+  at[static_cast<std::size_t>(RingKind::steps)] = stored.steps;
+  at[static_cast<std::size_t>(RingKind::frames)] = stored.frames;
+  at[static_cast<std::size_t>(RingKind::events)] = stored.events;
+  return at;
+}
+
+const RunView* find(const HostView& view, const RingId& ring) {
+  const auto found = std::find_if(view.runs.begin(), view.runs.end(), [&](const RunView& run) { return run.ring_id == ring; });
+  return found == view.runs.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+HistoryThread::HistoryThread(HistoryOptions options, Files files, View view)
+    : options_(std::move(options)), files_(std::move(files)), view_(std::move(view)), writer_(std::make_unique<HistoryWriter>(options_)) {
+  thread_ = std::thread([this] { run(); });
+}
+
+HistoryThread::~HistoryThread() { stop(); }
+
+void HistoryThread::add(RunAlert alert) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  alerts_.push_back(std::move(alert));
+  if (alerts_.size() <= kMaxAlerts) return;
+  alerts_.pop_front();
+  ++counters_.alerts_lost;
+}
+
+bool HistoryThread::has_all_of(const RingId& ring) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return complete_.count(ring) > 0;
+}
+
+HistoryThread::Counters HistoryThread::counters() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return counters_;
+}
+
+// From where the database says.
+void HistoryThread::follow(Ring& ring) {
+  if (ring.reader != nullptr) {
+    ring.steps_lost_before += ring.reader->losses(RingKind::steps).overwritten;
+    ring.frames_lost_before += ring.reader->losses(RingKind::frames).overwritten;
+  }
+  auto reader = std::make_unique<RingFileReader>(ring.file, cursors_of(writer_->cursors(ring.begun.key)));
+  ring.reader = reader.get();
+  ring.follower = std::make_unique<RunFollower>(std::move(reader));
+}
+
+void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& files) {
+  std::set<RingId> present;
+  for (const auto& file : files) {
+    const RingId& id = file->header().ring_id;
+    if (!present.insert(id).second || rings_.count(id) > 0) continue;
+    Ring ring;
+    ring.file = file;
+    try {
+      ring.begun = writer_->begin_ring(id, file->schema(), wall_time_ns());
+      follow(ring);
+      rings_.emplace(id, std::move(ring));
+    } catch (const std::exception& error) {
+      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history of " + file->path() + ": " + error.what());
+    }
+  }
+  for (auto place = rings_.begin(); place != rings_.end();) {
+    if (present.count(place->first) > 0) {
+      ++place;
+      continue;
+    }
+    writer_->end_ring(place->second.begun.key);
+    place = rings_.erase(place);
+  }
+  if (std::exchange(has_looked_once_, true)) return;
+  // The host has looked through its directories before this thread began.
+  writer_->end_absent_rings("crashed", "its file was gone when vigild started", wall_time_ns());
+}
+
+void HistoryThread::read(Ring& ring) {
+  if (ring.is_broken) return;
+  const RingKey key = ring.begun.key;
+  try {
+    ring.follower->poll(
+        [&](const StepRecord& record, const double* scalars) { writer_->add_step(key, record, scalars, ring.reader->scalar_names()); },
+        [&](const Frame& frame) { writer_->add_frame(key, frame); }, [&](const NonfiniteEvent& event) { writer_->add_event(key, event); });
+  } catch (const RingFileError&) {
+    ring.is_broken = true;  // the host says so, in metrics and log
+  }
+  writer_->set_cursors(key, cursors_of(*ring.reader));
+}
+
+void HistoryThread::tell_state(Ring& ring, const HostView& view) {
+  const RunView* const run = find(view, ring.file->header().ring_id);
+  if (run == nullptr) return;
+  const Snapshot& snapshot = *run->snapshot;
+  writer_->set_state(ring.begun.key, kRunStateNames[static_cast<std::size_t>(snapshot.state)], snapshot.end_reason, run->ended_ns);
+  ring.has_end = run->has_ended();
+}
+
+void HistoryThread::tell_alerts() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::move(alerts_.begin(), alerts_.end(), std::back_inserter(alerts_in_batch_));
+    alerts_.clear();
+  }
+  for (const RunAlert& alert : alerts_in_batch_) {
+    const auto ring = rings_.find(alert.ring);
+    if (ring == rings_.end()) continue;
+    // A vigild that starts again judges again what it finds in the rings.
+    if (alert.message.alert.step <= ring->second.begun.last_step) continue;
+    writer_->add_alert(ring->second.begun.key, alert.message);
+  }
+}
+
+void HistoryThread::rewind() {
+  for (auto& [id, ring] : rings_) follow(ring);
+}
+
+void HistoryThread::turn() {
+  if (writer_ == nullptr) writer_ = std::make_unique<HistoryWriter>(options_);
+  take_up(files_());
+  // Before the records: of a run that is seen to have ended here all records are in its rings.
+  const std::shared_ptr<const HostView> view = view_();
+  writer_->begin(wall_time_ns());
+  for (auto& [id, ring] : rings_) {
+    ring.has_end = false;
+    tell_state(ring, *view);
+    read(ring);
+  }
+  tell_alerts();
+  HistoryOutcome outcome = writer_->commit();
+  if (outcome.ok()) {
+    alerts_in_batch_.clear();
+  } else if (outcome.kind == HistoryOutcome::Kind::damaged) {
+    rings_.clear();
+    writer_.reset();  // gives up its lock on the file; the next turn makes another one
+  } else {
+    rewind();
+  }
+  if (writer_ == nullptr) return;
+  writer_->retain(wall_time_ns());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  counters_.stored = writer_->counters();
+  counters_.steps_lost = counters_.frames_lost = 0;
+  complete_.clear();
+  for (const auto& [id, ring] : rings_) {
+    counters_.steps_lost += ring.steps_lost_before + ring.reader->losses(RingKind::steps).overwritten;
+    counters_.frames_lost += ring.frames_lost_before + ring.reader->losses(RingKind::frames).overwritten;
+    if (outcome.ok() && ring.has_end) complete_.insert(id);
+  }
+}
+
+void HistoryThread::run() noexcept {
+  pthread_setname_np(pthread_self(), "vigil-history");
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (bool is_last = false; !is_last;) {
+    is_last = wake_.wait_for(lock, kInterval, [this] { return is_stopping_; });
+    lock.unlock();
+    try {
+      turn();
+    } catch (const std::exception& error) {
+      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, std::string("history: ") + error.what());
+    } catch (...) {
+      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history: a transaction failed");
+    }
+    lock.lock();
+  }
+}
+
+void HistoryThread::stop() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    is_stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace vigil

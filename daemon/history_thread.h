@@ -1,0 +1,103 @@
+// The thread that keeps the history: reads every ring file from cursors of its own and writes what it finds.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "vigil/daemon/history_writer.h"
+#include "vigil/daemon/host_view.h"
+#include "vigil/exporters/alert_text.h"
+#include "vigil/exporters/run_log.h"
+#include "vigil/monitor/ring_file_reader.h"
+
+namespace vigil {
+
+using RingId = std::array<std::uint8_t, 16>;
+
+/// An alert of a run, on its way into the history.
+struct RunAlert {
+  RingId ring{};
+  AlertMessage message;
+};
+
+/// A slow disk, or one that is full, only makes this thread read later: what the trainer has overwritten by then is lost, and counted.
+class HistoryThread {
+ public:
+  using Files = std::function<std::vector<std::shared_ptr<const RingFile>>()>;
+  using View = std::function<std::shared_ptr<const HostView>()>;
+
+  /// Opens the database and starts. `files` and `view` are of the host, and may be called by the thread.
+  /// @throws std::runtime_error with what to do
+  HistoryThread(HistoryOptions options, Files files, View view);
+  /// Calls stop().
+  ~HistoryThread();
+  HistoryThread(const HistoryThread&) = delete;
+  HistoryThread& operator=(const HistoryThread&) = delete;
+
+  /// Keeps an alert; of more than kMaxAlerts that wait the oldest goes. Any thread.
+  void add(RunAlert alert);
+  /// Whether all that a run's file holds is stored, its end among it. Any thread.
+  bool has_all_of(const RingId& ring) const;
+
+  struct Counters {
+    HistoryCounters stored;
+    std::uint64_t steps_lost = 0, frames_lost = 0, alerts_lost = 0;
+  };
+  Counters counters() const;
+
+  /// Stores what there is, then ends. Idempotent.
+  void stop() noexcept;
+
+  static constexpr std::size_t kMaxAlerts = 10'000;
+  static constexpr std::chrono::milliseconds kInterval{1000};  ///< between two transactions
+
+ private:
+  struct Ring {
+    std::shared_ptr<const RingFile> file;
+    BegunRing begun;
+    RingFileReader* reader = nullptr;  // of the follower
+    std::unique_ptr<RunFollower> follower;
+    std::uint64_t steps_lost_before = 0, frames_lost_before = 0;
+    bool is_broken = false;
+    bool has_end = false;  // its end is in the batch
+  };
+
+  void run() noexcept;
+  void turn();
+  void take_up(const std::vector<std::shared_ptr<const RingFile>>& files);
+  void read(Ring& ring);
+  void tell_state(Ring& ring, const HostView& view);
+  void tell_alerts();
+  void rewind();
+  void follow(Ring& ring);
+
+  HistoryOptions options_;
+  const Files files_;
+  const View view_;
+  std::unique_ptr<HistoryWriter> writer_;
+  std::map<RingId, Ring> rings_;
+  bool has_looked_once_ = false;
+  std::deque<RunAlert> alerts_in_batch_;
+  LogGate gate_;
+
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable wake_;
+  std::deque<RunAlert> alerts_;
+  std::set<RingId> complete_;
+  Counters counters_;
+  bool is_stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace vigil

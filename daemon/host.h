@@ -1,0 +1,91 @@
+// All runs of the host: finds their files, follows them, and lets go of those that are over.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "vigil/config/config.h"
+#include "vigil/daemon/followed_ring.h"
+#include "vigil/daemon/host_view.h"
+#include "vigil/daemon/ring_watch.h"
+#include "vigil/exporters/run_log.h"
+
+namespace vigil {
+
+struct HostOptions {
+  std::vector<std::string> ring_directories;
+  std::int64_t keep_ended_ms = 3'600'000;  ///< how long an ended run is told of; after that its file is removed if that is allowed
+  HungAfter hung_after;
+  RulesConfig rules;
+  PrometheusConfig series;     ///< `max_series` and `per_parameter` of each run
+  Pushing* pushing = nullptr;  ///< outlives the host; null: nothing is pushed
+};
+
+/// One thread turns; view() may be called by any.
+class Host {
+ public:
+  /// Most files that are followed at a time; each costs up to kMaxSchemaBytes a table and usually what its rings' slots and tables take.
+  static constexpr std::size_t kMaxRings = 512;
+
+  /// @throws std::runtime_error, std::invalid_argument with what to do
+  explicit Host(HostOptions options);
+
+  /// Looks for files, reads what is new of each, judges each run, publishes a new view, and removes the files of runs that ended long ago.
+  /// `may_remove` is asked before a file is: false keeps it for now.
+  void turn(const std::function<bool(const RingFile&)>& may_remove = {});
+
+  /// For runs that are found from now on. @throws std::invalid_argument when a rule cannot be had. Any thread.
+  void set_rules(const RulesConfig& rules);
+
+  /// Readable when a file has appeared, for poll(2).
+  int descriptor() const noexcept { return watch_.descriptor(); }
+
+  /// Never null. Holds a lock for the time of copying a pointer.
+  std::shared_ptr<const HostView> view() const;
+
+  /// Alerts of all runs since the last call, with the ids of their files. The thread that turns.
+  std::vector<std::pair<std::array<std::uint8_t, 16>, AlertMessage>> take_alerts();
+
+  /// Files that are followed now, for who reads them with cursors of its own.
+  std::vector<std::shared_ptr<const RingFile>> files() const;
+
+ private:
+  struct FileId {
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t size = 0, modified_ns = 0;  // of a refused one: when it changes it is tried again
+  };
+  struct Entry {
+    FileId id;
+    std::unique_ptr<FollowedRing> ring;  // null: refused, or let go
+    std::string reason;                  // of a refused one
+    bool is_seen = false;
+  };
+
+  RulesConfig rules() const;
+  void find_files();
+  void open_file(const std::string& path, Entry& entry);
+  void let_go(const std::function<bool(const RingFile&)>& may_remove);
+  void remove_file(const RingFile& file);
+  void publish(double turn_seconds);
+  std::shared_ptr<const SeriesPlan> plan_for(const std::shared_ptr<const Schema>& schema) const;
+
+  const HostOptions options_;
+  const ProcessIdentity self_ = this_process();
+  RingWatch watch_;
+  std::map<std::string, Entry> entries_;  // by path
+  HostView counters_;                     // without runs
+  LogGate crowded_gate_;
+
+  mutable std::mutex mutex_;  // of what follows
+  RulesConfig rules_;
+  std::shared_ptr<const HostView> view_ = std::make_shared<HostView>();
+  std::vector<std::shared_ptr<const RingFile>> files_;
+};
+
+}  // namespace vigil

@@ -1,0 +1,146 @@
+#include "vigil/daemon/options.h"
+
+#include <cstdlib>
+#include <map>
+
+#include <CLI/CLI.hpp>
+
+#include "vigil/config/config_reader.h"
+#include "vigil/monitor/ring_file.h"
+
+namespace vigil {
+namespace {
+
+constexpr const char* kFooter =
+    "Times take ms, s, m, h or d; sizes B, KiB, MiB, GiB or TiB.\n"
+    "Signals: SIGTERM and SIGINT end it, SIGHUP reads the files again that the flags name.\n"
+    "Exit code: 0 it was told to end, 1 it failed, 2 wrong usage or a file that the flags name is wrong.\n"
+    "Example: vigild --ring.directory=/run/vigil/rings --storage.path=/var/lib/vigil/history.db\n";
+
+const std::map<std::string, std::int64_t> kTimes{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+const std::map<std::string, std::int64_t> kSizes{{"B", 1},
+                                                 {"KiB", std::int64_t{1} << 10},
+                                                 {"MiB", std::int64_t{1} << 20},
+                                                 {"GiB", std::int64_t{1} << 30},
+                                                 {"TiB", std::int64_t{1} << 40}};
+
+CLI::Validator time_value() {
+  return CLI::AsNumberWithUnit(
+      kTimes, static_cast<CLI::AsNumberWithUnit::Options>(CLI::AsNumberWithUnit::CASE_SENSITIVE | CLI::AsNumberWithUnit::UNIT_REQUIRED),
+      "TIME");
+}
+CLI::Validator size_value() {
+  return CLI::AsNumberWithUnit(
+      kSizes, static_cast<CLI::AsNumberWithUnit::Options>(CLI::AsNumberWithUnit::CASE_SENSITIVE | CLI::AsNumberWithUnit::UNIT_REQUIRED),
+      "SIZE");
+}
+
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+}  // namespace
+
+std::string default_storage_path() {
+  // systemd gives a list where a unit has several.
+  if (const std::string state = environment("STATE_DIRECTORY"); !state.empty()) return state.substr(0, state.find(':')) + "/history.db";
+  if (const std::string state = environment("XDG_STATE_HOME"); !state.empty()) return state + "/vigil/history.db";
+  if (const std::string home = environment("HOME"); !home.empty()) return home + "/.local/state/vigil/history.db";
+  return {};
+}
+
+std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, std::ostream& out, std::ostream& err, int& code) {
+  DaemonOptions options;
+  options.storage_path = default_storage_path();
+  std::string hung_after_text = "60s";
+  std::int64_t hung_after_ms = 60'000;
+  bool has_no_storage = false;
+  std::vector<std::string> directories;
+
+  CLI::App app{"Watches the libtorch training runs of a host: serves their metrics, also of those that crashed, and keeps their history.",
+               "vigild"};
+  app.footer(kFooter);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a unit's flags come before those of its user
+  app.set_version_flag("--version", "vigild " VIGIL_VERSION);
+  app.add_option("--ring.directory", directories, "Where trainers with ring.shared put their files; may be given several times")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("DIR")
+      ->default_str("/run/vigil/rings, $XDG_RUNTIME_DIR/vigil, /dev/shm/vigil-<uid>");
+  app.add_option("--ring.interval", options.interval_ms, "How often files are looked at")->transform(time_value())->default_str("500ms");
+  app.add_option("--ring.keep-ended", options.host.keep_ended_ms, "How long ended runs are told of; then their files are removed")
+      ->transform(time_value())
+      ->default_str("1h");
+  app.add_option("--ring.hung-after", hung_after_ms,
+                 "Silence after which a run is hung; 10 times that before its first step and in evaluation")
+      ->transform(time_value())
+      ->default_str(hung_after_text);
+  app.add_option("--web.listen-address", options.listen_addresses, "Address and port to listen on; may be given several times")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("ADDRESS:PORT")
+      ->capture_default_str();
+  app.add_option("--web.config.file", options.web_config_file, "TLS, users and headers, in the form of Prometheus' exporters")
+      ->type_name("FILE");
+  app.add_option("--web.telemetry-path", options.metrics_path, "Path of the metrics")->type_name("PATH")->capture_default_str();
+  app.add_option("--web.external-address", options.external_address, "Address that /sd tells Prometheus, else that of its own request")
+      ->type_name("HOST:PORT");
+  app.add_flag("--web.enable-lifecycle", options.has_lifecycle, "Let POST /-/reload do what SIGHUP does");
+  app.add_option("--web.threads", options.web_threads, "Requests that are answered at the same time")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--metrics.max-series", options.host.series.max_series, "Per-tensor series of a run; over it small tensors are folded")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{10'000'000}))
+      ->capture_default_str();
+  app.add_option("--storage.path", options.storage_path, "Database of the history")->type_name("FILE")->capture_default_str();
+  app.add_flag("--storage.disabled", has_no_storage, "Keep no history");
+  app.add_option("--storage.retention.time", options.retention_ms, "How long the history goes back")
+      ->transform(time_value())
+      ->default_str("15d");
+  app.add_option("--storage.retention.size", options.retention_bytes, "Size of the database above which the oldest goes")
+      ->transform(size_value())
+      ->default_str("8GiB");
+  app.add_option("--storage.frame-interval", options.frame_interval_ms,
+                 "Least time between stored tensor frames of a run; those of non-finite steps are always")
+      ->transform(time_value())
+      ->default_str("10s");
+  app.add_option("--rules.file", options.rules_file, "Configuration of a trainer, whose `rules` are evaluated here; else the defaults")
+      ->type_name("FILE");
+  app.add_option("--remote-write.url", options.remote_write_url, "Where each step is sent, with its own time")->type_name("URL");
+  app.add_option("--remote-write.headers-file", options.remote_write_files.headers, "Lines \"Name: value\" for it, such as a bearer token")
+      ->type_name("FILE");
+  app.add_option("--remote-write.basic-auth-file", options.remote_write_files.basic_auth, "First line user:password for it")
+      ->type_name("FILE");
+  app.add_flag("--remote-write.tensors", options.remote_write_tensors, "Send statistics of tensors as well");
+  app.add_option("--pushgateway.url", options.pushgateway_url, "Pushgateway that gets the result of each run that ends")->type_name("URL");
+  app.add_option("--pushgateway.headers-file", options.pushgateway_files.headers, "Headers for it, likewise")->type_name("FILE");
+  app.add_option("--pushgateway.basic-auth-file", options.pushgateway_files.basic_auth, "User and password for it, likewise")
+      ->type_name("FILE");
+  std::string level = "info";
+  app.add_option("--log.level", level, "Least level that is logged")
+      ->check(CLI::IsMember({"debug", "info", "warning", "warn", "error"}))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+    if (options.interval_ms < 10 || options.interval_ms > 60'000) throw CLI::ValidationError("--ring.interval", "expected 10ms to 60s");
+    if (options.metrics_path.empty() || options.metrics_path.front() != '/')
+      throw CLI::ValidationError("--web.telemetry-path", "expected a path that begins with a slash");
+    if (hung_after_ms < 1000) throw CLI::ValidationError("--ring.hung-after", "expected 1s or more");
+    if (options.retention_bytes < (std::int64_t{1} << 20)) throw CLI::ValidationError("--storage.retention.size", "expected 1MiB or more");
+  } catch (const CLI::ParseError& error) {
+    constexpr int kUsage = 2;
+    code = app.exit(error, out, err) == 0 ? 0 : kUsage;
+    return std::nullopt;
+  }
+  options.host.hung_after.seconds = static_cast<double>(hung_after_ms) / 1000;
+  options.host.ring_directories = directories.empty() ? usual_ring_directories() : directories;
+  options.host.series.per_parameter = PerParameter::rank0;
+  if (has_no_storage) options.storage_path.clear();
+  options.log_level = level == "debug"   ? LogLevel::debug
+                      : level == "info"  ? LogLevel::info
+                      : level == "error" ? LogLevel::error
+                                         : LogLevel::warning;
+  code = 0;
+  return options;
+}
+
+}  // namespace vigil
