@@ -14,23 +14,14 @@ namespace {
 // Readings of the host at the time of the run, which no file holds.
 constexpr std::string_view kNotJudged = "stalled, disk_full and memory_growth of the process";
 
-std::string left(std::string_view text, std::size_t width) { return padded(std::string(text), width) + "  "; }
+std::string left(std::string_view text, std::size_t width) { return padded(text, width) + "  "; }
 
-std::string right(std::string_view text, std::size_t width) {
-  return std::string(width - std::min(width, text.size()), ' ') + std::string(text) + "  ";
-}
+std::string right(std::string_view text, std::size_t width) { return right_aligned(text, width) + "  "; }
 
 // A line of cells, without the spaces behind the last one.
 std::string line_of(std::string cells) {
   cells.erase(cells.find_last_not_of(' ') + 1);
   return cells + '\n';
-}
-
-// A name from a file may hold anything: a terminal is not to act on it.
-std::string printable(std::string_view text) {
-  std::string shown;
-  for (const char c : text) shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-  return shown;
 }
 
 // The tensor or the layer, and what tells it from others where these do not.
@@ -73,7 +64,7 @@ void AlertLines::add(const Alert& alert, const AlertOrigin& origin) {
     if (origin.rank != AlertOrigin::kAllRanks) append_member(line, "rank", origin.rank);
     append_member(line, "attempt", origin.run->attempt);
     append_alert(line, message);
-    out_ << line << "}\n";
+    out_ << printable_json(line) << "}\n";
     return;
   }
   const std::string subject = subject_of(alert);

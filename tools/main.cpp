@@ -1,4 +1,5 @@
 // vigil: the command line.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 #include "vigil/config/suggestion.h"
 #include "vigil/tools/check_config.h"
 #include "vigil/tools/replay.h"
+#include "vigil/tools/run_commands.h"
+#include "vigil/tools/tail.h"
 
 namespace {
 
@@ -36,19 +39,37 @@ bool is_subcommand(const CLI::App& app, const std::string& name) {
 
 int unknown_subcommand(const CLI::App& app, const std::string& name) {
   std::cerr << "vigil: no subcommand is called '" << name << "'";
+  std::string nearest;
+  std::size_t least = std::min<std::size_t>(4, name.size());  // more than that is another word
   for (const CLI::App* known : subcommands_of(app)) {
-    if (vigil::config_reader::edit_distance(name, known->get_name()) <= 3) std::cerr << " (did you mean '" << known->get_name() << "'?)";
+    const std::size_t distance = vigil::config_reader::edit_distance(name, known->get_name());
+    if (distance >= least) continue;
+    least = distance;
+    nearest = known->get_name();
   }
+  if (!nearest.empty()) std::cerr << " (did you mean '" << nearest << "'?)";
   std::cerr << "\nRun with --help for more information.\n";
   return kUsage;
+}
+
+// A host may have more ring files than a shell lets a program open.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int run(int argc, char** argv) {
   CLI::App app{"Looks at the configuration and the runs of vigil.", "vigil"};
   app.footer(
-      "Exit code: 0, 1 what was asked for failed, 2 wrong usage.\nExample:   vigil check-config vigil.yml && vigil replay run.jsonl\n");
+      "Exit code: 0, 1 what was asked for failed, 2 wrong usage.\nExample:   vigil ps\n           vigil check-config vigil.yml && vigil "
+      "replay "
+      "run.jsonl\n");
   app.set_version_flag("--version", std::string("vigil ") + VIGIL_VERSION);
   app.require_subcommand(1);
+
+  const std::vector<vigil::tools::Command> of_runs = vigil::tools::add_run_commands(app);
 
   vigil::tools::CheckConfigOptions check;
   CLI::App& check_config = *app.add_subcommand("check-config", "Checks a configuration file and says what its rules are");
@@ -74,6 +95,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
+  for (const vigil::tools::Command& command : of_runs) {
+    if (command.app->parsed()) return command.run();
+  }
   if (check_config.parsed()) return vigil::tools::check_config(check, std::cout, std::cerr);
   if (!fail_on.empty()) replay.fail_on = fail_on == "critical" ? vigil::Severity::critical : vigil::Severity::warning;
   replay.shows_progress = isatty(STDERR_FILENO) == 1;
@@ -85,7 +109,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     std::ios::sync_with_stdio(false);
+    raise_file_limit();
     const int code = run(argc, argv);
+    if (code == vigil::tools::kReaderGone) return 0;
     std::cout.flush();
     if (!std::cout) {
       std::cerr << "vigil: the output cannot be written\n";

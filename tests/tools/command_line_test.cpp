@@ -20,8 +20,9 @@ TEST(CommandLine, SaysItsVersion) {
 TEST(CommandLine, HelpNamesEverySubcommandAndShowsAnExample) {
   const CommandResult result = run_vigil({"--help"});
   EXPECT_EQ(result.code, 0);
-  for (const char* word : {"check-config", "replay", "Example:   vigil "}) EXPECT_NE(result.out.find(word), std::string::npos) << word;
-  for (const std::string subcommand : {"check-config", "replay"}) {
+  for (const char* word : {"ps", "top", "tail", "dump", "export", "check-config", "replay", "Example:   vigil "})
+    EXPECT_NE(result.out.find(word), std::string::npos) << word;
+  for (const std::string subcommand : {"ps", "top", "tail", "dump", "export", "check-config", "replay"}) {
     const CommandResult help = run_vigil({subcommand, "--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_NE(help.out.find("Example:   vigil " + subcommand), std::string::npos) << help.out;
@@ -37,6 +38,9 @@ TEST(CommandLine, AWrongCallIsExitCode2AndSaysWhatIsWrong) {
   for (const Call& call :
        {Call{{}, "A subcommand is required"}, Call{{"repaly", "x"}, "(did you mean 'replay'?)"}, Call{{"check-config"}, "FILE is required"},
         Call{{"replay"}, "FILE is required"}, Call{{"replay", "x", "--fail-on", "sometimes"}, "warning"},
+        Call{{"tpo"}, "(did you mean 'top'?)"}, Call{{"dump"}, "FILE is required"}, Call{{"export"}, "RUN is required"},
+        Call{{"dump", "x", "--format", "xml"}, "--format: expected text|json|csv, got 'xml'"},
+        Call{{"top", "--color", "blue"}, "--color: expected auto|always|never, got 'blue'"}, Call{{"tail", "--last", "-1"}, "--last"},
         Call{{"replay", "--jsn", "x"}, "--jsn"}, Call{{"check-config", "a", "b"}, "b"}}) {
     const CommandResult result = run_vigil(call.arguments);
     EXPECT_EQ(result.code, 2) << call.says;

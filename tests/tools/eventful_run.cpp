@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::size_t kLayers = 5, kActivations = 4;
 
-// Makes up one record after the other and publishes them.
-class Author {
+}  // namespace
+
+class EventfulAuthor::Author {
  public:
   Author(const EventfulRun& run, RunChannel& channel)
       : run_(run), channel_(channel), random_(run.seed), scalars_(channel.scalar_capacity(), 0.0), kept_(channel.schema().rows.size()) {
@@ -116,7 +117,8 @@ class Author {
       record.data_ns = static_cast<std::uint64_t>(1e9 * run_.data_seconds * slow * noise(0.05));
       record.optimizer_ns = static_cast<std::uint64_t>(5e6 * noise(0.05));
       // The slowest rank's step is everybody's: the others wait in the backward pass.
-      record.total_ns = static_cast<std::uint64_t>(60e6 * slow * noise(0.01)) + (goes_wrong(step, 250, 251) ? 2'000'000'000U : 0U);
+      record.total_ns =
+          static_cast<std::uint64_t>(1e9 * run_.step_seconds * slow * noise(0.01)) + (goes_wrong(step, 250, 251) ? 2'000'000'000U : 0U);
       record.forward_backward_ns = record.total_ns - std::min(record.total_ns, record.data_ns + record.optimizer_ns);
       record.vigil_ns = 10'000;
     }
@@ -133,6 +135,7 @@ class Author {
     record.user_scalars = channel_.scalar_names().size();
     channel_.publish(record, scalars_.data());
     if (step % 200 != 0) return;
+    record.flags &= ~std::uint64_t{StepRecord::has_total_time | StepRecord::has_data_time | StepRecord::has_optimizer_time};
     record.flags |= StepRecord::again;
     scalars_[3] *= 1.5;
     channel_.publish(record, scalars_.data());
@@ -153,7 +156,10 @@ class Author {
     channel_.publish(event);
   }
 
-  std::int64_t time_of(std::uint64_t step) const { return kStartNs + elapsed_ns_ + static_cast<std::int64_t>(1237 * step); }
+  std::int64_t time_of(std::uint64_t step) const {
+    const bool is_back = run_.clock_set_back_at > 0 && step >= run_.clock_set_back_at;
+    return kStartNs + elapsed_ns_ + static_cast<std::int64_t>(1237 * step) - (is_back ? 3'600'000'000'000 : 0);
+  }
 
   const EventfulRun& run_;
   RunChannel& channel_;
@@ -166,7 +172,9 @@ class Author {
   std::int64_t elapsed_ns_ = 0;
 };
 
-}  // namespace
+EventfulAuthor::EventfulAuthor(const EventfulRun& run, RunChannel& channel) : author_(std::make_unique<Author>(run, channel)) {}
+EventfulAuthor::~EventfulAuthor() = default;
+void EventfulAuthor::write(std::uint64_t step) { author_->write(step); }
 
 Schema eventful_schema(const EventfulRun& run) {
   Schema schema;
@@ -204,7 +212,7 @@ void export_eventful_run(const EventfulRun& run, Config config) {
   config.log.level = LogLevel::off;
   const auto channel = std::make_shared<RunChannel>(eventful_schema(run), ChannelBounds{256, std::size_t{4} << 20});
   ExportThread exporting(channel, config);
-  Author author(run, *channel);
+  EventfulAuthor author(run, *channel);
   for (std::uint64_t step = 1; step <= run.steps; ++step) {
     author.write(step);
     if (step % 8 == 0) exporting.refresh();  // before a ring is full
