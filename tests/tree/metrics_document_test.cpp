@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tree/source_tree.h"
+#include "vigil/daemon/daemon_metrics.h"
 #include "vigil/monitor/metric_table.h"
 #include "vigil/monitor/schema.h"
 #include "vigil/monitor/snapshot.h"
@@ -15,10 +16,9 @@
 namespace vigil {
 namespace {
 
-std::string labels_text(std::string_view extra) {
-  std::string text = "`run`, `rank`";
+std::string labels_text(std::string_view extra, std::string text = "`run`, `rank`") {
   std::istringstream names{std::string(extra)};
-  for (std::string name; std::getline(names, name, ',');) text += ", `" + name + "`";
+  for (std::string name; std::getline(names, name, ',');) text += (text.empty() ? "`" : ", `") + name + "`";
   return text;
 }
 
@@ -111,7 +111,21 @@ std::string make_document() {
   for (const double bound : kDurationBounds) out << " " << bound;
   out << ", +Inf. Phases:";
   for (const std::string_view phase : kPhaseNames) out << " `" << phase << "`";
-  out << ".\n\n## Of the process\n\n"
+  out << ".\n\n## Of a run that is over, at a Pushgateway\n\n"
+         "What vigild puts there ([push.md](push.md)), in the group `job=\"<run>\"`, of rank 0.\n\n"
+         "| metric | type | labels | what |\n|---|---|---|---|\n";
+  for (const MetricRow& metric : kResultMetrics) {
+    out << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << labels_text(metric.labels, "`run`") << " | " << metric.help
+        << " |\n";
+  }
+  out << "\n## Of vigild itself\n\n"
+         "In its /metrics, without `run` and `rank`; those of what is off are absent ([vigild.md](vigild.md)).\n\n"
+         "| metric | type | labels | what |\n|---|---|---|---|\n";
+  for (const MetricRow& metric : kDaemonMetrics) {
+    out << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << labels_text(metric.labels, "") << " | " << metric.help
+        << " |\n";
+  }
+  out << "\n## Of the process\n\n"
          "The usual `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`,\n"
          "`process_start_time_seconds`, `process_open_fds` and `process_max_fds`, without `run` and `rank`.\n";
   return out.str();
