@@ -52,7 +52,7 @@ class InputFile {
     if (has_header) std::memcpy(static_cast<void*>(&header), data, sizeof header);
     if (has_header && header.total_size > size && header.total_size <= kMaxBytes) bytes = static_cast<std::size_t>(header.total_size);
     if (ftruncate(file_, static_cast<off_t>(bytes)) != 0) std::abort();
-    std::memcpy(data_, data, size);
+    if (size > 0) std::memcpy(data_, data, size);
     if (bytes > size && used_ > size) std::memset(data_ + size, 0, std::min(bytes, used_) - size);
     used_ = bytes;
     if (has_header && header.uid == kUser && header.crc == crc32c(&header, offsetof(RingHeader, crc))) {
