@@ -306,7 +306,7 @@ TEST_F(SecureServer, ReadsUsersAgainWhenTheFileChanges) {
   EXPECT_EQ(server->reload(), "");
   EXPECT_EQ(get_as("alice:rosebud").status, 401) << "at once after reload(), though her password is known";
   EXPECT_EQ(get_as("bob:rosebud").status, 200);
-  EXPECT_EQ(server->counters().reloads, 3u);
+  EXPECT_GE(server->counters().reloads, 3u) << "one more where the server saw the last change by itself as well";
 }
 
 TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsBroken) {
@@ -315,9 +315,12 @@ TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsBroken) {
   EXPECT_NE(server->reload().find("basic_auth_users.alice: expected a bcrypt hash"), std::string::npos);
   EXPECT_EQ(get_as("alice:rosebud").status, 200);
   EXPECT_EQ(get({}).status, 401);
-  EXPECT_EQ(server->counters().reload_failures, 1u);
+  // The server looks by itself once a second, and may have seen the same file a moment before.
+  const std::uint64_t failures = server->counters().reload_failures;
+  EXPECT_GE(failures, 1u);
+  EXPECT_LE(failures, 2u);
   std::filesystem::remove(folder.file("web.yml"));
-  EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures == 2; })) << "a file that is gone opens no door";
+  EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures > failures; })) << "a file that is gone opens no door";
   EXPECT_EQ(get({}).status, 401);
   replace("");
   EXPECT_TRUE(wait_until(10, [&] { return get({}).status == 200; }));
