@@ -43,3 +43,9 @@ function(vigil_add_library folder)
   vigil_compile_settings(vigil_${folder})
   set_property(GLOBAL APPEND PROPERTY VIGIL_LIBRARIES vigil_${folder})
 endfunction()
+
+# vigil_compile_alone(<sources…>): not in one unit with others under CMAKE_UNITY_BUILD (the sanitizers' presets, for half the time), as their
+# anonymous namespaces have names that others have too.
+function(vigil_compile_alone)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()

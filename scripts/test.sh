@@ -17,11 +17,14 @@ step "setup"
 scripts/setup.sh
 jobs=$(nproc)
 
-# What has threads; the others would find nothing under ThreadSanitizer that AddressSanitizer does not.
+# Under AddressSanitizer: what reads what others wrote, and what has threads. Under ThreadSanitizer: what has threads. The others print
+# and judge; `cmake --build --preset asan && ctest --preset asan` runs them as well.
+read=(config_test daemon_history_test daemon_push_test exporters_hostile_test exporters_http_test exporters_push_test exporters_thread_test
+      http_request_fuzz monitor_test ring_file_fuzz ring_test tools_run_test vigild_test web_config_fuzz)
 threaded=(exporters_alert_test exporters_thread_test monitor_test ring_test vigild_test)
 threads='^(exporters_alert_test|exporters_thread_test|monitor_test|vigild_test\.Daemon|ring_test\.RingStress\.AnotherThread)'
 # Trials of minutes, real servers and bounds on time: in the last run only.
-slow='Restart|push_server_test|history_trials|crash_trials|Flood|DaemonAndPrometheus'
+slow='Restart|DaemonAndPrometheus'
 
 # sanitize <preset> <targets> <ctest options…>
 sanitize() {
@@ -34,7 +37,7 @@ sanitize() {
   ctest --preset "$preset" -j "$jobs" "$@" >"build/$preset-test.log" || { cat "build/$preset-test.log"; exit 1; }
   grep 'tests passed' "build/$preset-test.log"
 }
-sanitize asan all -L 'unit|daemon' -E "$slow"
+sanitize asan "${read[*]}" -R "^($(IFS='|' && echo "${read[*]}"))\.|^fuzz\." -E "$slow"
 sanitize tsan "${threaded[*]}" -R "$threads" -E "$slow"
 
 step "build with warnings as errors"
@@ -42,4 +45,4 @@ cmake --preset ci >build/ci-configure.log || { cat build/ci-configure.log; exit 
 cmake --build --preset ci -j "$jobs" -- --quiet
 
 step "test"
-exec ctest --preset ci "$@"
+exec ctest --preset ci -j "$jobs" "$@"
