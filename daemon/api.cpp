@@ -32,9 +32,9 @@ unsigned status_of(HistoryError::Kind kind) noexcept {
 }
 
 // Parameters of a question. What is wrong with one is told by its name.
-class Query {
+class Question {
  public:
-  explicit Query(const HttpRequest& request) : request_(request) {}
+  explicit Question(const HttpRequest& request) : request_(request) {}
 
   std::string text(const char* name) const {
     const auto value = request_.query(name);
@@ -87,7 +87,7 @@ class Query {
   const HttpRequest& request_;
 };
 
-std::string series(HistoryReader& reader, const Query& query) {
+std::string series(HistoryReader& reader, const Question& query) {
   SeriesRequest request;
   request.run = query.run();
   request.names = query.names();
@@ -97,7 +97,7 @@ std::string series(HistoryReader& reader, const Query& query) {
   return series_json(reader.series(request));
 }
 
-std::string tensor_series(HistoryReader& reader, const Query& query) {
+std::string tensor_series(HistoryReader& reader, const Question& query) {
   TensorSeriesRequest request;
   request.run = query.run();
   request.kind = query.kind();
@@ -109,7 +109,7 @@ std::string tensor_series(HistoryReader& reader, const Query& query) {
   return tensor_series_json(reader.tensor_series(request));
 }
 
-std::string events(HistoryReader& reader, const HttpRequest& from, const Query& query) {
+std::string events(HistoryReader& reader, const HttpRequest& from, const Question& query) {
   constexpr std::uint64_t kMaxId = std::numeric_limits<std::int64_t>::max();
   EventsRequest request;
   if (from.query("run")) request.run = query.run();
@@ -118,7 +118,6 @@ std::string events(HistoryReader& reader, const HttpRequest& from, const Query& 
   return events_json(reader.events(request));
 }
 
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
 
@@ -138,26 +137,26 @@ std::string Api::runs() {
 
 HttpResponse Api::answer(const HttpRequest& request) {
   const std::string_view path = request.path();
-  const Query query(request);
+  const Question query(request);
   try {
     if (path == "/api/v1/runs") return json_response(200, runs());
-    using Ask = std::string (*)(HistoryReader&, const HttpRequest&, const Query&);
+    using Ask = std::string (*)(HistoryReader&, const HttpRequest&, const Question&);
     struct Route {
       std::string_view path;
       Ask ask;
     };
     static constexpr Route kRoutes[] = {
-        {"/api/v1/series", [](HistoryReader& reader, const HttpRequest&, const Query& of) { return series(reader, of); }},
+        {"/api/v1/series", [](HistoryReader& reader, const HttpRequest&, const Question& of) { return series(reader, of); }},
         {"/api/v1/series/names",
-         [](HistoryReader& reader, const HttpRequest&, const Query& of) { return series_names_json(reader.series_names(of.run())); }},
+         [](HistoryReader& reader, const HttpRequest&, const Question& of) { return series_names_json(reader.series_names(of.run())); }},
         {"/api/v1/tensors", [](HistoryReader& reader, const HttpRequest&,
-                               const Query& of) { return tensors_json(reader.frame(of.run(), of.number("step", kMaxStep))); }},
-        {"/api/v1/tensors/series", [](HistoryReader& reader, const HttpRequest&, const Query& of) { return tensor_series(reader, of); }},
+                               const Question& of) { return tensors_json(reader.frame(of.run(), of.number("step", Question::kAny))); }},
+        {"/api/v1/tensors/series", [](HistoryReader& reader, const HttpRequest&, const Question& of) { return tensor_series(reader, of); }},
         {"/api/v1/distribution",
-         [](HistoryReader& reader, const HttpRequest&, const Query& of) {
-           return distribution_json(reader.distribution(of.run(), of.kind(), of.text("tensor"), of.number("step", kMaxStep)));
+         [](HistoryReader& reader, const HttpRequest&, const Question& of) {
+           return distribution_json(reader.distribution(of.run(), of.kind(), of.text("tensor"), of.number("step", Question::kAny)));
          }},
-        {"/api/v1/events", [](HistoryReader& reader, const HttpRequest& from, const Query& of) { return events(reader, from, of); }},
+        {"/api/v1/events", [](HistoryReader& reader, const HttpRequest& from, const Question& of) { return events(reader, from, of); }},
     };
     for (const Route& route : kRoutes) {
       if (route.path != path) continue;

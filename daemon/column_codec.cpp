@@ -22,15 +22,6 @@ enum class Encoding : std::uint8_t {
   float_runs,   // varint how often, float
 };
 
-constexpr std::size_t varint_size(std::uint64_t value) noexcept {
-  std::size_t size = 1;
-  while (value >= 0x80) {
-    value >>= 7;
-    ++size;
-  }
-  return size;
-}
-
 // Small for numbers near 0 of either sign, in two's complement.
 constexpr std::uint64_t zigzag(std::uint64_t difference) noexcept { return (difference << 1) ^ (0 - (difference >> 63)); }
 constexpr std::uint64_t unzigzag(std::uint64_t coded) noexcept { return (coded >> 1) ^ (0 - (coded & 1)); }

@@ -37,7 +37,14 @@ inline std::uint64_t word_of(double value) noexcept {
   return word;
 }
 
-/// Appends a number in groups of seven bits, the lowest first.
+/// Bytes that append_varint() appends for a number, 1 to 10.
+constexpr std::size_t varint_size(std::uint64_t value) noexcept {
+  std::size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+/// Appends a number in groups of seven bits, the lowest first, as Protocol Buffers do.
 void append_varint(std::string& out, std::uint64_t value);
 
 /// Appends the eight bytes of a word.

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,9 @@
 #include "vigil/daemon/history_reader.h"
 
 namespace vigil {
+
+/// The last step that an INTEGER of SQLite holds.
+constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
 
 /// A ring that is read.
 struct ReadRing {

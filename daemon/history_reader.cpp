@@ -47,7 +47,6 @@ struct FrameRow {
 FrameRow find_frame(HistoryConnection& connection, const ReadRing& ring, std::optional<std::uint64_t> step) {
   Statement statement(connection.database(),
                       "SELECT id, step, time_ns, nonfinite, layers FROM frames WHERE ring = ? AND step <= ? ORDER BY step DESC LIMIT 1");
-  constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
   Query query(statement, ring.row, std::min(step.value_or(kMaxStep), kMaxStep));
   if (!query.next()) {
     throw HistoryError(HistoryError::Kind::not_found, "the history has no frame of attempt " + std::to_string(ring.attempt) +

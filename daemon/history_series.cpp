@@ -9,7 +9,6 @@ namespace vigil {
 namespace {
 
 constexpr std::string_view kRatePrefix = "learning_rate[", kScalarPrefix = "user_scalar[";
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
 
 // The name of parameter group `i`.
 std::string group_name(const Schema& schema, std::size_t i) { return i < schema.groups.size() ? schema.groups[i] : std::to_string(i); }

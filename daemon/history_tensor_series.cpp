@@ -13,13 +13,12 @@
 namespace vigil {
 namespace {
 
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
 constexpr std::string_view kNormSuffix = "_norm";
 
 // The figure of a row; nothing where the row has none.
-using Figure = std::function<std::optional<double>(const TensorRow& row)>;
+using RowFigure = std::function<std::optional<double>(const TensorRow& row)>;
 
-Figure find_figure(const RowSchema& schema, const std::string& name) {
+RowFigure find_figure(const RowSchema& schema, const std::string& name) {
   for (const Statistic& statistic : kStatistics) {
     if (statistic.name == name) return [value = statistic.value](const TensorRow& row) { return std::optional(value(row.moments)); };
   }
@@ -64,7 +63,7 @@ TensorSeriesReply HistoryReader::tensor_series(const TensorSeriesRequest& reques
     const ReadRing ring = connection_->ring(request.run, request.since, after);
     const auto schema = connection_->schema(ring.row);
     const std::size_t index = row_of(*schema, request.kind, request.tensor);
-    const Figure figure = find_figure(schema->rows[index], request.statistic);
+    const RowFigure figure = find_figure(schema->rows[index], request.statistic);
     const std::vector<std::uint64_t> elements = elements_of(*schema);
     TensorSeriesReply reply;
     reply.attempt = ring.attempt;

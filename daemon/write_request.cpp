@@ -5,6 +5,7 @@
 
 #include <snappy.h>
 
+#include "vigil/daemon/column_codec.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil {
@@ -15,23 +16,6 @@ constexpr char kTimeseries = 1 << 3 | 2;                             // of Write
 constexpr char kLabels = 1 << 3 | 2, kSamples = 2 << 3 | 2;          // of TimeSeries
 constexpr char kName = 1 << 3 | 2, kValue = 2 << 3 | 2;              // of Label
 constexpr char kSampleValue = 1 << 3 | 1, kSampleTime = 2 << 3 | 0;  // of Sample
-
-std::size_t varint_size(std::uint64_t number) noexcept {
-  std::size_t size = 1;
-  while (number >= 0x80) {
-    number >>= 7;
-    ++size;
-  }
-  return size;
-}
-
-void append_varint(std::string& out, std::uint64_t number) {
-  while (number >= 0x80) {
-    out += static_cast<char>(number | 0x80);
-    number >>= 7;
-  }
-  out += static_cast<char>(number);
-}
 
 void append_text(std::string& out, char tag, std::string_view text) {
   out += tag;

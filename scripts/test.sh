@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and tests everything, from a bare Debian 12 on: unit tests also under AddressSanitizer + UBSan and under ThreadSanitizer, then
+# Builds and tests everything, from a bare Debian 12 on: what reads foreign data or has threads also under the sanitizers, then
 # the whole suite (unit, rules, e2e with the real Prometheus and Alertmanager, the table of the benchmarks, consumer). The last lines
 # are ctest's summary.
 #
