@@ -34,6 +34,8 @@ unsigned status_of(HistoryError::Kind kind) noexcept {
 // Parameters of a question. What is wrong with one is told by its name.
 class Question {
  public:
+  static constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
+
   explicit Question(const HttpRequest& request) : request_(request) {}
 
   std::string text(const char* name) const {
@@ -83,7 +85,6 @@ class Question {
   }
 
  private:
-  static constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
   const HttpRequest& request_;
 };
 
@@ -117,7 +118,6 @@ std::string events(HistoryReader& reader, const HttpRequest& from, const Questio
   request.max_events = static_cast<std::size_t>(query.number("max_events", HistoryReader::kMaxEvents).value_or(100));
   return events_json(reader.events(request));
 }
-
 
 }  // namespace
 
