@@ -51,7 +51,7 @@ Options parse(int argc, char** argv) {
     else if (name == "--trainer")
       options.trainer = value;
     else
-      throw std::invalid_argument("unknown argument " + name);
+      throw std::invalid_argument("unknown argument " + name + ", there are --trials, --parallel, --seed and --trainer");
   }
   if (argc % 2 == 0) throw std::invalid_argument(std::string(argv[argc - 1]) + " has no value");
   return options;
@@ -84,15 +84,22 @@ class Trial {
       command = {"/usr/bin/env", "VIGIL_CONFIG=" + config, "OMP_NUM_THREADS=1", options.trainer};
     }
     trainer_ = std::make_unique<ChildProcess>(command, folder / (run_ + ".log"));
-    const double longest = is_known_ ? 0.15 : 2.0;
-    end_at_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                 std::chrono::duration<double>(std::uniform_real_distribution<double>(0, longest)(random)));
+    // Counted from when the ring file is there, in one of ten cases from when the process begins; libtorch alone takes a second to load.
+    waits_for_file_ = random() % 10 != 0;
+    const double longest = is_known_ ? 0.15 : waits_for_file_ ? 0.25 : 1.0;
+    delay_ = std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(std::uniform_real_distribution<double>(0, longest)(random)));
   }
 
   /// True when it is over.
   bool go_on(const test::Vigild& vigild, Tally& tally) {
     if (!is_killed_) {
-      if (Clock::now() < end_at_) return false;
+      const Clock::time_point now = Clock::now();
+      if (waits_for_file_ && find_file()) {
+        waits_for_file_ = false;
+        begun_at_ = now;
+      }
+      if (waits_for_file_ ? now - begun_at_ < std::chrono::seconds(20) : now - begun_at_ < delay_) return false;
       trainer_->send(SIGKILL);
       is_killed_ = true;
       killed_at_ = Clock::now();
@@ -168,8 +175,9 @@ class Trial {
   const std::string run_;
   const bool is_known_;
   std::unique_ptr<ChildProcess> trainer_;
-  Clock::time_point end_at_, killed_at_;
-  bool is_killed_ = false;
+  Clock::time_point begun_at_ = Clock::now(), killed_at_;
+  Clock::duration delay_{};
+  bool waits_for_file_ = false, is_killed_ = false;
   std::string file_;
   std::uint64_t last_step_ = 0;
 };
