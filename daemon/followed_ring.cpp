@@ -74,8 +74,7 @@ void FollowedRing::read_rings(bool& any) {
 void FollowedRing::end_pushing() noexcept {
   if (pushing_ == nullptr) return;
   try {
-    if (samples_ != nullptr) samples_->end();
-    pushing_->end_run(*snapshot_, ended_ns_);
+    pushing_->end_run(samples_.get(), *snapshot_, ended_ns_);
   } catch (const std::exception& error) {
     log(LogLevel::error, file_->path() + ": " + error.what());
   }
