@@ -109,6 +109,8 @@ class HistoryWriter {
   /// RowSchema::infinite) also in between, up to kNonfiniteFrames times.
   void add_frame(RingKey key, const Frame& frame);
   void add_event(RingKey key, const NonfiniteEvent& event);
+  /// A vigild that starts again judges again what it finds in the rings: what is among the alerts of the ring already, or says of a rule
+  /// what the latest of them up to its step says, is not stored once more.
   void add_alert(RingKey key, const AlertMessage& alert);
   /// A state that is not the latest one becomes an event. `ended_ns`: when the run ended; 0: it has not.
   void set_state(RingKey key, std::string_view state, std::string_view reason, std::int64_t ended_ns);
