@@ -24,7 +24,7 @@ struct PushingOptions {
 /// One thread, that which follows the runs; but for counters().
 class Pushing {
  public:
-  /// @throws std::invalid_argument when an option is out of its range, std::runtime_error when a file cannot be read
+  /// @throws std::invalid_argument when an option is out of its range, or a file that it names is wrong
   explicit Pushing(PushingOptions options);
 
   /// A run is followed from now on. What of it was published before this vigild started was sent by the one before, or is in the history
