@@ -57,6 +57,7 @@ PushCounters Pushing::counters() const {
     counters.samples_dropped = of.dropped;
     counters.samples_replaced = of.replaced;
     counters.samples_out_of_order = of.out_of_order;
+    counters.requests = of.requests;
     counters.retries = of.retried;
     counters.pending = of.queued;
     counters.highest_timestamp_seconds = static_cast<double>(of.highest_timestamp_ms) / 1000;
