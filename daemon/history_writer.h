@@ -21,7 +21,7 @@ namespace vigil {
 struct HistoryOptions {
   std::string path;                                                 ///< of the database; its folder exists
   std::int64_t retention_ms = std::int64_t{15} * 24 * 3600 * 1000;  ///< what is older is removed; 0: never
-  std::int64_t retention_bytes = std::int64_t{4} << 30;             ///< of the file; over it the oldest data goes; at least 1 MiB
+  std::int64_t retention_bytes = std::int64_t{8} << 30;             ///< of the file; over it the oldest data goes; at least 1 MiB
   std::int64_t frame_interval_ms = 10'000;                          ///< at most one frame of a ring is kept in it, by the frames' own times
   std::int64_t check_bytes = std::int64_t{256} << 20;               ///< a larger file is not checked as a whole when it is opened
 };
