@@ -12,7 +12,7 @@
 namespace vigil {
 namespace {
 
-constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                // more than thirty years
+constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                      // more than thirty years
 constexpr std::uint64_t kMaxStoredStep = std::numeric_limits<std::int64_t>::max();  // SQLite's integers end there
 
 bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
