@@ -59,6 +59,13 @@ void add_http(Builder& to, const HttpCounters& http) {
     to.add({{"code", std::to_string(kHttpStatuses[i])}}, static_cast<double>(http.answers[i]));
   to.add({{"code", "other"}}, static_cast<double>(http.answers.back()));
   to.only(DaemonMetric::http_wrong_passwords, http.passwords_wrong);
+  to.begin(DaemonMetric::http_failures);
+  to.add({{"reason", "overload"}}, static_cast<double>(http.overloads));
+  to.add({{"reason", "rate_limit"}}, static_cast<double>(http.rate_limited));
+  to.add({{"reason", "password_queue"}}, static_cast<double>(http.passwords_unchecked));
+  to.add({{"reason", "accept"}}, static_cast<double>(http.accept_errors));
+  to.add({{"reason", "broken_off"}}, static_cast<double>(http.dropped_requests));
+  to.add({{"reason", "tls"}}, static_cast<double>(http.tls_failures));
 }
 
 void add_history(Builder& to, const HistoryThread::Counters& history) {
@@ -69,10 +76,18 @@ void add_history(Builder& to, const HistoryThread::Counters& history) {
   to.begin(DaemonMetric::history_lost);
   to.add({{"ring", "steps"}}, static_cast<double>(history.steps_lost));
   to.add({{"ring", "frames"}}, static_cast<double>(history.frames_lost));
+  to.add({{"ring", "events"}}, static_cast<double>(history.events_lost));
   to.add({{"ring", "alerts"}}, static_cast<double>(history.alerts_lost));
+  to.begin(DaemonMetric::history_left_out);
+  to.add({{"what", "steps"}}, static_cast<double>(stored.steps_refused));
+  to.add({{"what", "damaged_steps"}}, static_cast<double>(stored.steps_unreadable));
+  to.add({{"what", "learning_rates"}}, static_cast<double>(stored.scalars_refused));
   to.only(DaemonMetric::history_removed, stored.rows_removed);
   to.only(DaemonMetric::history_transactions, stored.transactions);
   to.only(DaemonMetric::history_failures, stored.failures);
+  to.begin(DaemonMetric::history_faults);
+  to.add({{"fault", "put_aside"}}, static_cast<double>(stored.put_aside));
+  to.add({{"fault", "checkpoint"}}, static_cast<double>(stored.checkpoint_failures));
   to.only(DaemonMetric::history_bytes, stored.database_bytes + stored.wal_bytes);
 }
 
@@ -83,7 +98,8 @@ void add_push(Builder& to, const PushCounters& push) {
   to.add({{"outcome", "dropped"}}, static_cast<double>(push.samples_dropped));
   to.add({{"outcome", "replaced"}}, static_cast<double>(push.samples_replaced));
   to.add({{"outcome", "out_of_order"}}, static_cast<double>(push.samples_out_of_order));
-  to.only(DaemonMetric::remote_write_requests, push.retries);
+  to.only(DaemonMetric::remote_write_requests, push.requests);
+  to.only(DaemonMetric::remote_write_retries, push.retries);
   to.only(DaemonMetric::remote_write_pending, push.pending);
   to.only(DaemonMetric::remote_write_timestamp, push.highest_timestamp_seconds);
   to.begin(DaemonMetric::pushes);

@@ -14,7 +14,8 @@ namespace vigil {
 
 /// Counters of what is pushed.
 struct PushCounters {
-  std::uint64_t samples_sent = 0, samples_failed = 0, samples_dropped = 0, samples_replaced = 0, samples_out_of_order = 0, retries = 0, pending = 0;
+  std::uint64_t samples_sent = 0, samples_failed = 0, samples_dropped = 0, samples_replaced = 0, samples_out_of_order = 0, pending = 0;
+  std::uint64_t requests = 0, retries = 0;
   double highest_timestamp_seconds = 0;
   std::uint64_t pushes_sent = 0, pushes_failed = 0;
 };

@@ -33,7 +33,10 @@ FollowedRing::FollowedRing(std::shared_ptr<const RingFile> file, const RulesConf
     rules_ = alert_rules(config);
     engine_ = make_alert_engine(file_->schema(), config.rules);
     engine_->set_on_alert([this](const Alert& alert) {
-      if (alerts_.size() >= kMaxAlerts) alerts_.erase(alerts_.begin());
+      if (alerts_.size() >= kMaxAlerts) {
+        alerts_.erase(alerts_.begin());
+        ++alerts_lost_;
+      }
       alerts_.push_back(message_of(alert, rules_[alert.rule]));
     });
   }
@@ -74,8 +77,7 @@ void FollowedRing::read_rings(bool& any) {
 void FollowedRing::end_pushing() noexcept {
   if (pushing_ == nullptr) return;
   try {
-    if (samples_ != nullptr) samples_->end();
-    pushing_->end_run(*snapshot_, ended_ns_);
+    pushing_->end_run(samples_.get(), *snapshot_, ended_ns_);
   } catch (const std::exception& error) {
     log(LogLevel::error, file_->path() + ": " + error.what());
   }
@@ -151,6 +153,7 @@ RunView FollowedRing::view() const {
   view.ring_id = file_->header().ring_id;
   view.snapshot = snapshot_;
   view.plan = plan_;
+  view.alerts_lost = alerts_lost_;
   view.ended_ns = ended_ns_;
   return view;
 }

@@ -34,7 +34,7 @@ class FollowedRing {
   const RunCondition& condition() const noexcept { return condition_; }
   std::int64_t ended_ns() const noexcept { return ended_ns_; }
   RunView view() const;
-  /// Alerts that began or were over since the last call; at most kMaxAlerts, the newest.
+  /// Alerts that began or were over since the last call; at most kMaxAlerts, the newest: RunView::alerts_lost counts the others.
   std::vector<AlertMessage> take_alerts() { return std::exchange(alerts_, {}); }
 
   static constexpr std::size_t kMaxAlerts = 1000;
@@ -55,10 +55,10 @@ class FollowedRing {
   std::unique_ptr<AlertEngine> engine_;  // null: no rules are evaluated
   RunCondition condition_;
   std::int64_t ended_ns_ = 0;
-  double mean_step_seconds_ = 0;
   bool has_record_ = false;
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<AlertMessage> alerts_;
+  std::uint64_t alerts_lost_ = 0;
   Pushing* const pushing_;
   std::unique_ptr<RunSamples> samples_;    // null: nothing is written remotely
   std::vector<std::string> scalar_names_;  // those of the reader, as far as they are known

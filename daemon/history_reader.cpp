@@ -112,6 +112,10 @@ std::vector<HistoryRun> HistoryReader::runs(std::size_t max_attempts) {
   });
 }
 
+std::shared_ptr<const Schema> HistoryReader::schema(const RunSelector& run) {
+  return connection_->answer([&] { return connection_->schema(connection_->ring(run).row); });
+}
+
 HistoryFrame HistoryReader::frame(const RunSelector& run, std::optional<std::uint64_t> step) {
   return connection_->answer([&] {
     const ReadRing ring = connection_->ring(run);

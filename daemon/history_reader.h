@@ -195,6 +195,8 @@ class HistoryReader {
 
   /// The latest runs first, by the start of their newest attempt; at most `max_attempts` attempts in all.
   std::vector<HistoryRun> runs(std::size_t max_attempts = kMaxRuns);
+  /// What the numbers of its records stand for: parameter groups, tensors. Not null.
+  std::shared_ptr<const Schema> schema(const RunSelector& run);
   /// Every series that the attempt has values of, or may have.
   std::vector<SeriesName> series_names(const RunSelector& run);
   SeriesReply series(const SeriesRequest& request);

@@ -7,12 +7,13 @@
 #include "vigil/daemon/frame_columns.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/exporters/json_text.h"
+#include "vigil/exporters/labels.h"
 
 namespace vigil {
 namespace {
 
-constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                // more than thirty years
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();  // SQLite's integers end there
+constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                      // more than thirty years
+constexpr std::uint64_t kMaxStoredStep = std::numeric_limits<std::int64_t>::max();  // SQLite's integers end there
 
 bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
   for (std::size_t i = 0; i < frame.rows.size(); ++i) {
@@ -22,6 +23,13 @@ bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) n
   return true;
 }
 
+// What tells the alerts of a ring apart, as the JSON of an alert has it.
+std::string subject_of(std::string_view rule, std::string_view parameter, std::string_view layer, std::string_view subject) {
+  std::string key;
+  for (const std::string_view part : {rule, parameter, layer, subject}) key.append(part).push_back('\0');
+  return key;
+}
+
 }  // namespace
 
 WrittenRing::WrittenRing(const StoredRing& ring, const Schema& schema)
@@ -29,6 +37,7 @@ WrittenRing::WrittenRing(const StoredRing& ring, const Schema& schema)
       histograms(schema.histograms),
       stored(ring),
       working(ring),
+      known_step(ring.last_step),
       pending(std::min(schema.learning_rates, kMaxLearningRates)) {
   for (const RowSchema& row : schema.rows) {
     elements.push_back(row.element_count);
@@ -43,6 +52,7 @@ void WrittenRing::keep() {
 
 void WrittenRing::undo() noexcept {
   working = stored;
+  told.reset();  // some of it may be of the batch
   pending.clear();
   is_touched = false;
 }
@@ -64,6 +74,10 @@ HistoryRows::HistoryRows(Database& database, std::int64_t frame_interval_ms)
                  "INSERT INTO frames(ring, step, time_ns, stored_ns, nonfinite, layers, tensors, histograms, activations)"
                  " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"),
       add_event_(database, "INSERT INTO events(ring, kind, step, time_ns, stored_ns, json) VALUES(?, ?, ?, ?, ?, ?)"),
+      read_alerts_(database,
+                   "SELECT step, time_ns, json_extract(json, '$.state'), json_extract(json, '$.alert'), json_extract(json, '$.parameter'),"
+                   " json_extract(json, '$.layer'), json_extract(json, '$.subject')"
+                   " FROM events WHERE ring = ? AND kind = 'alert' AND json_valid(json) ORDER BY id"),
       set_state_(database, "UPDATE rings SET state = ?, reason = ?, ended_ns = ? WHERE id = ?"),
       set_progress_(database, "INSERT OR REPLACE INTO progress VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {}
 
@@ -77,7 +91,7 @@ void HistoryRows::add_step(WrittenRing& ring, const StepRecord& record, const do
   const std::size_t known = std::min<std::size_t>(names.size(), ScalarNames::kCapacity);
   const double* const users = scalars + ring.schema_rates;
   const bool is_again = record.has(StepRecord::again) && record.step == working.last_step && record.step != 0;
-  if (!is_again && (record.step <= working.last_step || record.step > kMaxStep)) {
+  if (!is_again && (record.step <= working.last_step || record.step > kMaxStoredStep)) {
     ++counts_.steps_refused;
     return;
   }
@@ -199,7 +213,7 @@ bool HistoryRows::takes_frame(WrittenRing& ring, const Frame& frame) {
 
 void HistoryRows::add_frame(WrittenRing& ring, const Frame& frame) {
   const bool is_whole = frame.rows.size() == ring.elements.size() && frame.histograms.size() == ring.histograms;
-  if (!is_whole || frame.header.step > kMaxStep || !takes_frame(ring, frame)) {
+  if (!is_whole || frame.header.step > kMaxStoredStep || !takes_frame(ring, frame)) {
     ++counts_.frames_passed_over;
     return;
   }
@@ -217,7 +231,7 @@ void HistoryRows::add_frame(WrittenRing& ring, const Frame& frame) {
 }
 
 void HistoryRows::add_event_row(std::int64_t ring, const char* kind, std::uint64_t step, std::int64_t time_ns, const std::string& json) {
-  Query(add_event_, ring, std::string_view(kind), std::min(step, kMaxStep), time_ns, now_ns_, json).run();
+  Query(add_event_, ring, std::string_view(kind), std::min(step, kMaxStoredStep), time_ns, now_ns_, json).run();
   ++counts_.events;
   counts_.bytes += json.size();
 }
@@ -237,7 +251,37 @@ void HistoryRows::add_event(WrittenRing& ring, const NonfiniteEvent& event) {
   add_event_row(ring.working.row, "nonfinite", event.step, event.wall_time_ns, json + "}");
 }
 
+void HistoryRows::read_told(WrittenRing& ring) {
+  ToldAlerts told;
+  told.last_step = ring.known_step;
+  for (Query query(read_alerts_, ring.working.row); query.next();) {
+    const std::uint64_t step = query.word(0);
+    told.last_step = std::max(told.last_step, step);
+    told.by_subject[subject_of(query.text(3), query.text(4), query.text(5), query.text(6))].push_back(
+        {std::string(query.text(2)), step, query.integer(1)});
+  }
+  ring.told = std::move(told);
+}
+
+bool HistoryRows::is_told(WrittenRing& ring, const AlertMessage& message) {
+  const Alert& alert = message.alert;
+  if (!ring.told) read_told(ring);
+  if (alert.step > ring.told->last_step) return false;
+  const std::string_view state = kAlertStateNames[static_cast<std::size_t>(alert.state)];
+  std::vector<ToldAlert>& told = ring.told->by_subject[subject_of(message.name, valid_utf8(alert.parameter.view()),
+                                                                  valid_utf8(alert.layer.view()), valid_utf8(alert.subject.view()))];
+  // The clock decides when some rules fire, and a ring may begin behind the step at which a rule fired: then step or time is another one.
+  const auto latest = std::find_if(told.rbegin(), told.rend(), [&](const ToldAlert& one) { return one.step <= alert.step; });
+  if (latest != told.rend() && latest->state == state) return true;
+  const bool is_same = std::any_of(told.begin(), told.end(), [&](const ToldAlert& one) {
+    return one.state == state && one.step == alert.step && one.time_ns == alert.time_ns;
+  });
+  if (!is_same) told.push_back({std::string(state), alert.step, alert.time_ns});
+  return is_same;
+}
+
 void HistoryRows::add_alert(WrittenRing& ring, const AlertMessage& alert) {
+  if (is_told(ring, alert)) return;
   std::string json = "{";
   append_alert(json, alert);
   add_event_row(ring.working.row, "alert", alert.alert.step, alert.alert.time_ns, json + "}");

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,19 @@
 
 namespace vigil {
 
+/// An alert that is stored.
+struct ToldAlert {
+  std::string state;
+  std::uint64_t step;
+  std::int64_t time_ns;
+};
+
+/// The alerts of a ring that were there when the first one was added, and those since that are of no later step.
+struct ToldAlerts {
+  std::uint64_t last_step = 0;  ///< what comes later cannot be among them
+  std::map<std::string, std::vector<ToldAlert>> by_subject;
+};
+
 /// A ring while it is written.
 struct WrittenRing {
   WrittenRing(const StoredRing& ring, const Schema& schema);
@@ -24,9 +39,11 @@ struct WrittenRing {
   std::size_t schema_rates;                       ///< as many learning rates lie in front of a record's user scalars
   std::vector<std::uint64_t> elements, infinite;  ///< by row of a frame
   std::size_t histograms;
-  StoredRing stored, working;  ///< as the last batch left it; as this one does
-  StepRows pending;            ///< of this batch, not in a table yet
-  bool is_touched = false;     ///< by this batch
+  StoredRing stored, working;      ///< as the last batch left it; as this one does
+  std::uint64_t known_step;        ///< latest step that was stored when the ring was begun
+  std::optional<ToldAlerts> told;  ///< empty: not read yet
+  StepRows pending;                ///< of this batch, not in a table yet
+  bool is_touched = false;         ///< by this batch
 
   void keep();           ///< the batch is stored
   void undo() noexcept;  ///< it is not
@@ -61,6 +78,8 @@ class HistoryRows {
   void add_names(WrittenRing& ring, const NameTable& names, std::size_t count);
   bool takes_frame(WrittenRing& ring, const Frame& frame);
   void add_event_row(std::int64_t ring, const char* kind, std::uint64_t step, std::int64_t time_ns, const std::string& json);
+  void read_told(WrittenRing& ring);
+  bool is_told(WrittenRing& ring, const AlertMessage& alert);
   void add_state_row(const StoredRing& ring, std::int64_t time_ns);
   StepRows take_tail(WrittenRing& ring);
   void add_tail(WrittenRing& ring, const StepRows& rows);
@@ -73,7 +92,7 @@ class HistoryRows {
   BatchCounts counts_;
   Database& database_;
   Statement add_tail_, read_tail_, last_tail_, change_tail_, remove_tail_, add_block_, add_scalar_, add_layer_, add_frame_, add_event_,
-      set_state_, set_progress_;
+      read_alerts_, set_state_, set_progress_;
 };
 
 }  // namespace vigil

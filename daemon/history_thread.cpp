@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "vigil/exporters/logging.h"
@@ -61,12 +63,9 @@ HistoryThread::Counters HistoryThread::counters() const {
 
 // From where the database says.
 void HistoryThread::follow(Ring& ring) {
-  if (ring.reader != nullptr) {
-    ring.steps_lost_before += ring.reader->losses(RingKind::steps).overwritten;
-    ring.frames_lost_before += ring.reader->losses(RingKind::frames).overwritten;
-  }
   auto reader = std::make_unique<RingFileReader>(ring.file, cursors_of(writer_->cursors(ring.begun.key)));
   ring.reader = reader.get();
+  ring.losses_counted = {};  // what it lost after the last batch that was stored it loses once more
   ring.follower = std::make_unique<RunFollower>(std::move(reader));
 }
 
@@ -93,9 +92,10 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
     writer_->end_ring(place->second.begun.key);
     place = rings_.erase(place);
   }
-  if (std::exchange(has_looked_once_, true)) return;
+  if (has_looked_once_) return;
   // The host has looked through its directories before this thread began.
   writer_->end_absent_rings("crashed", "its file was gone when vigild started", wall_time_ns());
+  has_looked_once_ = true;
 }
 
 void HistoryThread::read(Ring& ring) {
@@ -124,25 +124,68 @@ void HistoryThread::tell_alerts() {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::move(alerts_.begin(), alerts_.end(), std::back_inserter(alerts_in_batch_));
     alerts_.clear();
+    for (; alerts_in_batch_.size() > kMaxAlerts; ++counters_.alerts_lost) alerts_in_batch_.pop_front();
   }
+  early_alerts_.clear();
+  alerts_too_late_ = 0;
+  std::optional<std::set<RingId>> followed;
   for (const RunAlert& alert : alerts_in_batch_) {
-    const auto ring = rings_.find(alert.ring);
-    if (ring == rings_.end()) continue;
-    // A vigild that starts again judges again what it finds in the rings.
-    if (alert.message.alert.step <= ring->second.begun.last_step) continue;
-    writer_->add_alert(ring->second.begun.key, alert.message);
+    if (const auto ring = rings_.find(alert.ring); ring != rings_.end()) {
+      writer_->add_alert(ring->second.begun.key, alert.message);
+      continue;
+    }
+    // The host may have found the file after this turn has asked for files, and tells of a file before it tells of its alerts.
+    if (!followed) {
+      followed.emplace();
+      for (const auto& file : files_()) followed->insert(file->header().ring_id);
+    }
+    if (followed->count(alert.ring) > 0)
+      early_alerts_.push_back(alert);
+    else
+      ++alerts_too_late_;
   }
+}
+
+// Of a batch that is stored. The caller holds the lock.
+void HistoryThread::count_overwritten() {
+  for (auto& [id, ring] : rings_) {
+    const auto count = [&ring = ring](RingKind kind, std::uint64_t& counter) {
+      const std::uint64_t seen = ring.reader->losses(kind).overwritten;
+      counter += seen - std::exchange(ring.losses_counted[static_cast<std::size_t>(kind)], seen);
+    };
+    count(RingKind::steps, counters_.steps_lost);
+    count(RingKind::frames, counters_.frames_lost);
+    count(RingKind::events, counters_.events_lost);
+  }
+}
+
+// Alerts that the host could not keep.
+void HistoryThread::count_losses(const HostView& view) {
+  std::map<RingId, std::uint64_t> counted;
+  std::uint64_t more = 0;
+  for (const RunView& run : view.runs) {
+    if (run.alerts_lost == 0) continue;
+    const auto known = alerts_lost_by_host_.find(run.ring_id);
+    more += run.alerts_lost - (known == alerts_lost_by_host_.end() ? 0 : known->second);
+    counted[run.ring_id] = run.alerts_lost;
+  }
+  alerts_lost_by_host_ = std::move(counted);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  counters_.alerts_lost += more;
 }
 
 void HistoryThread::rewind() {
   for (auto& [id, ring] : rings_) follow(ring);
+  needs_rewind_ = false;
 }
 
 void HistoryThread::turn() {
   if (writer_ == nullptr) writer_ = std::make_unique<HistoryWriter>(options_);
+  if (needs_rewind_) rewind();
   take_up(files_());
   // Before the records: of a run that is seen to have ended here all records are in its rings.
   const std::shared_ptr<const HostView> view = view_();
+  count_losses(*view);
   writer_->begin(wall_time_ns());
   for (auto& [id, ring] : rings_) {
     ring.has_end = false;
@@ -152,22 +195,21 @@ void HistoryThread::turn() {
   tell_alerts();
   HistoryOutcome outcome = writer_->commit();
   if (outcome.ok()) {
-    alerts_in_batch_.clear();
+    alerts_in_batch_ = std::exchange(early_alerts_, {});
+    const std::lock_guard<std::mutex> lock(mutex_);
+    counters_.alerts_lost += alerts_too_late_;
+    count_overwritten();
   } else if (outcome.kind == HistoryOutcome::Kind::damaged) {
     rings_.clear();
     writer_.reset();  // gives up its lock on the file; the next turn makes another one
   } else {
-    rewind();
+    needs_rewind_ = true;
   }
-  if (writer_ == nullptr) return;
-  writer_->retain(wall_time_ns());
+  if (writer_ != nullptr) writer_->retain(wall_time_ns());
   const std::lock_guard<std::mutex> lock(mutex_);
-  counters_.stored = writer_->counters();
-  counters_.steps_lost = counters_.frames_lost = 0;
+  if (writer_ != nullptr) counters_.stored = writer_->counters();
   complete_.clear();
   for (const auto& [id, ring] : rings_) {
-    counters_.steps_lost += ring.steps_lost_before + ring.reader->losses(RingKind::steps).overwritten;
-    counters_.frames_lost += ring.frames_lost_before + ring.reader->losses(RingKind::frames).overwritten;
     if (outcome.ok() && ring.has_end) complete_.insert(id);
   }
 }
@@ -178,14 +220,20 @@ void HistoryThread::run() noexcept {
   for (bool is_last = false; !is_last;) {
     is_last = wake_.wait_for(lock, kInterval, [this] { return is_stopping_; });
     lock.unlock();
+    bool is_done = false;
     try {
       turn();
+      is_done = true;
     } catch (const std::exception& error) {
       if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, std::string("history: ") + error.what());
     } catch (...) {
       if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history: a transaction failed");
     }
     lock.lock();
+    if (is_done) continue;
+    // Some of the readers may have read what is not stored: nobody is to remove their files.
+    needs_rewind_ = true;
+    complete_.clear();
   }
 }
 

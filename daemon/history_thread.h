@@ -51,7 +51,8 @@ class HistoryThread {
 
   struct Counters {
     HistoryCounters stored;
-    std::uint64_t steps_lost = 0, frames_lost = 0, alerts_lost = 0;
+    std::uint64_t steps_lost = 0, frames_lost = 0, events_lost = 0;  ///< overwritten before they were stored
+    std::uint64_t alerts_lost = 0;                                   ///< too many waited, or their file was gone before they came
   };
   Counters counters() const;
 
@@ -67,7 +68,7 @@ class HistoryThread {
     BegunRing begun;
     RingFileReader* reader = nullptr;  // of the follower
     std::unique_ptr<RunFollower> follower;
-    std::uint64_t steps_lost_before = 0, frames_lost_before = 0;
+    std::array<std::uint64_t, 3> losses_counted{};  // of those that the reader has seen, by RingKind
     bool is_broken = false;
     bool has_end = false;  // its end is in the batch
   };
@@ -78,6 +79,8 @@ class HistoryThread {
   void read(Ring& ring);
   void tell_state(Ring& ring, const HostView& view);
   void tell_alerts();
+  void count_losses(const HostView& view);
+  void count_overwritten();
   void rewind();
   void follow(Ring& ring);
 
@@ -87,7 +90,10 @@ class HistoryThread {
   std::unique_ptr<HistoryWriter> writer_;
   std::map<RingId, Ring> rings_;
   bool has_looked_once_ = false;
-  std::deque<RunAlert> alerts_in_batch_;
+  bool needs_rewind_ = false;                            // a turn was broken off: the readers are further than the database
+  std::deque<RunAlert> alerts_in_batch_, early_alerts_;  // the latter are of files that were not seen yet when the batch was begun
+  std::uint64_t alerts_too_late_ = 0;                    // of the batch: their file is gone
+  std::map<RingId, std::uint64_t> alerts_lost_by_host_;  // that are counted
   LogGate gate_;
 
   mutable std::mutex mutex_;  // of what follows

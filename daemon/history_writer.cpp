@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <ctime>
 #include <exception>
 #include <limits>
 #include <map>
@@ -18,6 +17,7 @@
 #include "vigil/daemon/history_rows.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/run_log.h"
+#include "vigil/monitor/clock.h"
 
 namespace vigil {
 namespace {
@@ -28,12 +28,6 @@ constexpr std::int64_t kPageBytes = 4096;
 constexpr const char* kPutAside = "the file was damaged and has been put aside; a new one is to be begun";
 
 std::string reason_of(const DatabaseError& error) { return error.what() + what_to_do(error); }
-
-std::int64_t wall_clock_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -163,7 +157,7 @@ void HistoryWriter::State::checkpoint() {
     return;
   }
   ++counters.checkpoints;
-  counters.last_checkpoint_ns = wall_clock_ns();
+  counters.last_checkpoint_ns = wall_time_ns();
 }
 
 void HistoryWriter::State::measure() {

@@ -21,7 +21,7 @@ namespace vigil {
 struct HistoryOptions {
   std::string path;                                                 ///< of the database; its folder exists
   std::int64_t retention_ms = std::int64_t{15} * 24 * 3600 * 1000;  ///< what is older is removed; 0: never
-  std::int64_t retention_bytes = std::int64_t{4} << 30;             ///< of the file; over it the oldest data goes; at least 1 MiB
+  std::int64_t retention_bytes = std::int64_t{8} << 30;             ///< of the file; over it the oldest data goes; at least 1 MiB
   std::int64_t frame_interval_ms = 10'000;                          ///< at most one frame of a ring is kept in it, by the frames' own times
   std::int64_t check_bytes = std::int64_t{256} << 20;               ///< a larger file is not checked as a whole when it is opened
 };
@@ -109,6 +109,8 @@ class HistoryWriter {
   /// RowSchema::infinite) also in between, up to kNonfiniteFrames times.
   void add_frame(RingKey key, const Frame& frame);
   void add_event(RingKey key, const NonfiniteEvent& event);
+  /// A vigild that starts again judges again what it finds in the rings: what is among the alerts of the ring already, or says of a rule
+  /// what the latest of them up to its step says, is not stored once more.
   void add_alert(RingKey key, const AlertMessage& alert);
   /// A state that is not the latest one becomes an event. `ended_ns`: when the run ended; 0: it has not.
   void set_state(RingKey key, std::string_view state, std::string_view reason, std::int64_t ended_ns);

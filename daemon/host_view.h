@@ -19,6 +19,7 @@ struct RunView {
   std::array<std::uint8_t, 16> ring_id{};
   std::shared_ptr<const Snapshot> snapshot;  ///< never null; its state and end_reason are what vigild finds
   std::shared_ptr<const SeriesPlan> plan;    ///< of its schema
+  std::uint64_t alerts_lost = 0;             ///< alerts that nobody can take any more: FollowedRing::kMaxAlerts were waiting
   std::int64_t ended_ns = 0;                 ///< when it was seen to have ended, since the epoch; 0: it goes on
   /// Another file is of the same run and rank, and of a later start: /metrics tells of that one only.
   bool is_superseded = false;

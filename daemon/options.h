@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/daemon/history_writer.h"
 #include "vigil/daemon/host.h"
 #include "vigil/exporters/header_files.h"
 
@@ -23,9 +24,9 @@ struct DaemonOptions {
   std::int64_t web_threads = 2;
 
   std::string storage_path;  ///< database; empty: no history
-  std::int64_t retention_ms = std::int64_t{15} * 24 * 3'600'000;
-  std::int64_t retention_bytes = std::int64_t{8} << 30;
-  std::int64_t frame_interval_ms = 10'000;
+  std::int64_t retention_ms = HistoryOptions().retention_ms;
+  std::int64_t retention_bytes = HistoryOptions().retention_bytes;
+  std::int64_t frame_interval_ms = HistoryOptions().frame_interval_ms;
 
   std::string rules_file;
   std::string remote_write_url;

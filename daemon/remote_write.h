@@ -38,8 +38,8 @@ struct RemoteWriteCounters {
   std::uint64_t sent = 0;                 ///< taken by the receiver
   std::uint64_t failed = 0;               ///< refused by it for good (4xx)
   std::uint64_t dropped = 0;              ///< oldest ones for which the queue had no room, and what stop() left
-  std::uint64_t retried = 0;              ///< sent once more; once for each try
   std::uint64_t requests = 0;             ///< tries, of whatever success
+  std::uint64_t retried = 0;              ///< of these, those of a request that was made before
   std::uint64_t replaced = 0;             ///< never queued: a later one came in the same millisecond (or `resolution`)
   std::uint64_t out_of_order = 0;         ///< never queued: its time was not after that of the one before
   std::uint64_t queued = 0;               ///< wait, or are on their way
@@ -50,7 +50,7 @@ struct RemoteWriteCounters {
 /// Sends on a thread of its own. Everything but counters() is called by one and the same thread, which also makes the samples.
 class RemoteWrite {
  public:
-  /// @throws std::invalid_argument when an option is out of its range, std::runtime_error when a file cannot be read
+  /// @throws std::invalid_argument when an option is out of its range, or a file that it names is wrong
   explicit RemoteWrite(RemoteWriteOptions options);
   /// Ends at once; what waits is dropped.
   ~RemoteWrite();

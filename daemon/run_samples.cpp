@@ -146,7 +146,13 @@ void RunSamples::release_before(std::int64_t wall_time_ns) {
   frames_.release_before(milliseconds_of(wall_time_ns));
 }
 
-void RunSamples::end() {
+void RunSamples::end(bool is_superseded) {
+  if (is_superseded) {
+    // Its labels (attempt, pid) are of this attempt alone.
+    steps_.end_only(run_info_);
+    frames_.end_only(kNoSeries);
+    return;
+  }
   steps_.end();
   frames_.end();
 }

@@ -56,8 +56,9 @@ class RunSamples {
   void on_frame(const Frame& frame);
   /// After each look at the rings, with the time before it: hands over what no later record can replace.
   void release_before(std::int64_t wall_time_ns);
-  /// The run is over: ends all of its series a millisecond after their last sample. What comes after that begins them anew.
-  void end();
+  /// The run is over: ends all of its series a millisecond after their last sample. What comes after that begins them anew. Where the run
+  /// has a newer attempt (`is_superseded`) the series are that one's, and stay, but for vigil_run_info of this one.
+  void end(bool is_superseded = false);
 
   RunCursor cursor() const noexcept;
 

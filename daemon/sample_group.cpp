@@ -85,16 +85,26 @@ void SampleGroup::release_before(std::int64_t now_ms) {
   if (pending_ms_ && span_of(*pending_ms_) < span_of(now_ms)) release();
 }
 
-void SampleGroup::end() {
+template <class Which>
+void SampleGroup::end_those(Which which) {
   release();
   if (progress_->queued_ms == SampleProgress::kNone) return;
-  pending_ms_ = progress_->queued_ms + 1;
-  for (Series& series : series_) {
-    if (!series.is_live) continue;
+  for (std::size_t i = 0; i < series_.size(); ++i) {
+    Series& series = series_[i];
+    if (!series.is_live || !which(i)) continue;
     set_bits(series, kStaleBits);
     series.is_live = false;
+    pending_ms_ = progress_->queued_ms + 1;
   }
   release();
+}
+
+void SampleGroup::end() {
+  end_those([](std::size_t) { return true; });
+}
+
+void SampleGroup::end_only(std::size_t series) {
+  end_those([series](std::size_t i) { return i == series; });
 }
 
 }  // namespace vigil

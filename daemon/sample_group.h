@@ -52,6 +52,8 @@ class SampleGroup {
   void release_before(std::int64_t now_ms);
   /// Hands it over, and then ends all series a millisecond after their last moment.
   void end();
+  /// The same of this series alone: another group has the others. A number that there is not: of none.
+  void end_only(std::size_t series);
 
  private:
   struct Series {
@@ -64,6 +66,8 @@ class SampleGroup {
   };
   void set_bits(Series& series, std::uint64_t bits) noexcept;
   void release();
+  template <class Which>
+  void end_those(Which which);
   std::int64_t span_of(std::int64_t timestamp_ms) const noexcept;
 
   const std::shared_ptr<std::deque<std::string>> owner_;  // does not move what it holds

@@ -24,7 +24,7 @@ std::optional<WriteSender::Clock::time_point> WriteSender::work(bool is_hasty, c
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       ++counters_.requests;
-      if (std::exchange(batch.was_tried, true)) counters_.retried += batch.samples;
+      if (std::exchange(batch.was_tried, true)) ++counters_.retried;
     }
     const PostResult result = post_(batch.body);
     if (result.may_be_tried_again()) {

@@ -24,8 +24,8 @@ namespace vigil {
 struct WriteCounters {
   std::uint64_t sent = 0;                 ///< taken by the receiver
   std::uint64_t failed = 0;               ///< refused for good
-  std::uint64_t retried = 0;              ///< sent once more since the receiver was not there, or asked for it; once for each try
   std::uint64_t requests = 0;             ///< tries, of whatever success
+  std::uint64_t retried = 0;              ///< of these, those after the first since the receiver was not there, or asked for it
   std::uint64_t abandoned = 0;            ///< of those on their way, by abandon()
   std::size_t in_flight = 0;              ///< taken out of the queue and neither sent nor failed so far
   std::size_t waiting = 0;                ///< in the queue

@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 10> kOwnHeaders{
 // Lines without their ends; of a file that holds more than any request has, the first ones.
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error("cannot read '" + path + "'");
+  if (!file) throw std::invalid_argument("cannot read '" + path + "'");
   std::vector<std::string> lines(1);
   for (char c = 0; lines.size() <= kMaxLines + 1 && file.get(c);) {
     if (c == '\n') {
@@ -30,7 +30,7 @@ std::vector<std::string> lines_of(const std::string& path) {
       lines.back() += c;
     }
   }
-  if (file.bad()) throw std::runtime_error("cannot read '" + path + "'");
+  if (file.bad()) throw std::invalid_argument("cannot read '" + path + "'");
   for (std::string& line : lines) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
   }
@@ -69,12 +69,12 @@ std::vector<std::string> read_headers(const HeaderFiles& files) {
   if (!files.headers.empty()) {
     const std::vector<std::string> lines = lines_of(files.headers);
     if (lines.size() > kMaxLines + 1)
-      throw std::runtime_error(files.headers + ": expected at most " + std::to_string(kMaxLines) + " lines");
+      throw std::invalid_argument(files.headers + ": expected at most " + std::to_string(kMaxLines) + " lines");
     for (std::size_t i = 0; i < lines.size(); ++i) {
       if (lines[i].find_first_not_of(" \t") == std::string::npos || lines[i].front() == '#') continue;
       // The line itself stays untold: it may hold a token.
       if (const std::string problem = problem_of(lines[i]); !problem.empty())
-        throw std::runtime_error(files.headers + ":" + std::to_string(i + 1) + ": " + problem);
+        throw std::invalid_argument(files.headers + ":" + std::to_string(i + 1) + ": " + problem);
       headers.push_back(lines[i]);
     }
   }
@@ -82,7 +82,7 @@ std::vector<std::string> read_headers(const HeaderFiles& files) {
     const std::string line = lines_of(files.basic_auth).front();
     const std::size_t colon = line.find(':');
     if (colon == std::string::npos || colon == 0 || line.size() > kMaxLineBytes || !is_printable(line))
-      throw std::runtime_error(files.basic_auth + ":1: expected 'user:password'");
+      throw std::invalid_argument(files.basic_auth + ":1: expected 'user:password'");
     headers.push_back("Authorization: Basic " + base64(line));
   }
   return headers;

@@ -15,7 +15,8 @@ struct HeaderFiles {
 };
 
 /// The headers that the files ask for, as lines. Read anew for each request, they follow a token that is renewed.
-/// @throws std::runtime_error that names the file and the line when one cannot be read or holds what no request may have: at most 64 lines
+/// @throws std::invalid_argument that names the file and the line when one cannot be read or holds what no request may have: at most 64
+/// lines
 ///         of 8 KiB, of printable characters, and none of those that the sender sets itself (Content-Type …)
 std::vector<std::string> read_headers(const HeaderFiles& files);
 

@@ -7,9 +7,8 @@
 #include <utility>
 
 #include <curl/curl.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
+#include "vigil/exporters/hmac.h"
 #include "vigil/exporters/labels.h"
 
 namespace vigil {
@@ -109,15 +108,11 @@ PostResult HttpPoster::send(const HttpMessage& message, const std::vector<std::s
 }
 
 std::string hmac_sha256(const std::string& key, const std::string& text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-       digest.data(), &size);
   std::string hex;
-  for (unsigned int i = 0; i < size; ++i) {
+  for (const unsigned char byte : hmac_sha256_bytes(key, text)) {
     constexpr std::string_view kDigits = "0123456789abcdef";
-    hex += kDigits[digest[i] >> 4];
-    hex += kDigits[digest[i] & 15];
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
   }
   return hex;
 }

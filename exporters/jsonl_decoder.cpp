@@ -51,6 +51,36 @@ RunIdentity identity_of(const json& line) {
   return identity;
 }
 
+NonfiniteEvent event_of(const json& line) {
+  NonfiniteEvent event;
+  event.step = count(line, "step");
+  event.wall_time_ns = time_ns(line, "time");
+  event.found_by = static_cast<FoundBy>(choice(line, "found_by", kFoundByNames));
+  event.loss_nonfinite = flag(line, "loss_nonfinite") ? 1 : 0;
+  event.backward = flag(line, "backward") ? 1 : 0;
+  event.nonfinite_parameters = count(line, "nonfinite_parameters");
+  event.layer.assign(text(line, "layer"));
+  event.operation.assign(text(line, "operation"));
+  event.forward_operation.assign(text(line, "forward_operation"));
+  event.parameter.assign(text(line, "parameter"));
+  event.nearest_finite.assign(text(line, "nearest_finite"));
+  event.message.assign(text(line, "message"));
+  if (!has(line, "operands")) return event;
+  for (const json& item : list(line, "operands")) {
+    if (event.operand_count == event.operands.size()) break;
+    const json& from = object_in(item, "operands");
+    OperandSeen& operand = event.operands[event.operand_count++];
+    operand.description.assign(text(from, "tensor"));
+    operand.moments.count = count(from, "elements");
+    operand.moments.min = number(from, "min");
+    operand.moments.max = number(from, "max");
+    operand.moments.mean = number(from, "mean");
+    operand.moments.nan_count = count(from, "nan_values");
+    operand.moments.inf_count = count(from, "inf_values");
+  }
+  return event;
+}
+
 Schema schema_of(const json& line) {
   Schema schema;
   schema.identity = identity_of(line);
@@ -196,7 +226,7 @@ JsonlItem JsonlDecoder::decode(std::string_view line) {
     return JsonlItem::frame;
   }
   if (type == "nonfinite") {
-    decode_event(object);
+    event_ = event_of(object);
     return JsonlItem::event;
   }
   if (type == "lost") {
@@ -380,20 +410,6 @@ void JsonlDecoder::decode_frame(const json& line) {
   header_.activations = activations_.size();
 }
 
-void JsonlDecoder::decode_event(const json& line) {
-  event_ = {};
-  event_.step = count(line, "step");
-  event_.wall_time_ns = time_ns(line, "time");
-  event_.found_by = static_cast<FoundBy>(choice(line, "found_by", kFoundByNames));
-  event_.loss_nonfinite = flag(line, "loss_nonfinite") ? 1 : 0;
-  event_.backward = flag(line, "backward") ? 1 : 0;
-  event_.nonfinite_parameters = count(line, "nonfinite_parameters");
-  event_.layer.assign(text(line, "layer"));
-  event_.operation.assign(text(line, "operation"));
-  event_.forward_operation.assign(text(line, "forward_operation"));
-  event_.parameter.assign(text(line, "parameter"));
-  event_.nearest_finite.assign(text(line, "nearest_finite"));
-  event_.message.assign(text(line, "message"));
-}
+NonfiniteEvent read_event(std::string_view text) { return event_of(parse_bounded(text)); }
 
 }  // namespace vigil

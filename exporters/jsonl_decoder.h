@@ -38,6 +38,10 @@ struct JsonlSyntaxError : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// The event in a line of JSON, or in the history of vigild: `append_event`. The time is that of a double.
+/// @throws std::invalid_argument that says what was expected, nlohmann::json::parse_error
+NonfiniteEvent read_event(std::string_view json);
+
 /// Takes the lines of one run after the other, in the order in which JsonlExporter wrote them. What the lines do not say stays at its
 /// default: histograms, moments of an optimizer, phases other than those of activations. One thread.
 class JsonlDecoder {
@@ -62,7 +66,6 @@ class JsonlDecoder {
   void decode_frame(const nlohmann::json& line);
   void decode_tensor(const nlohmann::json& item, std::size_t index);
   void decode_activation(const nlohmann::json& item);
-  void decode_event(const nlohmann::json& line);
 
   std::shared_ptr<const Schema> schema_;
   std::unique_ptr<ScalarNames> scalar_names_;

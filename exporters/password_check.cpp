@@ -1,7 +1,5 @@
 #include "vigil/exporters/password_check.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -11,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/exporters/hmac.h"
 #include "vigil/exporters/signal_mask.h"
 
 namespace vigil {
@@ -52,11 +51,7 @@ PasswordCheck::Digest PasswordCheck::digest_of(const UserTable& users, const Bas
   for (const std::string* part : {&credentials.user, user == users.hashes.end() ? &users.nobody : &user->second, &credentials.password}) {
     text += std::to_string(part->size()) + ":" + *part;
   }
-  Digest digest{};
-  unsigned size = 0;
-  HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-       digest.data(), &size);
-  return digest;
+  return hmac_sha256_bytes({reinterpret_cast<const char*>(key_.data()), key_.size()}, text);
 }
 
 PasswordCheck::Verdict PasswordCheck::known(const UserTable& users, const BasicCredentials& credentials) {

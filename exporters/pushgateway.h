@@ -56,7 +56,7 @@ struct PushgatewayCounters {
 /// waits. Any thread.
 class Pushgateway {
  public:
-  /// @throws std::invalid_argument when an option is out of its range, std::runtime_error when a file cannot be read
+  /// @throws std::invalid_argument when an option is out of its range, or a file that it names is wrong
   explicit Pushgateway(PushgatewayOptions options);
   /// Ends at once; what waits is dropped.
   ~Pushgateway();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vigil/daemon/history_reader.h"
+#include "vigil/exporters/jsonl_decoder.h"
 
 namespace vigil::tools {
 namespace {
@@ -18,7 +19,7 @@ struct Read {
   RunSelector run;
   ScalarNames names;
   RunState state = RunState::running;
-  std::uint64_t unreadable_steps = 0;
+  std::uint64_t unreadable_steps = 0, unreadable_events = 0;
 };
 
 const HistoryAttempt& newest_attempt(const std::vector<HistoryRun>& runs, const RunSelector& of, const std::string& path) {
@@ -59,6 +60,38 @@ void read_steps(Read& read, const RunFollower::OnStep& on_step) {
   }
 }
 
+// Before the steps, since the database has them apart: whoever takes them keeps them until their step comes.
+void read_events(Read& read, const RunFollower::OnEvent& on_event) {
+  EventsRequest request;
+  request.run = read.run;
+  request.since = 0;
+  request.max_events = HistoryReader::kMaxEvents;
+  for (;;) {
+    const EventsReply reply = read.reader.events(request);
+    if (reply.events.empty()) return;
+    for (const HistoryEvent& stored : reply.events) {
+      if (stored.kind != "nonfinite") continue;
+      try {
+        NonfiniteEvent event = read_event(stored.json);
+        event.wall_time_ns = stored.time_ns;  // to the nanosecond
+        on_event(event);
+      } catch (const std::exception&) {
+        ++read.unreadable_events;
+      }
+    }
+    request.since = reply.next;
+  }
+}
+
+// What could not be read; empty: nothing.
+std::string problem_of(const Read& read) {
+  std::string problem;
+  if (read.unreadable_steps > 0) problem = std::to_string(read.unreadable_steps) + " steps of the history are damaged";
+  if (read.unreadable_events > 0)
+    problem += (problem.empty() ? "" : "; ") + std::to_string(read.unreadable_events) + " events of the history are damaged";
+  return problem;
+}
+
 }  // namespace
 
 ExportSource history_source(const std::string& path, const std::string& run, int rank) {
@@ -66,8 +99,7 @@ ExportSource history_source(const std::string& path, const std::string& run, int
   const HistoryAttempt attempt = newest_attempt(read->reader.runs(), read->run, path);
   read->run.attempt = attempt.attempt;
   read->state = state_of(attempt.state);
-  auto schema = std::make_shared<Schema>();
-  schema->identity = attempt.identity;
+  auto schema = std::make_shared<Schema>(*read->reader.schema(read->run));
   const StepsReply first = read->reader.steps(read->run, {}, 1);
   schema->learning_rates = first.rows.rates();
   learn_names(*read, first);
@@ -77,13 +109,12 @@ ExportSource history_source(const std::string& path, const std::string& run, int
   ExportSource source;
   source.schema = std::move(schema);
   source.scalar_names = [read]() -> const NameTable& { return read->names; };
-  source.read = [read](const RunFollower::OnStep& on_step, const RunFollower::OnFrame&, const RunFollower::OnEvent&) {
+  source.read = [read](const RunFollower::OnStep& on_step, const RunFollower::OnFrame&, const RunFollower::OnEvent& on_event) {
+    if (on_event) read_events(*read, on_event);
     read_steps(*read, on_step);
   };
   source.state = [read] { return read->state; };
-  source.problem = [read] {
-    return read->unreadable_steps == 0 ? std::string() : std::to_string(read->unreadable_steps) + " steps of the history are damaged";
-  };
+  source.problem = [read] { return problem_of(*read); };
   return source;
 }
 

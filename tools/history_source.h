@@ -7,8 +7,8 @@
 
 namespace vigil::tools {
 
-/// The newest attempt of a run of rank `rank` in the database `path`: all of its steps that are kept, bit by bit; frames are left in the
-/// database. @throws std::runtime_error when there is no such database or run
+/// The newest attempt of a run of rank `rank` in the database `path`: its schema, its events, and all of its steps that are kept, bit
+/// by bit; frames are left in the database. @throws std::runtime_error when there is no such database or run
 ExportSource history_source(const std::string& path, const std::string& run, int rank);
 
 }  // namespace vigil::tools

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daemon/history_run.h"
+#include "exporters/alert_message.h"
 #include "files.h"
 #include "vigil/daemon/history_reader.h"
 
@@ -360,6 +361,57 @@ TEST_F(HistoryWriterTest, KeysThatAreNotBegunAreIgnored) {
   EXPECT_TRUE(writer.commit().ok());
   EXPECT_EQ(writer.cursors({77}).steps, 0u);
   EXPECT_EQ(writer.counters().steps, 0u);
+}
+
+TEST_F(HistoryWriterTest, AlertsThatAreJudgedAgainAfterARestartAreNotStoredTwiceAndNewOnesAre) {
+  const auto alert_of = [](const std::string& rule, std::uint64_t step, AlertState state, std::int64_t time_ns = kNow) {
+    AlertMessage alert = make_alert(step, state, "fc\"\x07");
+    alert.name = rule;
+    alert.alert.time_ns = time_ns;
+    return alert;
+  };
+  const auto told = [this] { return count_of(folder_.file("history.db"), "SELECT count(*) FROM events WHERE kind = 'alert'"); };
+  const auto firing = AlertState::firing, resolved = AlertState::resolved;
+  {
+    HistoryWriter writer(options());
+    const RingKey key = writer.begin_ring(ring_id(1), schema_, kNow).key;
+    write_steps(writer, key, 1, 1, 100);
+    writer.begin(kNow);
+    writer.add_alert(key, alert_of("loss_spike", 40, firing));
+    writer.add_alert(key, alert_of("loss_spike", 50, resolved));
+    writer.add_alert(key, alert_of("loss_spike", 90, firing));
+    writer.add_alert(key, alert_of("clipping", 103, firing));  // of a step that was read after those that are stored
+    ASSERT_TRUE(writer.commit().ok());
+    ASSERT_EQ(told(), 4);
+  }
+  HistoryWriter writer(options());
+  const RingKey key = writer.begin_ring(ring_id(1), schema_, kNow).key;
+  const auto tell_again = [&] {
+    writer.begin(kNow);
+    writer.add_alert(key, alert_of("loss_spike", 40, firing));
+    writer.add_alert(key, alert_of("loss_spike", 50, resolved));
+    writer.add_alert(key, alert_of("loss_spike", 95, firing, kNow + 1));  // the ring begins later by now
+    writer.add_alert(key, alert_of("clipping", 103, firing));
+  };
+  tell_again();
+  ASSERT_TRUE(writer.commit().ok());
+  EXPECT_EQ(told(), 4);
+  tell_again();
+  writer.add_alert(key, alert_of("plateau", 99, firing));   // was not stored before the kill, though its step was
+  writer.add_alert(key, alert_of("stalled", 100, firing));  // first at the last step that is stored
+  writer.abandon();
+  for (std::int64_t start = 0; start < 2; ++start) {
+    tell_again();
+    writer.add_alert(key, alert_of("plateau", 99, firing));
+    writer.add_alert(key, alert_of("stalled", 100, firing, kNow + start));
+    ASSERT_TRUE(writer.commit().ok());
+    EXPECT_EQ(told(), 6) << start;
+  }
+  writer.begin(kNow);
+  writer.add_alert(key, alert_of("stalled", 100, resolved, kNow + 5));
+  writer.add_alert(key, alert_of("stalled", 100, firing, kNow + 6));
+  ASSERT_TRUE(writer.commit().ok());
+  EXPECT_EQ(told(), 8);
 }
 
 }  // namespace

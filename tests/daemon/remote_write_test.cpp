@@ -304,7 +304,7 @@ TEST_F(Write, OptionsOutOfRangeAreRefused) {
   refused([](RemoteWriteOptions& wrong) { wrong.labels = {{"zone", "x"}, {"zone", "y"}}; }, "the label 'zone' is given twice");
   RemoteWriteOptions unreadable = options("http://127.0.0.1:9090");
   unreadable.files.basic_auth = "/nonexistent/password";
-  EXPECT_THROW(RemoteWrite{unreadable}, std::runtime_error);
+  EXPECT_THROW(RemoteWrite{unreadable}, std::invalid_argument);
 }
 
 }  // namespace

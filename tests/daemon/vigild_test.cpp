@@ -253,6 +253,20 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
   EXPECT_NE(run({"--storage.disabled", "--rules.file=/nowhere.yml", "--web.listen-address=127.0.0.1:0"}, code).find("/nowhere.yml"),
             std::string::npos);
   EXPECT_EQ(code, 2);
+  const std::string headers = folder.write("headers", "no header\n").string();
+  for (const std::string flag : {"--remote-write", "--pushgateway"}) {
+    for (const std::string& file : {headers, std::string("/nowhere/headers")}) {
+      EXPECT_NE(
+          run({"--storage.disabled", "--web.listen-address=127.0.0.1:0", flag + ".url=http://127.0.0.1:1", flag + ".headers-file=" + file},
+              code)
+              .find(file),
+          std::string::npos);
+      EXPECT_EQ(code, 2) << flag << " " << file;
+    }
+  }
+  EXPECT_NE(run({"--storage.path=" + headers + "/history.db", "--web.listen-address=127.0.0.1:0"}, code).find("--storage.path"),
+            std::string::npos);
+  EXPECT_EQ(code, 1);
   EXPECT_NE(run({"--help"}, code).find("--storage.retention.time"), std::string::npos);
   EXPECT_EQ(code, 0);
 }

@@ -172,7 +172,7 @@ TEST_F(Sender, TriesAgainAfterPausesThatDouble) {
   EXPECT_EQ(std::set<std::string>(bodies.begin(), bodies.end()).size(), 1u) << "always the same request";
   const WriteCounters counters = sender->counters();
   EXPECT_EQ(counters.sent, 10u);
-  EXPECT_EQ(counters.retried, 80u);
+  EXPECT_EQ(counters.retried, 8u);
   EXPECT_EQ(counters.requests, 9u);
   EXPECT_EQ(counters.failed, 0u);
 }

@@ -92,7 +92,7 @@ class Headers : public testing::Test {
     const std::string path = folder_.write("headers", text).string();
     try {
       read_headers({path, {}});
-    } catch (const std::runtime_error& error) {
+    } catch (const std::invalid_argument& error) {
       const std::string message = error.what();
       EXPECT_EQ(message.rfind(path + ":", 0), 0u) << message;
       return message.substr(std::min(message.size(), path.size()));
@@ -117,7 +117,7 @@ TEST_F(Headers, OfBasicAuthenticationComeFromTheFirstLine) {
     try {
       read_headers({{}, broken});
       ADD_FAILURE() << "'" << wrong << "' was accepted";
-    } catch (const std::runtime_error& error) {
+    } catch (const std::invalid_argument& error) {
       EXPECT_EQ(error.what(), broken + ":1: expected 'user:password'");
     }
   }
@@ -137,9 +137,9 @@ TEST_F(Headers, ThatNoRequestMayHaveAreErrorsWithTheirLineWhichTellNoSecret) {
   std::string many;
   for (int i = 0; i < 70; ++i) many += "A: b\n";
   EXPECT_EQ(problem_of(many), ": expected at most 64 lines");
-  EXPECT_THROW(read_headers({folder_.file("missing"), {}}), std::runtime_error);
-  EXPECT_THROW(read_headers({{}, folder_.file("missing")}), std::runtime_error);
-  EXPECT_THROW(read_headers({folder_.path().string(), {}}), std::runtime_error) << "a directory";
+  EXPECT_THROW(read_headers({folder_.file("missing"), {}}), std::invalid_argument);
+  EXPECT_THROW(read_headers({{}, folder_.file("missing")}), std::invalid_argument);
+  EXPECT_THROW(read_headers({folder_.path().string(), {}}), std::invalid_argument) << "a directory";
 }
 
 }  // namespace

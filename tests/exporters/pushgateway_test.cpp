@@ -249,7 +249,7 @@ TEST_F(Result, OptionsOutOfRangeAreRefused) {
   refused([](PushgatewayOptions& options) { options.max_waiting = 0; });
   PushgatewayOptions unreadable = options("http://127.0.0.1:9091");
   unreadable.files.headers = "/nonexistent/headers";
-  EXPECT_THROW(Pushgateway{unreadable}, std::runtime_error);
+  EXPECT_THROW(Pushgateway{unreadable}, std::invalid_argument);
 }
 
 }  // namespace
