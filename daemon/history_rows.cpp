@@ -1,7 +1,6 @@
 #include "vigil/daemon/history_rows.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "vigil/daemon/frame_columns.h"
@@ -12,7 +11,6 @@ namespace vigil {
 namespace {
 
 constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                // more than thirty years
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();  // SQLite's integers end there
 
 bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
   for (std::size_t i = 0; i < frame.rows.size(); ++i) {
