@@ -7,14 +7,17 @@
 #include <exception>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
 
 namespace vigil {
 namespace {
 
-HistoryCursors cursors_of(const RingFileReader& reader) {
-  const RingCursors at = reader.cursors();
+// Of what was told: the follower may hold a record that it has read, and tells it at its next poll.
+HistoryCursors cursors_of(const RingFileReader& reader, const RunFollower& follower) {
+  RingCursors at = reader.cursors();
+  for (std::size_t i = 0; i < at.size(); ++i) at[i] -= follower.is_holding(static_cast<RingKind>(i)) ? 1 : 0;
   return {at[static_cast<std::size_t>(RingKind::steps)], at[static_cast<std::size_t>(RingKind::frames)],
           at[static_cast<std::size_t>(RingKind::events)]};
 }
@@ -68,6 +71,7 @@ void HistoryThread::follow(Ring& ring) {
   auto reader = std::make_unique<RingFileReader>(ring.file, cursors_of(writer_->cursors(ring.begun.key)));
   ring.reader = reader.get();
   ring.follower = std::make_unique<RunFollower>(std::move(reader));
+  ring.follower->set_poll_bytes(kPollBytes);
 }
 
 void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& files) {
@@ -82,7 +86,7 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
       follow(ring);
       rings_.emplace(id, std::move(ring));
     } catch (const std::exception& error) {
-      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history of " + file->path() + ": " + error.what());
+      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history of " + printable(file->path()) + ": " + error.what());
     }
   }
   for (auto place = rings_.begin(); place != rings_.end();) {
@@ -108,7 +112,7 @@ void HistoryThread::read(Ring& ring) {
   } catch (const RingFileError&) {
     ring.is_broken = true;  // the host says so, in metrics and log
   }
-  writer_->set_cursors(key, cursors_of(*ring.reader));
+  writer_->set_cursors(key, cursors_of(*ring.reader, *ring.follower));
 }
 
 void HistoryThread::tell_state(Ring& ring, const HostView& view) {
@@ -168,7 +172,7 @@ void HistoryThread::turn() {
   for (const auto& [id, ring] : rings_) {
     counters_.steps_lost += ring.steps_lost_before + ring.reader->losses(RingKind::steps).overwritten;
     counters_.frames_lost += ring.frames_lost_before + ring.reader->losses(RingKind::frames).overwritten;
-    if (outcome.ok() && ring.has_end) complete_.insert(id);
+    if (outcome.ok() && ring.has_end && (ring.is_broken || !ring.follower->has_more())) complete_.insert(id);
   }
 }
 
