@@ -34,6 +34,7 @@ void add_rings(Builder& to, const HostView& view) {
   for (std::size_t i = 0; i < states.size(); ++i) to.add({{"state", std::string(kRunStateNames[i])}}, static_cast<double>(states[i]));
   to.only(DaemonMetric::turns, view.turns);
   to.only(DaemonMetric::turn_seconds, view.turn_seconds);
+  to.only(DaemonMetric::runs_hidden, view.hidden);
   if (!view.refused.empty()) to.begin(DaemonMetric::ring_unreadable);
   for (std::size_t i = 0; i < view.refused.size() && i < kMaxUnreadable; ++i) {
     const std::string& path = view.refused[i].path;

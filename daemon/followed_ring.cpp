@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/exporters/alert_text.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
@@ -28,6 +29,7 @@ FollowedRing::FollowedRing(std::shared_ptr<const RingFile> file, const RulesConf
       reader_(new RingFileReader(file_)),
       follower_(std::unique_ptr<RunSource>(reader_)),
       pushing_(pushing) {
+  follower_.set_poll_bytes(kPollBytes);
   if (rules.enabled) {
     const Config config = config_of(rules);
     rules_ = alert_rules(config);
@@ -79,7 +81,7 @@ void FollowedRing::end_pushing() noexcept {
   try {
     pushing_->end_run(samples_.get(), *snapshot_, ended_ns_);
   } catch (const std::exception& error) {
-    log(LogLevel::error, file_->path() + ": " + error.what());
+    log(LogLevel::error, printable(file_->path()) + ": " + error.what());
   }
 }
 
@@ -114,18 +116,23 @@ void FollowedRing::poll(const ProcessIdentity& self, const HungAfter& hung_after
     read_rings(any);
     judge_now(self, hung_after);
     // What the run published between the two looks is its last word.
-    if (!is_alive(condition_.state) && condition_.state != RunState::unreadable) read_rings(any);
+    if (!is_alive(condition_.state) && condition_.state != RunState::unreadable && !follower_.has_more()) read_rings(any);
   } catch (const RingFileError& error) {
     condition_ = {RunState::unreadable, error.what()};
   } catch (const std::exception& error) {
-    log(LogLevel::error, file_->path() + ": " + error.what());
+    log(LogLevel::error, printable(file_->path()) + ": " + error.what());
     return;
   }
-  if (!is_alive(condition_.state)) ended_ns_ = is_first ? last_sign_ns() : wall_time_ns();
+  if (is_alive(condition_.state)) {
+    end_seen_ns_ = 0;
+  } else {
+    if (end_seen_ns_ == 0) end_seen_ns_ = is_first ? last_sign_ns() : wall_time_ns();
+    if (!follower_.has_more() || condition_.state == RunState::unreadable) ended_ns_ = end_seen_ns_;
+  }
   try {
     if (engine_ != nullptr) engine_->on_host(host_reading());
     std::size_t active = engine_ == nullptr ? 0 : engine_->book().firing().size();
-    const bool is_news = any || is_first || before.state != condition_.state || before.reason != condition_.reason ||
+    const bool is_news = any || is_first || ended_ns_ != 0 || before.state != condition_.state || before.reason != condition_.reason ||
                          active != snapshot_->active_alerts.size();
     if (!is_news) return;
     const std::shared_ptr<Snapshot> made = follower_.snapshot();
@@ -143,7 +150,7 @@ void FollowedRing::poll(const ProcessIdentity& self, const HungAfter& hung_after
     snapshot_ = made;
     if (ended_ns_ != 0) end_pushing();
   } catch (const std::exception& error) {
-    log(LogLevel::error, file_->path() + ": " + error.what());
+    log(LogLevel::error, printable(file_->path()) + ": " + error.what());
   }
 }
 

@@ -27,17 +27,22 @@ class FollowedRing {
                Pushing* pushing = nullptr);
 
   /// Reads what is new, evaluates the rules and judges whether the run goes on. A file that has become unreadable says so in its state.
+  /// A run has ended, by ended_ns(), when it is over and all of its records have been read, which may take several calls.
   void poll(const ProcessIdentity& self, const HungAfter& hung_after) noexcept;
 
   const RingFile& file() const noexcept { return *file_; }
   const std::shared_ptr<const RingFile>& shared_file() const noexcept { return file_; }
   const RunCondition& condition() const noexcept { return condition_; }
   std::int64_t ended_ns() const noexcept { return ended_ns_; }
+  /// When the writer was last at work, as of the last poll, by its monotonic clock.
+  std::int64_t heartbeat_ns() const noexcept { return reader_->live().heartbeat_ns; }
   RunView view() const;
   /// Alerts that began or were over since the last call; at most kMaxAlerts, the newest: RunView::alerts_lost counts the others.
   std::vector<AlertMessage> take_alerts() { return std::exchange(alerts_, {}); }
 
   static constexpr std::size_t kMaxAlerts = 1000;
+  /// Bytes of records read at a time, but one record at least: a file must not keep the host from its other runs.
+  static constexpr std::size_t kPollBytes = std::size_t{64} << 20;
 
  private:
   HostReading host_reading() const noexcept;
@@ -54,7 +59,7 @@ class FollowedRing {
   std::vector<AlertRule> rules_;
   std::unique_ptr<AlertEngine> engine_;  // null: no rules are evaluated
   RunCondition condition_;
-  std::int64_t ended_ns_ = 0;
+  std::int64_t end_seen_ns_ = 0, ended_ns_ = 0;
   bool has_record_ = false;
   std::shared_ptr<const Snapshot> snapshot_;
   std::vector<AlertMessage> alerts_;

@@ -4,7 +4,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,11 +14,9 @@
 #include "vigil/daemon/column_codec.h"
 #include "vigil/daemon/database.h"
 #include "vigil/daemon/history_reader.h"
+#include "vigil/daemon/history_schema.h"
 
 namespace vigil {
-
-/// The last step that an INTEGER of SQLite holds.
-constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
 
 /// A ring that is read.
 struct ReadRing {

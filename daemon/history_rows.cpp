@@ -1,10 +1,10 @@
 #include "vigil/daemon/history_rows.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "vigil/daemon/frame_columns.h"
+#include "vigil/daemon/history_schema.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/labels.h"
@@ -12,8 +12,7 @@
 namespace vigil {
 namespace {
 
-constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                      // more than thirty years
-constexpr std::uint64_t kMaxStoredStep = std::numeric_limits<std::int64_t>::max();  // SQLite's integers end there
+constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                // more than thirty years
 
 bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
   for (std::size_t i = 0; i < frame.rows.size(); ++i) {
@@ -91,7 +90,7 @@ void HistoryRows::add_step(WrittenRing& ring, const StepRecord& record, const do
   const std::size_t known = std::min<std::size_t>(names.size(), ScalarNames::kCapacity);
   const double* const users = scalars + ring.schema_rates;
   const bool is_again = record.has(StepRecord::again) && record.step == working.last_step && record.step != 0;
-  if (!is_again && (record.step <= working.last_step || record.step > kMaxStoredStep)) {
+  if (!is_again && (record.step <= working.last_step || record.step > kMaxStep)) {
     ++counts_.steps_refused;
     return;
   }
@@ -213,7 +212,7 @@ bool HistoryRows::takes_frame(WrittenRing& ring, const Frame& frame) {
 
 void HistoryRows::add_frame(WrittenRing& ring, const Frame& frame) {
   const bool is_whole = frame.rows.size() == ring.elements.size() && frame.histograms.size() == ring.histograms;
-  if (!is_whole || frame.header.step > kMaxStoredStep || !takes_frame(ring, frame)) {
+  if (!is_whole || frame.header.step > kMaxStep || !takes_frame(ring, frame)) {
     ++counts_.frames_passed_over;
     return;
   }
@@ -231,7 +230,7 @@ void HistoryRows::add_frame(WrittenRing& ring, const Frame& frame) {
 }
 
 void HistoryRows::add_event_row(std::int64_t ring, const char* kind, std::uint64_t step, std::int64_t time_ns, const std::string& json) {
-  Query(add_event_, ring, std::string_view(kind), std::min(step, kMaxStoredStep), time_ns, now_ns_, json).run();
+  Query(add_event_, ring, std::string_view(kind), std::min(step, kMaxStep), time_ns, now_ns_, json).run();
   ++counts_.events;
   counts_.bytes += json.size();
 }

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace vigil {
+
+/// The last step that an INTEGER of SQLite holds.
+constexpr std::uint64_t kMaxStep = std::numeric_limits<std::int64_t>::max();
 
 /// In the header of the file (`PRAGMA application_id`): "VGLH".
 inline constexpr std::int64_t kHistoryApplicationId = 0x56474c48;

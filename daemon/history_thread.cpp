@@ -9,14 +9,17 @@
 #include <optional>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
 
 namespace vigil {
 namespace {
 
-HistoryCursors cursors_of(const RingFileReader& reader) {
-  const RingCursors at = reader.cursors();
+// Of what was told: the follower may hold a record that it has read, and tells it at its next poll.
+HistoryCursors cursors_of(const RingFileReader& reader, const RunFollower& follower) {
+  RingCursors at = reader.cursors();
+  for (std::size_t i = 0; i < at.size(); ++i) at[i] -= follower.is_holding(static_cast<RingKind>(i)) ? 1 : 0;
   return {at[static_cast<std::size_t>(RingKind::steps)], at[static_cast<std::size_t>(RingKind::frames)],
           at[static_cast<std::size_t>(RingKind::events)]};
 }
@@ -67,6 +70,7 @@ void HistoryThread::follow(Ring& ring) {
   ring.reader = reader.get();
   ring.losses_counted = {};  // what it lost after the last batch that was stored it loses once more
   ring.follower = std::make_unique<RunFollower>(std::move(reader));
+  ring.follower->set_poll_bytes(kPollBytes);
 }
 
 void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& files) {
@@ -81,7 +85,7 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
       follow(ring);
       rings_.emplace(id, std::move(ring));
     } catch (const std::exception& error) {
-      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history of " + file->path() + ": " + error.what());
+      if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history of " + printable(file->path()) + ": " + error.what());
     }
   }
   for (auto place = rings_.begin(); place != rings_.end();) {
@@ -108,7 +112,7 @@ void HistoryThread::read(Ring& ring) {
   } catch (const RingFileError&) {
     ring.is_broken = true;  // the host says so, in metrics and log
   }
-  writer_->set_cursors(key, cursors_of(*ring.reader));
+  writer_->set_cursors(key, cursors_of(*ring.reader, *ring.follower));
 }
 
 void HistoryThread::tell_state(Ring& ring, const HostView& view) {
@@ -210,7 +214,7 @@ void HistoryThread::turn() {
   if (writer_ != nullptr) counters_.stored = writer_->counters();
   complete_.clear();
   for (const auto& [id, ring] : rings_) {
-    if (outcome.ok() && ring.has_end) complete_.insert(id);
+    if (outcome.ok() && ring.has_end && (ring.is_broken || !ring.follower->has_more())) complete_.insert(id);
   }
 }
 

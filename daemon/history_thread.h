@@ -61,6 +61,8 @@ class HistoryThread {
 
   static constexpr std::size_t kMaxAlerts = 10'000;
   static constexpr std::chrono::milliseconds kInterval{1000};  ///< between two transactions
+  /// Bytes of records of a ring in one transaction, but one record at least.
+  static constexpr std::size_t kPollBytes = std::size_t{64} << 20;
 
  private:
   struct Ring {

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/daemon/database.h"
 #include "vigil/daemon/history_opening.h"
 #include "vigil/daemon/history_retention.h"
@@ -195,11 +196,13 @@ BegunRing HistoryWriter::begin_ring(const std::array<std::uint8_t, 16>& ring, co
   abandon();
   StoredRing stored;
   state.attempt([&] { stored = store_ring(*state.database, ring, schema, now_ns); });
-  if (!state.failure.empty()) throw std::runtime_error("cannot take up run '" + schema.identity.run + "': " + state.fail("write").reason);
+  if (!state.failure.empty())
+    throw std::runtime_error("cannot take up run '" + printable(schema.identity.run) + "': " + state.fail("write").reason);
   if (state.rings.count(stored.row) > 0)
-    throw std::invalid_argument("run '" + schema.identity.run + "' is followed already: another ring file has the same id");
+    throw std::invalid_argument("run '" + printable(schema.identity.run) + "' is followed already: another ring file has the same id");
   if (!stored.has_schema)
-    throw std::invalid_argument("run '" + schema.identity.run + "' is not the one that the history has under the id of its ring file");
+    throw std::invalid_argument("run '" + printable(schema.identity.run) +
+                                "' is not the one that the history has under the id of its ring file");
   state.rings.emplace(stored.row, WrittenRing(stored, schema));
   if (schema.learning_rates > kMaxLearningRates) {
     const std::lock_guard<std::mutex> guard(state.mutex);

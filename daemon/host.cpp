@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
+#include <stdexcept>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
 
@@ -18,18 +21,34 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::int64_t modified_ns(const struct stat& status) noexcept {
-  return status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
-}
-
-std::string name_of(const RunIdentity& identity) { return "run '" + valid_utf8(identity.run) + "' rank " + std::to_string(identity.rank); }
+std::int64_t nanoseconds(const timespec& time) noexcept { return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec; }
 
 // Names come from whoever may write into the directory, and go into a log.
-std::string shown(const std::string& path) {
-  std::string text = valid_utf8(path);
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return text;
+std::string name_of(const RunIdentity& identity) { return "run '" + printable(identity.run) + "' rank " + std::to_string(identity.rank); }
+
+// Of what may pass, unlike what is wrong with the file itself.
+struct Crowded : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+std::string mebibytes(std::size_t bytes) { return std::to_string((bytes >> 20) + 1) + " MiB"; }
+
+// When a run began, for who wants the latest. A clock that is ahead would hide every later run: such a time counts as the earliest.
+std::int64_t believable_start_ns(const RunIdentity& identity, std::int64_t now_ns) noexcept {
+  constexpr std::int64_t kMostAheadNs = 60'000'000'000;
+  return identity.start_time_ns <= now_ns + kMostAheadNs ? identity.start_time_ns : std::numeric_limits<std::int64_t>::min();
+}
+
+std::string process_text(const FollowedRing& ring) {
+  const std::string& host = ring.file().schema().identity.host;
+  return std::to_string(ring.file().header().pid) + (host.empty() ? "" : " on " + printable(host)) + " (" + printable(ring.file().path()) +
+         ")";
+}
+
+// Whether `ring` has been at work since `later` began; one that was killed may look alive for a while where its process cannot be seen.
+bool is_beside(const FollowedRing& ring, const FollowedRing& later) noexcept {
+  const RingHeader &here = ring.file().header(), &there = later.file().header();
+  return here.boot_id != there.boot_id || ring.heartbeat_ns() > there.monotonic_ns;
 }
 
 }  // namespace
@@ -52,25 +71,64 @@ std::shared_ptr<const SeriesPlan> Host::plan_for(const std::shared_ptr<const Sch
   return std::make_shared<const SeriesPlan>(*schema, options_.series);
 }
 
+std::size_t Host::bytes_for(const RingFile& file) noexcept {
+  // Of a record: as it is read, as it is kept, in the snapshot and in the one before that somebody still reads; and twice in the history.
+  constexpr std::size_t kRecordCopies = 6, kSchemaCopies = 3, kBytesOfRow = 512, kBytesOfAny = 128 << 10;
+  const RingLayout& layout = file.layout();
+  std::size_t bytes = kBytesOfAny;
+  for (const RingKind ring : {RingKind::steps, RingKind::frames, RingKind::events})
+    bytes += kRecordCopies * 8 * layout.geometry(ring).payload_words;
+  for (const SectionKind table : {SectionKind::strings, SectionKind::parameters, SectionKind::groups, SectionKind::layer_names})
+    bytes += kSchemaCopies * layout.section(table).size;
+  return bytes + file.schema().rows.size() * kBytesOfRow;
+}
+
+void Host::check_bytes(std::size_t bytes) const {
+  std::size_t all = bytes;
+  for (const auto& [path, entry] : entries_) all += entry.ring != nullptr ? entry.bytes : 0;
+  if (all <= options_.max_bytes) return;
+  throw Crowded("following it takes about " + mebibytes(bytes) + " of memory, and all runs together may take " +
+                mebibytes(options_.max_bytes - 1) + "; let it sample fewer tensors (sampling.include), or wait until others have ended");
+}
+
+std::unique_ptr<FollowedRing> Host::follow(const std::string& path, std::size_t& bytes) const {
+  const auto followed = std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second.ring != nullptr; });
+  if (static_cast<std::size_t>(followed) >= options_.max_rings)
+    throw Crowded("more than " + std::to_string(options_.max_rings) + " runs are followed already");
+  if (bytes > 0) check_bytes(bytes);  // before all of it is read once more
+  auto file = std::make_shared<const RingFile>(path);
+  bytes = bytes_for(*file);
+  check_bytes(bytes);
+  auto plan = plan_for(file->shared_schema());
+  return std::make_unique<FollowedRing>(std::move(file), rules(), std::move(plan), options_.pushing);
+}
+
 void Host::open_file(const std::string& path, Entry& entry) {
-  std::size_t followed = 0;
-  for (const auto& [other, its] : entries_) followed += its.ring != nullptr ? 1 : 0;
+  const std::string told = std::move(entry.reason);
+  entry.reason.clear();
   try {
-    if (followed >= kMaxRings) throw RingFileError("more than " + std::to_string(kMaxRings) + " runs are followed already");
-    auto file = std::make_shared<const RingFile>(path);
-    auto plan = plan_for(file->shared_schema());
-    auto ring = std::make_unique<FollowedRing>(std::move(file), rules(), std::move(plan), options_.pushing);
+    auto ring = follow(path, entry.bytes);
     ring->poll(self_, options_.hung_after);
-    log(LogLevel::info, "following " + name_of(ring->file().schema().identity) + " (" +
-                            std::string(kRunStateNames[static_cast<std::size_t>(ring->condition().state)]) + ") in " + shown(path));
+    const RunCondition& condition = ring->condition();
+    const std::string name = name_of(ring->file().schema().identity);
+    if (condition.state == RunState::unreadable)
+      log(LogLevel::warning, name + " in " + printable(path) + " cannot be read: " + condition.reason);
+    else
+      log(LogLevel::info,
+          "following " + name + " (" + std::string(kRunStateNames[static_cast<std::size_t>(condition.state)]) + ") in " + printable(path));
     entry.ring = std::move(ring);
-    entry.reason.clear();
     return;
+  } catch (const RingFileError& error) {
+    entry.reason = error.what();
+    entry.may_pass = dynamic_cast<const RingFileUnavailable*>(&error) != nullptr;
   } catch (const std::exception& error) {
     entry.reason = error.what();
+    entry.may_pass = true;
   }
+  entry.next_try = Clock::now() + options_.retry;
+  if (entry.reason == told) return;
   ++counters_.refusals;
-  log(LogLevel::warning, "not following " + shown(path) + ": " + entry.reason);
+  log(LogLevel::warning, "not following " + printable(path) + ": " + entry.reason);
 }
 
 void Host::find_files() {
@@ -78,15 +136,18 @@ void Host::find_files() {
   for (const std::string& path : watch_.files(Clock::now())) {
     struct stat status {};
     if (lstat(path.c_str(), &status) != 0) continue;
-    const FileId id{status.st_dev, status.st_ino, status.st_size, modified_ns(status)};
+    const FileId id{status.st_dev, status.st_ino, status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
     const auto [place, is_new] = entries_.try_emplace(path);
     Entry& entry = place->second;
     entry.is_seen = true;
-    const bool is_another = is_new || entry.id.device != id.device || entry.id.inode != id.inode;
-    const bool is_refused = entry.ring == nullptr && !entry.reason.empty();
-    if (!is_another && !(is_refused && (entry.id.size != id.size || entry.id.modified_ns != id.modified_ns))) continue;
-    entry = {id, nullptr, {}, true};
-    open_file(path, entry);
+    if (is_new || !entry.id.is_same_file(id) || (entry.is_refused() && !entry.id.is_unchanged(id))) {
+      entry = {};
+      entry.id = id;
+      entry.is_seen = true;
+      open_file(path, entry);
+    } else if (entry.is_refused() && entry.may_pass && Clock::now() >= entry.next_try) {
+      open_file(path, entry);
+    }
   }
   counters_.left_out = watch_.left_out();
   if (counters_.left_out > 0 && crowded_gate_.open(Clock::now()))
@@ -100,28 +161,63 @@ void Host::find_files() {
 }
 
 void Host::remove_file(const RingFile& file) {
+  // Within the directory as it is now, so that no link put in its place leads to a file elsewhere.
+  const std::size_t slash = file.path().rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : file.path().substr(0, std::max<std::size_t>(slash, 1));
+  const char* const name = file.path().c_str() + (slash == std::string::npos ? 0 : slash + 1);
+  const int within = open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat status {};
   // Another file may have the name by now.
-  if (lstat(file.path().c_str(), &status) != 0 || status.st_dev != file.device() || status.st_ino != file.inode()) return;
-  if (unlink(file.path().c_str()) == 0) {
+  const bool is_it = within >= 0 && fstatat(within, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_dev == file.device() &&
+                     status.st_ino == file.inode();
+  const bool is_removed = is_it && unlinkat(within, name, 0) == 0;
+  const int error = errno;
+  if (within >= 0) close(within);
+  if (!is_it && (within >= 0 || error == ENOENT)) return;
+  if (is_removed) {
     ++counters_.removed;
-    log(LogLevel::info, "removed " + shown(file.path()) + " of a run that has ended");
+    log(LogLevel::info, "removed " + printable(file.path()) + " of a run that has ended");
     return;
   }
   ++counters_.removals_failed;
-  log(LogLevel::warning, "cannot remove " + shown(file.path()) + " of a run that has ended (" + std::generic_category().message(errno) +
-                             "); its directory belongs to another user, who has to");
+  log(LogLevel::warning, "cannot remove " + printable(file.path()) + " of a run that has ended (" + std::generic_category().message(error) +
+                             "); whoever its directory belongs to has to");
 }
 
 void Host::let_go(const std::function<bool(const RingFile&)>& may_remove) {
   const std::int64_t now = wall_time_ns();
   for (auto& [path, entry] : entries_) {
     if (entry.ring == nullptr || entry.ring->ended_ns() == 0) continue;
-    if (now - entry.ring->ended_ns() < options_.keep_ended_ms * 1'000'000) continue;
+    if ((now - entry.ring->ended_ns()) / 1'000'000 < options_.keep_ended_ms) continue;
     if (may_remove && !may_remove(entry.ring->file())) continue;
     // Whoever made a file unreadable did not mean it to be removed, and it may be no ring file any more.
     if (entry.ring->condition().state != RunState::unreadable) remove_file(entry.ring->file());
     entry.ring.reset();  // remembered, so that a file that could not be removed is not followed again
+  }
+}
+
+// A later run of the same name takes the place of an earlier one, which has ended as a rule. Two at the same time are a mistake.
+void Host::find_hidden(HostView& view) {
+  const std::int64_t now = wall_time_ns();
+  const auto key = [now](const RunView& run) {
+    const RunIdentity& who = run.identity();
+    return std::tuple<const std::string&, int, std::int64_t, const std::string&>(who.run, who.rank, believable_start_ns(who, now),
+                                                                                 run.path);
+  };
+  std::sort(view.runs.begin(), view.runs.end(), [&](const RunView& left, const RunView& right) { return key(left) < key(right); });
+  for (std::size_t i = view.runs.size(); i-- > 0;) {
+    RunView& here = view.runs[i];
+    if (i + 1 == view.runs.size() || here.identity().run != view.runs[i + 1].identity().run ||
+        here.identity().rank != view.runs[i + 1].identity().rank)
+      continue;
+    here.is_superseded = true;
+    const Entry &shown = entries_.at(view.runs[i + 1].path), &hidden = entries_.at(here.path);
+    if (!is_alive(hidden.ring->condition().state) || !is_beside(*hidden.ring, *shown.ring)) continue;
+    ++view.hidden;
+    if (std::exchange(entries_.at(here.path).is_told_hidden, true)) continue;
+    log(LogLevel::warning, name_of(here.identity()) + " of process " + process_text(*hidden.ring) + " is not shown: process " +
+                               process_text(*shown.ring) +
+                               " has the same name and rank, and began later; give one of them another run.name");
   }
 }
 
@@ -138,15 +234,7 @@ void Host::publish(double turn_seconds) {
       made->refused.push_back({path, entry.reason});
     }
   }
-  const auto key = [](const RunView& run) {
-    const RunIdentity& who = run.identity();
-    return std::tie(who.run, who.rank, who.start_time_ns, run.path);
-  };
-  std::sort(made->runs.begin(), made->runs.end(), [&](const RunView& left, const RunView& right) { return key(left) < key(right); });
-  for (std::size_t i = 0; i + 1 < made->runs.size(); ++i) {
-    const RunIdentity &here = made->runs[i].identity(), &next = made->runs[i + 1].identity();
-    made->runs[i].is_superseded = here.run == next.run && here.rank == next.rank;
-  }
+  find_hidden(*made);
   const std::lock_guard<std::mutex> lock(mutex_);
   view_ = std::move(made);
   files_ = std::move(files);

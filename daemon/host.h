@@ -25,13 +25,18 @@ struct HostOptions {
   RulesConfig rules;
   PrometheusConfig series;     ///< `max_series` and `per_parameter` of each run
   Pushing* pushing = nullptr;  ///< outlives the host; null: nothing is pushed
+
+  std::size_t max_rings = 512;                           ///< files that are followed at a time
+  std::size_t max_bytes = std::size_t{512} << 20;        ///< memory that following all of them may take, by Host::bytes_for
+  std::chrono::milliseconds retry = RingWatch::kRescan;  ///< after which a file is tried again that was refused for what may pass
 };
 
 /// One thread turns; view() may be called by any.
 class Host {
  public:
-  /// Most files that are followed at a time; each costs up to kMaxSchemaBytes a table and usually what its rings' slots and tables take.
-  static constexpr std::size_t kMaxRings = 512;
+  /// About the memory in bytes that following `file` takes, of the host and of who keeps the history: copies of its largest record and of
+  /// its schema. The slots of its rings stay in the file.
+  static std::size_t bytes_for(const RingFile& file) noexcept;
 
   /// @throws std::runtime_error, std::invalid_argument with what to do
   explicit Host(HostOptions options);
@@ -58,21 +63,32 @@ class Host {
  private:
   struct FileId {
     std::uint64_t device = 0, inode = 0;
-    std::int64_t size = 0, modified_ns = 0;  // of a refused one: when it changes it is tried again
+    std::int64_t size = 0, modified_ns = 0, changed_ns = 0;  // of a refused one: when they change it is tried again
+    bool is_same_file(const FileId& other) const noexcept { return device == other.device && inode == other.inode; }
+    bool is_unchanged(const FileId& other) const noexcept {
+      return size == other.size && modified_ns == other.modified_ns && changed_ns == other.changed_ns;
+    }
   };
   struct Entry {
     FileId id;
     std::unique_ptr<FollowedRing> ring;  // null: refused, or let go
     std::string reason;                  // of a refused one
-    bool is_seen = false;
+    bool may_pass = false;               // likewise: it is tried again at next_try
+    std::chrono::steady_clock::time_point next_try{};
+    std::size_t bytes = 0;  // bytes_for it; 0: not known
+    bool is_seen = false, is_told_hidden = false;
+    bool is_refused() const noexcept { return ring == nullptr && !reason.empty(); }
   };
 
   RulesConfig rules() const;
   void find_files();
   void open_file(const std::string& path, Entry& entry);
+  std::unique_ptr<FollowedRing> follow(const std::string& path, std::size_t& bytes) const;
+  void check_bytes(std::size_t bytes) const;
   void let_go(const std::function<bool(const RingFile&)>& may_remove);
   void remove_file(const RingFile& file);
   void publish(double turn_seconds);
+  void find_hidden(HostView& view);
   std::shared_ptr<const SeriesPlan> plan_for(const std::shared_ptr<const Schema>& schema) const;
 
   const HostOptions options_;

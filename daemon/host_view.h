@@ -35,9 +35,10 @@ struct RefusedFile {
 };
 
 struct HostView {
-  std::vector<RunView> runs;  ///< by run, rank, start
+  std::vector<RunView> runs;  ///< by run, rank, start (one that lies in the future first)
   std::vector<RefusedFile> refused;
   std::uint64_t refusals = 0;         ///< files refused so far, each counted once as long as it does not change
+  std::uint64_t hidden = 0;           ///< runs that go on and are superseded all the same
   std::uint64_t left_out = 0;         ///< files that were too many
   std::uint64_t removed = 0;          ///< files of ended runs that were removed
   std::uint64_t removals_failed = 0;  ///< and those that could not be

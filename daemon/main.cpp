@@ -5,8 +5,9 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <iostream>
 #include <stdexcept>
@@ -21,6 +22,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kFailed = 1, kUsage = 2;
+constexpr std::chrono::milliseconds kLeastPause{50};  // between two turns that files which appear ask for
 
 // Blocks what it listens to in this thread and in all that it starts.
 class Signals {
@@ -49,13 +51,41 @@ class Signals {
   int descriptor_ = -1;
 };
 
+// Tells systemd twice as often as it wants that this goes on, however seldom the files are looked at.
+class Watchdog {
+ public:
+  Watchdog() {
+    std::uint64_t microseconds = 0;
+    if (sd_watchdog_enabled(0, &microseconds) <= 0) return;
+    pause_ = std::chrono::microseconds(microseconds / 2);
+    next_ = Clock::now();
+  }
+  /// Of the next call of tell(); the end of time when nobody wants to hear.
+  Clock::time_point next() const noexcept { return next_; }
+  void tell() noexcept {
+    if (Clock::now() < next_) return;
+    sd_notify(0, "WATCHDOG=1");
+    next_ = Clock::now() + pause_;
+  }
+
+ private:
+  std::chrono::microseconds pause_{0};
+  Clock::time_point next_ = Clock::time_point::max();
+};
+
 // Turns until a signal says to end.
 void serve(vigil::Service& service, const Signals& signals, std::chrono::milliseconds interval) {
   sd_notify(0, "READY=1\nSTATUS=Following the runs of this host");
-  Clock::time_point next = Clock::now() + interval;
+  Watchdog watchdog;
+  Clock::time_point earliest = Clock::now(), next = earliest + interval;
   for (;;) {
-    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {service.descriptor(), POLLIN, 0}};
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
+    watchdog.tell();
+    const Clock::time_point now = Clock::now();
+    // A file that appears is looked at at once, but a directory in which they come and go all the time does not keep this busy.
+    const bool may_turn = now >= earliest;
+    pollfd ready[] = {{signals.descriptor(), POLLIN, 0}, {may_turn ? service.descriptor() : -1, POLLIN, 0}};
+    const Clock::time_point wake = std::min({may_turn ? next : earliest, next, watchdog.next()});
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(wake - now).count();
     poll(ready, 2, left > 0 ? static_cast<int>(left) : 0);
     while (const int number = signals.next()) {
       if (number != SIGHUP) {
@@ -68,7 +98,7 @@ void serve(vigil::Service& service, const Signals& signals, std::chrono::millise
     }
     if (Clock::now() < next && (ready[1].revents & POLLIN) == 0) continue;
     service.turn();
-    sd_notify(0, "WATCHDOG=1");
+    earliest = Clock::now() + kLeastPause;
     next = Clock::now() + interval;
   }
 }

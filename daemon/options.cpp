@@ -124,6 +124,9 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
     if (options.interval_ms < 10 || options.interval_ms > 60'000) throw CLI::ValidationError("--ring.interval", "expected 10ms to 60s");
     if (options.metrics_path.empty() || options.metrics_path.front() != '/')
       throw CLI::ValidationError("--web.telemetry-path", "expected a path that begins with a slash");
+    constexpr std::int64_t kMostKeptMs = std::int64_t{3650} * 86'400'000;
+    if (options.host.keep_ended_ms < 0 || options.host.keep_ended_ms > kMostKeptMs)
+      throw CLI::ValidationError("--ring.keep-ended", "expected 0s to 3650d");
     if (hung_after_ms < 1000) throw CLI::ValidationError("--ring.hung-after", "expected 1s or more");
     if (options.retention_bytes < (std::int64_t{1} << 20)) throw CLI::ValidationError("--storage.retention.size", "expected 1MiB or more");
   } catch (const CLI::ParseError& error) {

@@ -1,6 +1,5 @@
 #include "vigil/daemon/ring_watch.h"
 
-#include <dirent.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -11,15 +10,12 @@
 #include <string_view>
 #include <system_error>
 
+#include "vigil/monitor/ring_file.h"
+
 namespace vigil {
 namespace {
 
 constexpr std::uint32_t kChanges = IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR;
-
-bool is_ring_file(std::string_view name) noexcept {
-  constexpr std::string_view kSuffix = ".ring";
-  return name.size() > kSuffix.size() && name.front() != '.' && name.substr(name.size() - kSuffix.size()) == kSuffix;
-}
 
 }  // namespace
 
@@ -58,12 +54,11 @@ void RingWatch::look_through() {
   for (Directory& directory : directories_) {
     // Watched before it is read: what appears in between is seen twice rather than never.
     if (directory.watch < 0) directory.watch = inotify_add_watch(inotify_, directory.path.c_str(), kChanges);
-    DIR* const entries = opendir(directory.path.c_str());
-    if (entries == nullptr) continue;
-    while (const dirent* const entry = readdir(entries)) {
-      if (is_ring_file(entry->d_name)) files_.push_back(directory.path + "/" + entry->d_name);
-    }
-    closedir(entries);
+    // Its error is passed over: a directory need not be there yet.
+    list_ring_files(directory.path, [&](std::string_view name) {
+      files_.push_back(directory.path + "/" + std::string(name));
+      return true;
+    });
   }
   std::sort(files_.begin(), files_.end());
   files_.erase(std::unique(files_.begin(), files_.end()), files_.end());

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -27,8 +28,7 @@ namespace vigil {
 namespace {
 
 constexpr const char* kSystemDirectory = "/run/vigil/rings";
-constexpr const char* kSuffix = ".ring";
-constexpr const char* kNewSuffix = ".tmp";
+constexpr std::string_view kSuffix = ".ring", kNewSuffix = ".tmp";
 
 std::string user_directory() {
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
@@ -87,7 +87,7 @@ class NewFile {
   }
   /// Returns its path.
   std::string give_name() {
-    std::string path = name_ + kSuffix;
+    std::string path = name_ + std::string(kSuffix);
     if (rename(path_.c_str(), path.c_str()) != 0) throw_cannot("rename a file there", errno);
     path_.clear();
     return path;
@@ -101,10 +101,10 @@ class NewFile {
   // Leaves no file open where somebody else has the name.
   void try_name(const std::string& name) {
     name_ = name;
-    path_ = name + kNewSuffix;
+    path_ = name + std::string(kNewSuffix);
     file_ = open(path_.c_str(), kFlags, kMode);
     if (file_ < 0 && errno != EEXIST) throw_cannot("make a file there", errno);
-    if (file_ < 0 || access((name_ + kSuffix).c_str(), F_OK) != 0) return;
+    if (file_ < 0 || access((name_ + std::string(kSuffix)).c_str(), F_OK) != 0) return;
     unlink(path_.c_str());
     close(std::exchange(file_, -1));
   }
@@ -139,8 +139,8 @@ bool is_left_over(const std::string& path) noexcept {
   return is_ours && status.st_mtim.tv_sec + kLongEnoughSeconds < std::time(nullptr);
 }
 
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+bool ends_with(std::string_view text, std::string_view end) noexcept {
+  return text.size() > end.size() && text.substr(text.size() - end.size()) == end;
 }
 
 // Files of gone writers whose names begin with `prefix`: all but the newest few go. What cannot be read stays; so do those that begin with
@@ -154,10 +154,10 @@ void remove_old_files(const std::string& directory, const std::string& prefix, c
     if (name.compare(0, prefix.size(), prefix) != 0 || name.compare(0, own.size(), own) == 0) continue;
     const std::string path = directory + "/" + name;
     if (ends_with(name, kNewSuffix) && is_left_over(path)) unlink(path.c_str());
-    if (!ends_with(name, kSuffix)) continue;
+    if (!is_ring_file_name(name)) continue;
     try {
       const RingFile file(path);
-      if (file.header().uid == geteuid() && file.writer(self) != WriterState::alive) gone.emplace_back(file.header().wall_time_ns, path);
+      if (file.header().uid == geteuid() && file.writer(self) == WriterState::gone) gone.emplace_back(file.header().wall_time_ns, path);
     } catch (const RingFileError&) {
       // Another version's, or not a ring file at all.
     }
@@ -215,6 +215,26 @@ std::vector<std::string> usual_ring_directories() {
   if (const std::string user = user_directory(); !user.empty()) directories.push_back(user);
   directories.push_back(shm_directory());
   return directories;
+}
+
+bool is_ring_file_name(std::string_view name) noexcept { return ends_with(name, kSuffix) && name.front() != '.'; }
+
+int list_ring_files(const std::string& directory, const std::function<bool(std::string_view name)>& take) {
+  const bool is_anybodys = directory == shm_directory();
+  const int file = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_anybodys ? O_NOFOLLOW : 0));
+  if (file < 0) return errno;
+  struct stat status {};
+  const bool is_trusted = !is_anybodys || (fstat(file, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(is_trusted ? fdopendir(file) : nullptr, &closedir);
+  if (entries == nullptr) {
+    const int error = is_trusted ? errno : EPERM;
+    close(file);
+    return error;
+  }
+  while (const dirent* const entry = readdir(entries.get())) {
+    if (is_ring_file_name(entry->d_name) && !take(entry->d_name)) break;
+  }
+  return 0;
 }
 
 std::string ring_directory(const std::string& configured) {

@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vigil/monitor/process_identity.h"
@@ -53,6 +55,14 @@ std::string ring_directory(const std::string& configured);
 
 /// Every directory of that list that is there, in that order: where a reader looks.
 std::vector<std::string> usual_ring_directories();
+
+/// Whether a reader takes the file `name` of a directory for a ring file: "<something>.ring" that is not hidden.
+bool is_ring_file_name(std::string_view name) noexcept;
+
+/// Gives the names of the ring files of a directory, in no order, as long as `take` answers true. Returns 0, or the error number for which
+/// it cannot be read. Of /dev/shm/vigil-<uid>, which anybody may have made, it is EPERM unless that is this user's or root's, and ELOOP or
+/// ENOTDIR if it is a link. Throws what `take` throws.
+int list_ring_files(const std::string& directory, const std::function<bool(std::string_view name)>& take);
 
 /// "mnist" as the part of a file's name: bytes other than letters, digits, '-' and '_' become '_', at most 64 of them.
 std::string file_name_part(const std::string& run);

@@ -38,13 +38,13 @@ int open_file(const std::string& path) {
   // Before it is opened: that alone makes some devices do something.
   if (lstat(path.c_str(), &status) == 0) check_kind(status.st_mode);
   const int file = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (file < 0) throw RingFileError("it cannot be opened: " + system_text(errno));
+  if (file < 0) throw RingFileUnavailable("it cannot be opened: " + system_text(errno));
   return file;
 }
 
 struct stat check_file(int file) {
   struct stat status {};
-  if (fstat(file, &status) != 0) throw RingFileError("it cannot be looked at: " + system_text(errno));
+  if (fstat(file, &status) != 0) throw RingFileUnavailable("it cannot be looked at: " + system_text(errno));
   check_kind(status.st_mode);  // again: another file may have the name by now
   if (static_cast<std::uint64_t>(status.st_size) < RingHeader::kBytes)
     throw RingFileError("it is shorter than a header: " + std::to_string(status.st_size) + " bytes");
@@ -187,7 +187,7 @@ void RingFile::read(void* out, std::size_t bytes, std::uint64_t offset) const {
   while (bytes > 0) {
     const ssize_t got = pread(file_, to, bytes, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw RingFileError("it cannot be read: " + system_text(errno));
+    if (got < 0) throw RingFileUnavailable("it cannot be read: " + system_text(errno));
     if (got == 0) throw RingFileError("it has become shorter");
     to += got;
     bytes -= static_cast<std::size_t>(got);

@@ -40,7 +40,7 @@ enum class WriterState : std::uint8_t {
 class RingFile {
  public:
   /// Opens without following a link and without waiting (for who writes a pipe).
-  /// @throws RingFileError that says what is wrong with the file
+  /// @throws RingFileError that says what is wrong with the file; RingFileUnavailable where it is not the file that is wrong
   explicit RingFile(const std::string& path);
   ~RingFile();
   RingFile(const RingFile&) = delete;

@@ -190,6 +190,8 @@ void check_sections(const std::array<Section, kSectionCount>& sections, std::uin
     if (static_cast<SectionKind>(section.kind) < SectionKind::scalar_names && section.size != section.count * section.record_size)
       fail(name, "its size is not that of its records");
   }
+  const auto slots = [&sections](SectionKind kind) { return sections[static_cast<std::size_t>(kind) - 1].count; };
+  if (slots(SectionKind::frames) > slots(SectionKind::steps)) fail("frames", "it has more slots than the ring of steps");
 }
 
 Schema read_schema(const SchemaSections& sections) {

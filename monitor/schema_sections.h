@@ -18,6 +18,11 @@ struct RingFileError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Likewise, but the cause is around the file and may pass: no permission, too many open files, a disk that fails.
+struct RingFileUnavailable : RingFileError {
+  using RingFileError::RingFileError;
+};
+
 /// Writes identity, strings, rows, parameters and groups into a segment that was made for `layout`, the layout of `schema`.
 void write_schema(std::byte* segment, const RingLayout& layout, const Schema& schema);
 

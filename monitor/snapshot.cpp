@@ -142,8 +142,19 @@ void RunFollower::fold_event(const OnEvent& on_event) {
 bool RunFollower::hold(Head& head, RingKind ring, std::vector<std::uint64_t>& words) {
   if (head.is_held || head.left == 0) return head.is_held;
   head.is_held = source_->try_read(ring, words.data());
-  if (head.is_held) --head.left;
-  return head.is_held;
+  if (!head.is_held) return false;
+  --head.left;
+  bytes_read_ += 8 * words.size();
+  return true;
+}
+
+bool RunFollower::is_holding(RingKind ring) const noexcept {
+  switch (ring) {
+    case RingKind::steps: return step_head_.is_held;
+    case RingKind::frames: return frame_head_.is_held;
+    case RingKind::events: return event_head_.is_held;
+  }
+  return false;
 }
 
 void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event) {
@@ -152,11 +163,20 @@ void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnE
   frame_head_.left = source_->geometry(RingKind::frames).slot_count;
   event_head_.left = source_->geometry(RingKind::events).slot_count;
   step_head_.left = source_->geometry(RingKind::steps).slot_count;
+  bytes_read_ = 0;
+  fold_all(on_step, on_frame, on_event);
+  state_.step_ring = source_->losses(RingKind::steps);
+  state_.frame_ring = source_->losses(RingKind::frames);
+  state_.state = source_->state();
+}
+
+void RunFollower::fold_all(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event) {
   for (;;) {
     // In this order: where a frame is seen, so are the records of the steps before it.
     const bool has_frame = hold(frame_head_, RingKind::frames, frame_words_), has_event = hold(event_head_, RingKind::events, event_words_),
                has_step = hold(step_head_, RingKind::steps, step_words_);
-    if (!has_frame && !has_event && !has_step) break;
+    has_more_ = has_frame || has_event || has_step;
+    if (!has_more_) return;
     const std::uint64_t step = has_step ? step_words_.front() : ~std::uint64_t{0};
     const std::uint64_t event = has_event ? event_words_.front() : ~std::uint64_t{0};
     if (has_frame && frame_words_.front() <= std::min(step, event)) {
@@ -169,10 +189,8 @@ void RunFollower::poll(const OnStep& on_step, const OnFrame& on_frame, const OnE
       step_head_.is_held = false;
       fold_step(on_step);
     }
+    if (bytes_read_ >= poll_bytes_) return;
   }
-  state_.step_ring = source_->losses(RingKind::steps);
-  state_.frame_ring = source_->losses(RingKind::frames);
-  state_.state = source_->state();
 }
 
 std::shared_ptr<Snapshot> RunFollower::snapshot() const {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -138,7 +139,17 @@ class RunFollower {
   /// Reads what is new in the rings; at most as many records of each as its ring holds, so that a fast writer cannot keep a
   /// reader busy forever. In the order in which they were published: of one step its frame, then an event, then the record. Any callback
   /// may be empty.
+  ///
+  /// Stops before that once it has read poll_bytes() of records, at least one; has_more() then, and the next call goes on from there.
   void poll(const OnStep& on_step = {}, const OnFrame& on_frame = {}, const OnEvent& on_event = {});
+
+  /// Bytes of records after which poll() comes back, for who has others to look after; no bound unless it is called.
+  void set_poll_bytes(std::size_t bytes) noexcept { poll_bytes_ = bytes; }
+  std::size_t poll_bytes() const noexcept { return poll_bytes_; }
+  /// Whether the last poll left records that it could have read.
+  bool has_more() const noexcept { return has_more_; }
+  /// Whether a record of `ring` was read from the source that has not been told: one that keeps its cursor has to take it off.
+  bool is_holding(RingKind ring) const noexcept;
 
   /// The folded state as it is after the last poll.
   std::shared_ptr<Snapshot> snapshot() const;
@@ -150,6 +161,7 @@ class RunFollower {
     bool is_held = false;
   };
   bool hold(Head& head, RingKind ring, std::vector<std::uint64_t>& words);
+  void fold_all(const OnStep& on_step, const OnFrame& on_frame, const OnEvent& on_event);
   void fold_step(const OnStep& on_step);
   void fold_frame(const OnFrame& on_frame);
   void fold_event(const OnEvent& on_event);
@@ -158,6 +170,8 @@ class RunFollower {
   const std::unique_ptr<RunSource> source_;
   std::vector<std::uint64_t> step_words_, frame_words_, event_words_;
   Head step_head_, frame_head_, event_head_;
+  std::size_t poll_bytes_ = std::numeric_limits<std::size_t>::max(), bytes_read_ = 0;  // the latter in this poll
+  bool has_more_ = false;
   StepTimes step_times_;
   std::vector<double> scalars_;
   Snapshot state_;

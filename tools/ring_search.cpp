@@ -1,10 +1,9 @@
 #include "vigil/tools/ring_search.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -16,25 +15,17 @@
 namespace vigil::tools {
 namespace {
 
-constexpr std::string_view kSuffix = ".ring";
-
-bool ends_in_suffix(std::string_view name) { return name.size() > kSuffix.size() && name.substr(name.size() - kSuffix.size()) == kSuffix; }
-
-// Names of ring files in a directory, sorted; the error of opendir(3), or 0.
+// Names of ring files in a directory, sorted; the error number for which it cannot be read, or 0.
 int list_directory(const std::string& directory, std::vector<std::string>& paths, bool& has_more) {
-  DIR* const entries = opendir(directory.c_str());
-  if (entries == nullptr) return errno;
   std::vector<std::string> names;
-  while (const dirent* const entry = readdir(entries)) {
-    if (!ends_in_suffix(entry->d_name)) continue;
+  const int error = list_ring_files(directory, [&](std::string_view name) {
     has_more = names.size() >= kMaxRingFiles;
-    if (has_more) break;
-    names.emplace_back(entry->d_name);
-  }
-  closedir(entries);
+    if (!has_more) names.emplace_back(name);
+    return !has_more;
+  });
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) paths.push_back(directory + (directory.back() == '/' ? "" : "/") + name);
-  return 0;
+  return error;
 }
 
 bool comes_before(const FoundRing& left, const FoundRing& right) {
@@ -110,7 +101,7 @@ std::vector<FoundRing> find_rings(const std::vector<std::string>& directories, s
 
 FoundRing choose_ring(const RunChoice& choice, std::size_t* others) {
   if (others != nullptr) *others = 0;
-  if (choice.word.find('/') != std::string::npos || ends_in_suffix(choice.word)) {
+  if (choice.word.find('/') != std::string::npos || is_ring_file_name(choice.word)) {
     FoundRing ring = open_ring(choice.word);
     if (ring.file == nullptr) throw SearchError(printable(ring.path) + ": " + ring.problem);
     return ring;

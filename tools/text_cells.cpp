@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <ctime>
 
-#include "vigil/exporters/labels.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil::tools {
@@ -37,21 +36,6 @@ bool is_in(const std::array<Range, kSize>& ranges, char32_t code) noexcept {
   return std::any_of(ranges.begin(), ranges.end(), [code](const Range& range) { return code >= range.first && code <= range.last; });
 }
 
-// Controls, what joins and directs, marks that lie upon other characters, tags and what selects variants, what belongs to nobody.
-constexpr std::array<Range, 14> kUnfit{{{0x00, 0x1F},
-                                        {0x7F, 0x9F},
-                                        {0xAD, 0xAD},
-                                        {0x300, 0x36F},
-                                        {0x61C, 0x61C},
-                                        {0x180B, 0x180F},
-                                        {0x200B, 0x200F},
-                                        {0x2028, 0x202E},
-                                        {0x2060, 0x206F},
-                                        {0x20D0, 0x20FF},
-                                        {0xE000, 0xF8FF},
-                                        {0xFE00, 0xFE0F},
-                                        {0xFEFF, 0xFEFF},
-                                        {0xE0000, 0x10FFFF}}};
 constexpr std::array<Range, 9> kWide{{{0x1100, 0x115F},
                                       {0x2E80, 0x303E},
                                       {0x3041, 0xA4CF},
@@ -80,28 +64,13 @@ std::string local_time(std::int64_t ns, const char* how) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-  std::string shown;
-  const std::string valid = valid_utf8(text);
-  for (std::string_view rest = valid; !rest.empty();) {
-    const Character next = first_of(rest);
-    if (is_in(kUnfit, next.code) || next.code == 0xFFFD) {
-      shown += '?';
-    } else {
-      shown += rest.substr(0, next.bytes);
-    }
-    rest.remove_prefix(next.bytes);
-  }
-  return shown;
-}
-
 std::string printable_json(std::string_view json) {
   std::string shown;
   while (!json.empty()) {
     const Character next = first_of(json);
-    if (next.code > 0xFFFF || next.code < 0x20 || !is_in(kUnfit, next.code)) {
+    if (next.code > 0xFFFF || next.code < 0x20 || !is_unfit_to_show(next.code)) {
       // What stands below a space is not within a text, where it is escaped already.
-      shown += next.code > 0xFFFF && is_in(kUnfit, next.code) ? std::string_view("\\ufffd") : json.substr(0, next.bytes);
+      shown += next.code > 0xFFFF && is_unfit_to_show(next.code) ? std::string_view("\\ufffd") : json.substr(0, next.bytes);
     } else {
       std::array<char, 8> escape;
       std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(next.code));

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "vigil/config/printable.h"
+
 namespace vigil::tools {
 
-/// `text` as it may be shown: '?' in place of each character that a terminal would act on or that would hide others (control characters of
-/// ASCII and of Latin-1, directions, zero width) and of each byte that is not UTF-8.
-std::string printable(std::string_view text);
+using vigil::printable;  // its rules are also those of the daemon's log
 
 /// JSON that is valid UTF-8, with such characters as escapes; it means the same.
 std::string printable_json(std::string_view json);

@@ -248,6 +248,10 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
   EXPECT_EQ(code, 2);
   EXPECT_NE(run({"--ring.interval=5"}, code).find("--ring.interval"), std::string::npos);
   EXPECT_EQ(code, 2);
+  for (const std::string time : {"-1s", "3651d", "200000000000d"}) {
+    EXPECT_NE(run({"--ring.keep-ended=" + time}, code).find("--ring.keep-ended"), std::string::npos) << time;
+    EXPECT_EQ(code, 2) << time;
+  }
   EXPECT_NE(run({"--storage.disabled", "--web.listen-address=nowhere"}, code).find("--web.listen-address"), std::string::npos);
   EXPECT_EQ(code, 2);
   EXPECT_NE(run({"--storage.disabled", "--rules.file=/nowhere.yml", "--web.listen-address=127.0.0.1:0"}, code).find("/nowhere.yml"),
@@ -289,7 +293,9 @@ TEST_F(Daemon, TellsSystemdThatItIsReady) {
   path.copy(address.sun_path, sizeof address.sun_path - 1);
   ASSERT_EQ(bind(socket_file, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   setenv("NOTIFY_SOCKET", path.c_str(), 1);
-  Vigild vigild(folder.path());
+  setenv("WATCHDOG_USEC", "200000", 1);
+  Vigild vigild(folder.path(), {"--ring.interval=60s"});  // it is not the files that it waits for
+  unsetenv("WATCHDOG_USEC");
   unsetenv("NOTIFY_SOCKET");
   std::string told;
   const auto hears = [&](const char* what) {
@@ -300,6 +306,8 @@ TEST_F(Daemon, TellsSystemdThatItIsReady) {
   };
   EXPECT_TRUE(wait_until(10, [&] { return hears("READY=1"); })) << told;
   EXPECT_TRUE(wait_until(10, [&] { return hears("WATCHDOG=1"); })) << told;
+  told.clear();
+  EXPECT_TRUE(wait_until(10, [&] { return hears("WATCHDOG=1\nWATCHDOG=1\nWATCHDOG=1"); })) << told;
   vigild.process().send(SIGTERM);
   EXPECT_TRUE(wait_until(10, [&] { return hears("STOPPING=1"); })) << told;
   close(socket_file);

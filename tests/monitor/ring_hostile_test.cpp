@@ -130,6 +130,8 @@ TEST_F(HostileRing, TellsWhatIsWrongWithAHeader) {
   EXPECT_EQ(problem_of_section(SectionKind::rows, [](Section& s) { s.size -= 8; }), "section rows: its size is not that of its records");
   EXPECT_EQ(problem_of_section(SectionKind::frames, [](Section& s) { s.count = 0; }), "section frames: fewer than 2 slots");
   EXPECT_EQ(problem_of_section(SectionKind::steps, [](Section& s) { s.count = 1; }), "section steps: fewer than 2 slots");
+  EXPECT_EQ(problem_of_section(SectionKind::frames, [](Section& s) { s.count = 1000; }),
+            "section frames: it has more slots than the ring of steps");
   EXPECT_EQ(problem_of_section(SectionKind::steps, [](Section& s) { s.count = 3; }),
             "section steps does not fit what the file says of its run");
   EXPECT_EQ(problem_of_section(SectionKind::events, [](Section& s) { s.record_size -= 8; }),

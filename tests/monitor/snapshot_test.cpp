@@ -52,6 +52,38 @@ TEST_F(Channel, SnapshotBeforeAnythingHasTheSchemaAndNoStep) {
   EXPECT_EQ(snapshot->overhead_ratio(), 0);
 }
 
+TEST_F(Channel, APollWithABoundOfBytesComesBackForTheRestAndTellsAllOfItInOrder) {
+  const std::vector<TensorRow> rows(2);
+  std::vector<std::string> published, told;
+  for (std::uint64_t step = 1; step <= 10; ++step) {
+    if (step % 5 == 0) {
+      FrameHeader header;
+      header.step = step;
+      channel.publish(header, rows.data(), nullptr);
+      published.push_back("frame " + std::to_string(step));
+    }
+    publish_step(step);
+    published.push_back("step " + std::to_string(step));
+  }
+  std::size_t polls = 0;
+  follower.set_poll_bytes(1);  // each is larger
+  do {
+    const std::size_t before = told.size();
+    follower.poll([&](const StepRecord& record, const double*) { told.push_back("step " + std::to_string(record.step)); },
+                  [&](const Frame& frame) { told.push_back("frame " + std::to_string(frame.header.step)); });
+    // What was read but is not told yet is held: the cursors of the source are ahead by that.
+    const std::size_t held = (follower.is_holding(RingKind::steps) ? 1 : 0) + (follower.is_holding(RingKind::frames) ? 1 : 0);
+    const auto snapshot = follower.snapshot();
+    EXPECT_EQ(snapshot->step_ring.read + snapshot->frame_ring.read, told.size() + held);
+    if (follower.has_more()) {
+      EXPECT_GT(told.size(), before) << "a poll without progress";
+    }
+    ASSERT_LE(++polls, 100);
+  } while (follower.has_more());
+  EXPECT_EQ(told, published);
+  EXPECT_GE(polls, 6);
+}
+
 TEST_F(Channel, SnapshotHoldsTheLatestRecordWithLearningRatesAndUserScalars) {
   scalars[0] = 0.1;
   scalars[1] = 0.01;

@@ -1,0 +1,171 @@
+// The host: which files it follows, which it refuses and for how long, and which of two runs of one name it shows.
+#include "vigil/daemon/host.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "daemon/known_run.h"
+#include "e2e/wait_until.h"
+#include "exporters/captured_log.h"
+#include "files.h"
+#include "vigil/daemon/daemon_families.h"
+#include "vigil/monitor/clock.h"
+#include "vigil/monitor/ring_file.h"
+
+namespace vigil {
+namespace {
+
+class HostTest : public testing::Test {
+ protected:
+  struct Run {
+    SharedChannel shared;
+    std::unique_ptr<test::KnownRun> known;
+  };
+
+  /// Its writer is this process, which lives; `before_ns` ago it began.
+  Run start(const std::string& name, std::int64_t before_ns = 0, std::size_t tensors = 2, ChannelBounds bounds = {64, 0}) {
+    Schema schema = test::known_schema(name, 0, tensors);
+    schema.identity.start_time_ns = wall_time_ns() - before_ns;
+    Run run{make_shared_channel(std::move(schema), bounds, folder.path()), nullptr};
+    run.known = std::make_unique<test::KnownRun>(*run.shared.channel);
+    step(run);
+    return run;
+  }
+  static void step(Run& run) {
+    run.shared.channel->live().state.store(RunState::running);
+    run.known->step(true);
+    run.shared.channel->beat(monotonic_time_ns());
+  }
+  static void finish(Run& run) { run.shared.channel->live().state.store(RunState::finished); }
+  HostOptions options() const {
+    HostOptions made;
+    made.ring_directories = {folder.path().string()};
+    made.retry = std::chrono::milliseconds(1);
+    return made;
+  }
+  static const RunView* find(const HostView& view, const std::string& path) {
+    for (const RunView& run : view.runs) {
+      if (run.path == path) return &run;
+    }
+    return nullptr;
+  }
+
+  test::TemporaryFolder folder;
+  test::CapturedLog log;
+};
+
+TEST_F(HostTest, AFileThatWasTooManyIsFollowedOnceThereIsRoomForIt) {
+  HostOptions few = options();
+  few.max_rings = 1;
+  few.keep_ended_ms = 0;
+  Run first = start("first"), second = start("second");
+  Host host(few);
+  for (int turn = 0; turn < 3; ++turn) host.turn();
+  ASSERT_EQ(host.view()->runs.size(), 1u);
+  EXPECT_EQ(host.view()->runs[0].identity().run, "first");
+  ASSERT_EQ(host.view()->refused.size(), 1u);
+  EXPECT_EQ(host.view()->refusals, 1u) << "one refusal, however often it is tried again";
+  EXPECT_EQ(log.count("not following"), 1u);
+  finish(first);
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), second.shared.path) != nullptr;
+  }));
+  EXPECT_TRUE(host.view()->refused.empty());
+}
+
+TEST_F(HostTest, FilesWhoseRecordsWouldTakeTooMuchMemoryAreRefusedUntilOthersHaveEnded) {
+  Run first = start("first", 0, 100), second = start("second", 0, 100);
+  HostOptions small = options();
+  small.keep_ended_ms = 0;
+  small.max_bytes = Host::bytes_for(RingFile(second.shared.path)) * 3 / 2;
+  Host host(small);
+  for (int turn = 0; turn < 3; ++turn) host.turn();
+  ASSERT_EQ(host.view()->runs.size(), 1u);
+  ASSERT_EQ(host.view()->refused.size(), 1u);
+  EXPECT_NE(host.view()->refused[0].reason.find("MiB of memory"), std::string::npos) << host.view()->refused[0].reason;
+  EXPECT_EQ(log.count("not following"), 1u);
+  finish(first);
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), second.shared.path) != nullptr;
+  }));
+}
+
+TEST_F(HostTest, ARunHasEndedOnlyWhenAllOfItsRecordsHaveBeenRead) {
+  constexpr std::uint64_t kSteps = 12;
+  constexpr std::size_t kTensors = 40'000;  // a frame is 12 MB: six of them are more than is read at a time
+  Run run = start("large", 0, kTensors, {64, std::size_t{200} << 20});
+  while (run.known->steps() < kSteps) step(run);
+  finish(run);
+  HostOptions at_once = options();
+  at_once.keep_ended_ms = 0;
+  at_once.rules.enabled = false;
+  Host host(at_once);
+  host.turn();
+  const RunView* first = find(*host.view(), run.shared.path);
+  ASSERT_NE(first, nullptr);
+  EXPECT_FALSE(first->has_ended());
+  EXPECT_LT(first->snapshot->step.step, kSteps);
+  EXPECT_TRUE(std::filesystem::exists(run.shared.path)) << "not all of it has been read";
+  std::uint64_t last = 0;
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn([&](const RingFile&) {
+      last = host.view()->runs.at(0).snapshot->step.step;
+      return false;
+    });
+    return host.view()->runs.at(0).has_ended();
+  }));
+  EXPECT_EQ(host.view()->runs.at(0).snapshot->step.step, kSteps);
+  EXPECT_EQ(host.view()->runs.at(0).snapshot->state, RunState::finished);
+  host.turn();
+  EXPECT_FALSE(std::filesystem::exists(run.shared.path));
+}
+
+TEST_F(HostTest, OfTwoRunsOfOneNameTheLaterIsShownAndThatTheOtherIsHiddenIsSaid) {
+  constexpr std::int64_t kMinute = 60'000'000'000;
+  Run earlier = start("same", kMinute), later = start("same");
+  Host host(options());
+  host.turn();
+  step(earlier);  // it is still at work
+  for (int turn = 0; turn < 3; ++turn) host.turn();
+  const auto view = host.view();
+  EXPECT_TRUE(find(*view, earlier.shared.path)->is_superseded);
+  EXPECT_FALSE(find(*view, later.shared.path)->is_superseded);
+  EXPECT_EQ(view->hidden, 1u);
+  EXPECT_EQ(log.count("is not shown"), 1u);
+  EXPECT_EQ(log.count("run.name"), 1u);
+  bool is_told = false;
+  for (const Family& family : make_daemon_families(*view, {})) {
+    if (family.name != "vigil_runs_hidden") continue;
+    is_told = true;
+    EXPECT_EQ(family.samples.at(0).value, 1);
+  }
+  EXPECT_TRUE(is_told);
+  finish(earlier);
+  host.turn();
+  EXPECT_EQ(host.view()->hidden, 0u);
+}
+
+TEST_F(HostTest, ARunThatSaysItBeganInTheFutureHidesNone) {
+  constexpr std::int64_t kHour = 3'600'000'000'000;
+  Run of_tomorrow = start("same", -24 * kHour), of_today = start("same");
+  Host host(options());
+  host.turn();
+  EXPECT_TRUE(find(*host.view(), of_tomorrow.shared.path)->is_superseded);
+  EXPECT_FALSE(find(*host.view(), of_today.shared.path)->is_superseded);
+}
+
+TEST_F(HostTest, NoNameOfARunMakesALineOfTheLog) {
+  const Run run = start("evil\n[error] \x1b[2Jforged");
+  Host host(options());
+  host.turn();
+  EXPECT_EQ(log.count("following run 'evil?[error] ?[2Jforged'"), 1u);
+}
+
+}  // namespace
+}  // namespace vigil
