@@ -12,7 +12,7 @@
 namespace vigil {
 namespace {
 
-constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;                // more than thirty years
+constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;  // more than thirty years
 
 bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
   for (std::size_t i = 0; i < frame.rows.size(); ++i) {

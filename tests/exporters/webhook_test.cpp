@@ -71,9 +71,9 @@ class Webhook : public testing::Test {
     return config;
   }
   // The next failure that the export thread would log.
-  static std::string failure_of(WebhookExporter& webhook, double seconds = 10) {
+  static std::string failure_of(WebhookExporter& webhook, double within_s = 10) {
     std::string failure;
-    wait_until(seconds, [&] {
+    wait_until(within_s, [&] {
       try {
         webhook.on_poll();
       } catch (const std::runtime_error& error) {
