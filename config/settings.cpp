@@ -9,6 +9,7 @@
 
 #include "vigil/config/text.h"
 #include "vigil/config/threshold.h"
+#include "vigil/config/url.h"
 
 namespace vigil::config_reader {
 namespace {
@@ -38,10 +39,7 @@ std::string action_problem(std::string_view text) {
 std::string threshold_problem(std::string_view text) { return parse_threshold(text).problem; }
 
 std::string url_problem(std::string_view text) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (text.size() > scheme.size() && text.substr(0, scheme.size()) == scheme && text.find_first_of(" \"<>") == std::string_view::npos)
-      return "";
-  }
+  if (is_http_url(text, " \"<>")) return "";
   return "expected a URL that begins with http:// or https://, got " + quoted_text(text, '"');
 }
 

@@ -12,13 +12,7 @@
 namespace vigil {
 namespace {
 
-HttpResponse json_response(unsigned status, std::string text) {
-  HttpResponse response;
-  response.status = status;
-  response.type = "application/json";
-  response.body = std::make_shared<const std::string>(std::move(text));
-  return response;
-}
+HttpResponse json_response(unsigned status, std::string text) { return text_response(status, std::move(text), "application/json"); }
 
 unsigned status_of(HistoryError::Kind kind) noexcept {
   switch (kind) {

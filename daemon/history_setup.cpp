@@ -8,6 +8,7 @@
 #include "vigil/daemon/column_codec.h"
 #include "vigil/exporters/json_fields.h"
 #include "vigil/exporters/json_text.h"
+#include "vigil/exporters/record_json.h"
 
 namespace vigil {
 namespace {
@@ -63,12 +64,7 @@ std::string tensors_json(const Schema& schema) {
   out += ",\"tensors\":[";
   for (const RowSchema& row : schema.rows) {
     out += &row == schema.rows.data() ? "{" : ",{";
-    append_member(out, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
-    append_member(out, "name", row.name);
-    append_member(out, "layer", row.layer);
-    append_member(out, "shape", row.shape);
-    append_member(out, "elements", row.element_count);
-    append_member(out, "dtype", kDTypeNames[static_cast<std::size_t>(row.dtype)]);
+    append_tensor_description(out, row);
     if (row.histogram != RowSchema::kNone) append_member(out, "histogram", row.histogram);
     if (row.has_update) append_member(out, "update", true);
     if (row.has_distance) append_member(out, "distance", true);

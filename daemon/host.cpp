@@ -26,11 +26,6 @@ std::int64_t nanoseconds(const timespec& time) noexcept { return time.tv_sec * s
 // Names come from whoever may write into the directory, and go into a log.
 std::string name_of(const RunIdentity& identity) { return "run '" + printable(identity.run) + "' rank " + std::to_string(identity.rank); }
 
-// Of what may pass, unlike what is wrong with the file itself.
-struct Crowded : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 std::string mebibytes(std::size_t bytes) { return std::to_string((bytes >> 20) + 1) + " MiB"; }
 
 // When a run began, for who wants the latest. A clock that is ahead would hide every later run: such a time counts as the earliest.
@@ -87,14 +82,15 @@ void Host::check_bytes(std::size_t bytes) const {
   std::size_t all = bytes;
   for (const auto& [path, entry] : entries_) all += entry.ring != nullptr ? entry.bytes : 0;
   if (all <= options_.max_bytes) return;
-  throw Crowded("following it takes about " + mebibytes(bytes) + " of memory, and all runs together may take " +
-                mebibytes(options_.max_bytes - 1) + "; let it sample fewer tensors (sampling.include), or wait until others have ended");
+  throw std::runtime_error("following it takes about " + mebibytes(bytes) + " of memory, and all runs together may take " +
+                           mebibytes(options_.max_bytes - 1) +
+                           "; let it sample fewer tensors (sampling.include), or wait until others have ended");
 }
 
 std::unique_ptr<FollowedRing> Host::follow(const std::string& path, std::size_t& bytes) const {
   const auto followed = std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second.ring != nullptr; });
   if (static_cast<std::size_t>(followed) >= options_.max_rings)
-    throw Crowded("more than " + std::to_string(options_.max_rings) + " runs are followed already");
+    throw std::runtime_error("more than " + std::to_string(options_.max_rings) + " runs are followed already");
   if (bytes > 0) check_bytes(bytes);  // before all of it is read once more
   auto file = std::make_shared<const RingFile>(path);
   bytes = bytes_for(*file);
@@ -121,7 +117,7 @@ void Host::open_file(const std::string& path, Entry& entry) {
   } catch (const RingFileError& error) {
     entry.reason = error.what();
     entry.may_pass = dynamic_cast<const RingFileUnavailable*>(&error) != nullptr;
-  } catch (const std::exception& error) {
+  } catch (const std::exception& error) {  // nothing that is wrong with the file itself
     entry.reason = error.what();
     entry.may_pass = true;
   }
@@ -211,10 +207,11 @@ void Host::find_hidden(HostView& view) {
         here.identity().rank != view.runs[i + 1].identity().rank)
       continue;
     here.is_superseded = true;
-    const Entry &shown = entries_.at(view.runs[i + 1].path), &hidden = entries_.at(here.path);
+    const Entry& shown = entries_.at(view.runs[i + 1].path);
+    Entry& hidden = entries_.at(here.path);
     if (!is_alive(hidden.ring->condition().state) || !is_beside(*hidden.ring, *shown.ring)) continue;
     ++view.hidden;
-    if (std::exchange(entries_.at(here.path).is_told_hidden, true)) continue;
+    if (std::exchange(hidden.is_told_hidden, true)) continue;
     log(LogLevel::warning, name_of(here.identity()) + " of process " + process_text(*hidden.ring) + " is not shown: process " +
                                process_text(*shown.ring) +
                                " has the same name and rank, and began later; give one of them another run.name");

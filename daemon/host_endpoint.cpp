@@ -15,14 +15,6 @@
 namespace vigil {
 namespace {
 
-HttpResponse text_response(unsigned status, std::string text, std::string type = "text/plain; charset=utf-8") {
-  HttpResponse response;
-  response.status = status;
-  response.type = std::move(type);
-  response.body = std::make_shared<const std::string>(std::move(text));
-  return response;
-}
-
 bool begins_with(std::string_view text, std::string_view prefix) noexcept { return text.substr(0, prefix.size()) == prefix; }
 
 // Runs that are exposed. Of one run and rank the latest; with a name only those that have it.

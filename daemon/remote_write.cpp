@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "vigil/config/url.h"
 #include "vigil/exporters/http_post.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/metric_table.h"
@@ -43,10 +44,7 @@ std::set<std::string> own_label_names() {
 }
 
 RemoteWriteOptions checked(RemoteWriteOptions options) {
-  const auto begins_with = [&options](std::string_view scheme) {
-    return options.url.size() > scheme.size() && options.url.compare(0, scheme.size(), scheme) == 0;
-  };
-  check((begins_with("http://") || begins_with("https://")) && options.url.find_first_of(" \"<>\r\n\t") == std::string::npos,
+  check(is_http_url(options.url, " \"<>\r\n\t"),
         "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9090/api/v1/write");
   check(options.timeout >= milliseconds(100) && options.timeout <= std::chrono::minutes(10), "expected a timeout of 100 ms to 10 min");
   check(options.interval >= milliseconds(10) && options.interval <= std::chrono::minutes(10), "expected an interval of 10 ms to 10 min");

@@ -14,13 +14,6 @@
 namespace vigil {
 namespace {
 
-HttpResponse plain(unsigned status, std::string text) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::make_shared<const std::string>(std::move(text));
-  return response;
-}
-
 HttpServerSettings settings_of(const PrometheusConfig& config) {
   HttpServerSettings settings;
   settings.address = config.address;
@@ -41,12 +34,12 @@ HttpEndpoint::HttpEndpoint(const PrometheusConfig& config, SnapshotSource source
 
 HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
   if (request.path() == "/metrics") return metrics(request);
-  if (request.path() == "/-/healthy") return plain(200, "vigil is healthy.\n");
+  if (request.path() == "/-/healthy") return text_response(200, "vigil is healthy.\n");
   if (request.path() == "/-/ready") {
-    return source_() != nullptr ? plain(200, "vigil is ready.\n") : plain(503, "vigil has nothing to show yet.\n");
+    return source_() != nullptr ? text_response(200, "vigil is ready.\n") : text_response(503, "vigil has nothing to show yet.\n");
   }
-  if (request.path() != "/") return plain(404, "Not found. Try /metrics, /-/healthy, /-/ready or /.\n");
-  HttpResponse page = plain(200, render_landing_page(source_().get()));
+  if (request.path() != "/") return text_response(404, "Not found. Try /metrics, /-/healthy, /-/ready or /.\n");
+  HttpResponse page = text_response(200, render_landing_page(source_().get()));
   page.type = "text/html; charset=utf-8";
   page.headers = {{"Content-Security-Policy", kPagePolicy}, {"Referrer-Policy", "no-referrer"}};
   return page;
@@ -62,7 +55,7 @@ void HttpEndpoint::wait_for_last_scrape(std::chrono::milliseconds limit) const n
 
 HttpResponse HttpEndpoint::metrics(const HttpRequest& request) {
   const std::shared_ptr<const Snapshot> snapshot = source_();
-  if (!snapshot) return plain(503, "vigil has nothing to show yet.\n");
+  if (!snapshot) return text_response(503, "vigil has nothing to show yet.\n");
   const TextFormat format = choose_text_format(request.header("Accept"));
   const bool is_gzip = prefers_gzip(request.header("Accept-Encoding"));
   HttpResponse response;

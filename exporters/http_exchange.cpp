@@ -23,21 +23,14 @@ constexpr std::uint64_t kDrainedBytes = std::uint64_t{64} << 10;  // of a body t
 
 void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
-HttpResponse plain(unsigned status, const std::string& text) {
-  HttpResponse response;
-  response.status = status;
-  response.body = std::make_shared<const std::string>(text);
-  return response;
-}
-
 HttpResponse come_again(unsigned status, const char* text) {
-  HttpResponse response = plain(status, text);
+  HttpResponse response = text_response(status, text);
   response.headers = {{"Retry-After", "1"}};
   return response;
 }
 
 HttpResponse unauthorized() {
-  HttpResponse response = plain(401, "A user and a password are needed here.\n");
+  HttpResponse response = text_response(401, "A user and a password are needed here.\n");
   response.headers = {{"WWW-Authenticate", "Basic realm=\"vigil\", charset=\"UTF-8\""}};
   return response;
 }
@@ -287,7 +280,7 @@ MHD_Result HttpExchange::on_request(void* of_loops, MHD_Connection* connection, 
     return self.answer_whole(*exchange, connection);
   } catch (...) {
     try {
-      return self.queue(exchange, connection, plain(500, "vigil could not answer this request.\n"));
+      return self.queue(exchange, connection, text_response(500, "vigil could not answer this request.\n"));
     } catch (...) {
       return MHD_NO;
     }
@@ -300,11 +293,11 @@ std::optional<HttpResponse> HttpExchange::look_at_head(Exchange& exchange, MHD_C
   exchange.security = security();
   const MHD_ConnectionInfo* head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
   if (head != nullptr && head->header_size > static_cast<std::size_t>(limits_.head_bytes)) {
-    return plain(431, "The request's line and headers are too large.\n");
+    return text_response(431, "The request's line and headers are too large.\n");
   }
   Framing framing;
   MHD_get_connection_values(connection, MHD_HEADER_KIND, &look_at_header, &framing);
-  if (!exchange.target || is_ambiguous(framing)) return plain(400, "The request is malformed.\n");
+  if (!exchange.target || is_ambiguous(framing)) return text_response(400, "The request is malformed.\n");
   if (in_flight_.load(std::memory_order_relaxed) > limits_.requests && !connections_.cut_stalled(Clock::now())) {
     count(overloads_);
     return come_again(503, "Too many requests are being answered.\n");
@@ -319,14 +312,14 @@ std::optional<HttpResponse> HttpExchange::look_at_head(Exchange& exchange, MHD_C
   if (std::find(allowed.begin(), allowed.end(), exchange.method) == allowed.end()) {
     std::string names;
     for (const std::string& name : allowed) names += (names.empty() ? "" : ", ") + name;
-    HttpResponse refusal = plain(405, "Only " + names + " can be asked of this path.\n");
+    HttpResponse refusal = text_response(405, "Only " + names + " can be asked of this path.\n");
     refusal.headers = {{"Allow", names}};
     return refusal;
   }
   if (auto refusal = look_at_user(exchange, connection)) return refusal;
   const std::string_view digits = framing.content_length;  // the library has looked at it
   if (digits.size() > 18 || (!digits.empty() && std::stoll(std::string(digits)) > limits_.body_bytes)) {
-    return plain(413, "The request's body is too large.\n");
+    return text_response(413, "The request's body is too large.\n");
   }
   return std::nullopt;
 }
@@ -374,7 +367,7 @@ void HttpExchange::wait_for_password(Exchange& exchange, MHD_Connection* connect
 
 MHD_Result HttpExchange::answer_whole(Exchange& exchange, MHD_Connection* connection) {
   if (exchange.body_bytes > static_cast<std::uint64_t>(limits_.body_bytes)) {
-    return queue(&exchange, connection, plain(413, "The request's body is too large.\n"));
+    return queue(&exchange, connection, text_response(413, "The request's body is too large.\n"));
   }
   if (exchange.unchecked) {
     if (!exchange.verdict) {

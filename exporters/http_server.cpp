@@ -87,7 +87,8 @@ struct HttpServer::State {
   }
 
   void start();
-  std::string load_again() noexcept;
+  std::string load_again();
+  std::string reload() noexcept;
   void use(std::shared_ptr<const WebSecurity> security);
   void serve();
   void serve_once();
@@ -143,25 +144,29 @@ void HttpServer::State::use(std::shared_ptr<const WebSecurity> security) {
   exchange.set_security(std::move(security));
 }
 
-std::string HttpServer::State::load_again() noexcept {
+// The caller holds `file_mutex`.
+std::string HttpServer::State::load_again() {
+  try {
+    use(file.load());
+    reloads.fetch_add(1, std::memory_order_relaxed);
+    log(LogLevel::info, "the web config file " + file.path() + " was read again");
+    eventfd_write(wake, 1);
+    return "";
+  } catch (const std::exception& error) {
+    reload_failures.fetch_add(1, std::memory_order_relaxed);
+    log(LogLevel::error, "the web config file is wrong, what it held before stays: " + std::string(error.what()));
+    return error.what();
+  }
+}
+
+std::string HttpServer::State::reload() noexcept {
   try {
     const std::lock_guard<std::mutex> lock(file_mutex);
     if (file.path().empty()) return "";
-    if (stops) return "the server is stopped";
-    try {
-      use(file.load());
-      reloads.fetch_add(1, std::memory_order_relaxed);
-      log(LogLevel::info, "the web config file " + file.path() + " was read again");
-    } catch (const std::exception& error) {
-      reload_failures.fetch_add(1, std::memory_order_relaxed);
-      log(LogLevel::error, "the web config file is wrong, what it held before stays: " + std::string(error.what()));
-      return error.what();
-    }
+    return stops ? "the server is stopped" : load_again();
   } catch (...) {
     return "out of memory";
   }
-  eventfd_write(wake, 1);
-  return "";
 }
 
 void HttpServer::State::serve() {
@@ -245,11 +250,9 @@ void HttpServer::State::look_after(Clock::time_point now) {
   }
   if (file.path().empty() || now < next_file_watch) return;
   next_file_watch = now + kFileWatch;
-  const bool has_changed = [&] {
-    const std::unique_lock<std::mutex> lock(file_mutex, std::try_to_lock);
-    return lock.owns_lock() && file.has_changed();
-  }();
-  if (has_changed) load_again();
+  // Seen and read under one lock: a change that reload() has read is not read again.
+  const std::unique_lock<std::mutex> lock(file_mutex, std::try_to_lock);
+  if (lock.owns_lock() && !stops && file.has_changed()) load_again();
 }
 
 void HttpServer::State::stop_retired() {
@@ -314,7 +317,7 @@ int HttpServer::requests_in_flight() const noexcept { return state_ ? state_->ex
 
 HttpCounters HttpServer::counters() const { return state_ ? state_->all_counters() : HttpCounters{}; }
 
-std::string HttpServer::reload() noexcept { return state_ ? state_->load_again() : ""; }
+std::string HttpServer::reload() noexcept { return state_ ? state_->reload() : ""; }
 
 void HttpServer::stop() noexcept {
   if (state_) state_->stop();

@@ -55,6 +55,11 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
+/// An answer of this text.
+inline HttpResponse text_response(unsigned status, std::string text, std::string type = HttpResponse().type) {
+  return {status, std::move(type), std::make_shared<const std::string>(std::move(text)), {}};
+}
+
 /// What may be asked of a path; of those that no row names: GET and HEAD.
 struct HttpMethods {
   std::string path;                  ///< the whole path

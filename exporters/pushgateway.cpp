@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/config/url.h"
 #include "vigil/exporters/base64.h"
 #include "vigil/exporters/labels.h"
 #include "vigil/exporters/logging.h"
@@ -24,11 +25,7 @@ void check(bool is_right, const char* what) {
 
 PushgatewayOptions checked(PushgatewayOptions options) {
   while (!options.url.empty() && options.url.back() == '/') options.url.pop_back();
-  const auto begins_with = [&options](std::string_view scheme) {
-    return options.url.size() > scheme.size() && options.url.compare(0, scheme.size(), scheme) == 0;
-  };
-  check((begins_with("http://") || begins_with("https://")) && options.url.find_first_of(" \"<>\r\n\t?#") == std::string::npos,
-        "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9091");
+  check(is_http_url(options.url, " \"<>\r\n\t?#"), "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9091");
   check(options.timeout >= milliseconds(100) && options.timeout <= std::chrono::minutes(10), "expected a timeout of 100 ms to 10 min");
   check(options.max_tries >= 1 && options.max_tries <= 1000, "expected 1 to 1000 tries");
   check(options.max_waiting >= 1 && options.max_waiting <= 100'000, "expected room for 1 to 100,000 messages");

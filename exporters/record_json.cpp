@@ -63,6 +63,13 @@ void append_tensor_head(std::string& out, const RowSchema& schema) {
   append_member(out, "layer", schema.layer);
 }
 
+void append_tensor_description(std::string& out, const RowSchema& schema) {
+  append_tensor_head(out, schema);
+  append_member(out, "shape", schema.shape);
+  append_member(out, "elements", schema.element_count);
+  append_member(out, "dtype", kDTypeNames[static_cast<std::size_t>(schema.dtype)]);
+}
+
 void append_tensor(std::string& out, const RowSchema& schema, const TensorRow& row, const MagnitudeHistogram* histogram) {
   if (row.state != TensorRow::present) {
     append_member(out, "state",
@@ -98,12 +105,7 @@ void append_schema(std::string& out, const Schema& schema) {
   out += ",\"tensors\":[";
   for (const RowSchema& row : schema.rows) {
     out += &row == schema.rows.data() ? "{" : ",{";
-    append_member(out, "kind", kTensorKindNames[static_cast<std::size_t>(row.kind)]);
-    append_member(out, "name", row.name);
-    append_member(out, "layer", row.layer);
-    append_member(out, "shape", row.shape);
-    append_member(out, "elements", row.element_count);
-    append_member(out, "dtype", kDTypeNames[static_cast<std::size_t>(row.dtype)]);
+    append_tensor_description(out, row);
     if (row.part != 0) append_member(out, "part", static_cast<std::uint64_t>(row.part));
     if (row.learning_rate != RowSchema::kNone) append_member(out, "learning_rate", static_cast<std::uint64_t>(row.learning_rate));
     if (row.infinite != 0) append_member(out, "infinite", row.infinite);

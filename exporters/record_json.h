@@ -17,6 +17,8 @@ void append_scalars(std::string& out, const StepRecord& record, const double* sc
 
 /// Which tensor a row is of.
 void append_tensor_head(std::string& out, const RowSchema& schema);
+/// The same, its shape, number of elements and element type.
+void append_tensor_description(std::string& out, const RowSchema& schema);
 /// What was seen of it. `histogram` may be null.
 void append_tensor(std::string& out, const RowSchema& schema, const TensorRow& row, const MagnitudeHistogram* histogram);
 

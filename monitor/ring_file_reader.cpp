@@ -238,10 +238,7 @@ RingFileReader::RingFileReader(std::shared_ptr<const RingFile> file, RingCursors
   for (std::size_t i = 0; i < rings_.size(); ++i) rings_[i].cursor = from[i];
 }
 
-std::uint64_t RingFileReader::ring_offset(RingKind ring) const noexcept {
-  static constexpr std::array<SectionKind, 3> kSections{SectionKind::steps, SectionKind::frames, SectionKind::events};
-  return file_->layout().section(kSections[static_cast<std::size_t>(ring)]).offset;
-}
+std::uint64_t RingFileReader::ring_offset(RingKind ring) const noexcept { return file_->layout().section(section_of(ring)).offset; }
 
 std::uint64_t RingFileReader::read_word(std::uint64_t offset) const {
   std::uint64_t word;

@@ -71,8 +71,7 @@ std::uint32_t crc32c(const void* data, std::size_t size) noexcept {
 }
 
 RingGeometry RingLayout::geometry(RingKind ring) const noexcept {
-  static constexpr std::array<SectionKind, 3> kSections{SectionKind::steps, SectionKind::frames, SectionKind::events};
-  const Section& of = section(kSections[static_cast<std::size_t>(ring)]);
+  const Section& of = section(section_of(ring));
   return {static_cast<std::size_t>(of.record_size / 8), static_cast<std::size_t>(of.count)};
 }
 

@@ -155,6 +155,12 @@ struct ChannelBounds {
 /// Rings of a channel.
 enum class RingKind : std::uint8_t { steps, frames, events };
 
+/// The section that holds a ring's slots.
+constexpr SectionKind section_of(RingKind ring) noexcept {
+  constexpr std::array<SectionKind, 3> kSections{SectionKind::steps, SectionKind::frames, SectionKind::events};
+  return kSections[static_cast<std::size_t>(ring)];
+}
+
 /// Doubles that follow a step record in its slot.
 inline std::size_t scalar_capacity(const Schema& schema) noexcept { return schema.learning_rates + ScalarNames::kCapacity; }
 

@@ -50,10 +50,7 @@ RunChannel::RunChannel(Schema schema, ChannelBounds bounds, Segment segment)
   phase_names_.append(PhaseNames::kTrain, 0);
 }
 
-RingWord* RunChannel::ring_memory(RingKind ring) const noexcept {
-  static constexpr std::array<SectionKind, 3> kSections{SectionKind::steps, SectionKind::frames, SectionKind::events};
-  return reinterpret_cast<RingWord*>(at(kSections[static_cast<std::size_t>(ring)]));
-}
+RingWord* RunChannel::ring_memory(RingKind ring) const noexcept { return reinterpret_cast<RingWord*>(at(section_of(ring))); }
 
 RingReader RunChannel::reader(RingKind ring) const noexcept { return {ring_memory(ring), geometry(ring)}; }
 

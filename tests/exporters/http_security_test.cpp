@@ -306,7 +306,9 @@ TEST_F(SecureServer, ReadsUsersAgainWhenTheFileChanges) {
   EXPECT_EQ(server->reload(), "");
   EXPECT_EQ(get_as("alice:rosebud").status, 401) << "at once after reload(), though her password is known";
   EXPECT_EQ(get_as("bob:rosebud").status, 200);
-  EXPECT_GE(server->counters().reloads, 3u) << "one more where the server saw the last change by itself as well";
+  // One more where the server has seen the last change by itself, a moment before reload().
+  const std::uint64_t reloads = server->counters().reloads;
+  EXPECT_TRUE(reloads == 3 || reloads == 4) << reloads;
 }
 
 TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsBroken) {
@@ -320,7 +322,7 @@ TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsBroken) {
   EXPECT_GE(failures, 1u);
   EXPECT_LE(failures, 2u);
   std::filesystem::remove(folder.file("web.yml"));
-  EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures > failures; })) << "a file that is gone opens no door";
+  EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures == failures + 1; })) << "a file that is gone opens no door";
   EXPECT_EQ(get({}).status, 401);
   replace("");
   EXPECT_TRUE(wait_until(10, [&] { return get({}).status == 200; }));
