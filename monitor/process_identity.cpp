@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <string>
 #include <string_view>
@@ -11,13 +12,15 @@
 namespace vigil {
 namespace {
 
-// The beginning of a file of /proc; empty when it cannot be read.
+// The beginning of a file of /proc; empty when it cannot be read, for the reason in errno.
 std::string read_start(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return {};
   std::array<char, 1024> buffer;
   const ssize_t size = read(file, buffer.data(), buffer.size());
+  const int error = errno;
   close(file);
+  errno = error;
   return size > 0 ? std::string(buffer.data(), static_cast<std::size_t>(size)) : std::string();
 }
 
@@ -54,7 +57,13 @@ std::array<std::uint8_t, 16> parse_uuid(std::string_view text) {
 
 }  // namespace
 
-ProcessSeen look_at_process(std::int64_t pid) { return parse_stat(read_start("/proc/" + std::to_string(pid) + "/stat")); }
+ProcessSeen look_at_process(std::int64_t pid) {
+  const std::string stat = read_start("/proc/" + std::to_string(pid) + "/stat");
+  const bool is_known = !stat.empty() || errno == ENOENT || errno == ESRCH;  // gone before, or since, the file was opened
+  ProcessSeen seen = parse_stat(stat);
+  seen.is_known = is_known;
+  return seen;
+}
 
 bool is_write_locked(int file) noexcept {
   struct flock lock {};

@@ -17,6 +17,7 @@ ProcessIdentity this_process();
 
 /// What /proc says of a process.
 struct ProcessSeen {
+  bool is_known = true;     ///< false: it could not be asked, as there were no descriptors left; the rest says nothing then
   bool is_there = false;    ///< and not only waiting for its parent to look at its exit status
   std::uint64_t start = 0;  ///< clock ticks after boot; 0: not known
 };

@@ -230,6 +230,7 @@ WriterState RingFile::writer(const ProcessIdentity& self) const {
   if (header_.pid_namespace == 0 || header_.pid_namespace != self.pid_namespace || header_.process_start == 0) return WriterState::unknown;
   // The lock is given up when the process closes the file a second time; it lives all the same.
   const ProcessSeen seen = look_at_process(header_.pid);
+  if (!seen.is_known) return WriterState::unknown;
   return seen.is_there && seen.start == header_.process_start ? WriterState::alive : WriterState::gone;
 }
 

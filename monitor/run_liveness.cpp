@@ -43,7 +43,8 @@ RunCondition judge(const LiveReading& live, WriterState writer, bool is_of_this_
   std::string reason = "no sign of life for " + whole_seconds(silent_seconds);
   // A process that writes a large core dump is there for as long as that takes.
   if (live.end_signal != 0) reason += ", since " + signal_text(live.end_signal);
-  if (writer == WriterState::unknown) reason += "; whether its process is there cannot be told from here (another PID namespace)";
+  if (writer == WriterState::unknown)
+    reason += "; whether its process is there cannot be told from here (another PID namespace, or no descriptors left)";
   return {RunState::hung, std::move(reason)};
 }
 

@@ -2,6 +2,7 @@
 #include "vigil/monitor/run_liveness.h"
 
 #include <pty.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "files.h"
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/crash_mark.h"
+#include "vigil/monitor/process_identity.h"
 #include "vigil/monitor/ring_file.h"
 
 namespace vigil {
@@ -44,6 +46,22 @@ TEST(RunLiveness, WhatTheWriterSaidOfItsEndStands) {
       EXPECT_EQ(judge(live, writer, true, 0.1, kNow).reason, "");
     }
   }
+}
+
+TEST(RunLiveness, AProcessThatCannotBeAskedAboutIsNotTakenForGone) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_NOFILE, &none);
+    _exit(look_at_process(getppid()).is_known ? 1 : 0);
+  }
+  int status = 1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "no descriptors are left";
+  EXPECT_TRUE(look_at_process(getpid()).is_known);
+  EXPECT_TRUE(look_at_process(getpid()).is_there);
+  EXPECT_TRUE(look_at_process(child).is_known);
+  EXPECT_FALSE(look_at_process(child).is_there);
 }
 
 TEST(RunLiveness, AWriterThatIsGoneWithoutAWordHasCrashedAndTheReasonIsTold) {
