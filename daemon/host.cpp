@@ -157,11 +157,11 @@ void Host::find_files() {
 }
 
 void Host::remove_file(const RingFile& file) {
-  // Within the directory as it is now, so that no link put in its place leads to a file elsewhere.
+  // Looked at and removed within one directory, so that nothing put in its place meanwhile leads to a file elsewhere.
   const std::size_t slash = file.path().rfind('/');
   const std::string directory = slash == std::string::npos ? "." : file.path().substr(0, std::max<std::size_t>(slash, 1));
   const char* const name = file.path().c_str() + (slash == std::string::npos ? 0 : slash + 1);
-  const int within = open(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  const int within = open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   struct stat status {};
   // Another file may have the name by now.
   const bool is_it = within >= 0 && fstatat(within, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_dev == file.device() &&

@@ -2,6 +2,7 @@
 #include "vigil/daemon/host.h"
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -124,6 +125,57 @@ TEST_F(HostTest, ARunHasEndedOnlyWhenAllOfItsRecordsHaveBeenRead) {
   EXPECT_EQ(host.view()->runs.at(0).snapshot->state, RunState::finished);
   host.turn();
   EXPECT_FALSE(std::filesystem::exists(run.shared.path));
+}
+
+TEST_F(HostTest, FilesOfADirectoryThatIsALinkAreRemovedToo) {
+  const test::TemporaryFolder elsewhere;
+  HostOptions linked = options();
+  linked.ring_directories = {elsewhere.file("rings")};
+  linked.keep_ended_ms = 0;
+  std::filesystem::create_directory_symlink(folder.path(), linked.ring_directories[0]);
+  Run run = start("linked");
+  finish(run);
+  Host host(linked);
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return !std::filesystem::exists(run.shared.path);
+  }));
+  EXPECT_EQ(host.view()->removed, 1u);
+}
+
+TEST_F(HostTest, WhatTakesTheFilesPlaceBeforeItIsRemovedStays) {
+  for (const bool is_directory : {true, false}) {
+    const test::TemporaryFolder place;
+    const std::filesystem::path rings = place.path() / "rings", others = place.path() / "others";
+    std::filesystem::create_directory(rings);
+    std::filesystem::create_directory(others);
+    Run run{make_shared_channel(test::known_schema("swapped", 0, 2), {64, 0}, rings), nullptr};
+    run.known = std::make_unique<test::KnownRun>(*run.shared.channel);
+    step(run);
+    finish(run);
+    const std::filesystem::path file = run.shared.path, other = others / file.filename();
+    std::ofstream(other) << "somebody's";
+    HostOptions at_once = options();
+    at_once.ring_directories = {rings};
+    at_once.keep_ended_ms = 0;
+    Host host(at_once);
+    bool is_swapped = false;
+    const auto swap = [&](const RingFile&) {
+      std::filesystem::rename(is_directory ? rings : file, place.path() / "moved");
+      if (is_directory) {
+        std::filesystem::create_directory_symlink(others, rings);
+      } else {
+        std::filesystem::rename(other, file);
+      }
+      return is_swapped = true;
+    };
+    EXPECT_TRUE(wait_until(10, [&] {
+      host.turn(swap);
+      return is_swapped;
+    }));
+    EXPECT_EQ(std::filesystem::file_size(file), 10u) << "what stands there now";
+    EXPECT_EQ(host.view()->removed, 0u);
+  }
 }
 
 TEST_F(HostTest, OfTwoRunsOfOneNameTheLaterIsShownAndThatTheOtherIsHiddenIsSaid) {
