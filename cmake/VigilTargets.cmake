@@ -5,6 +5,12 @@
 set(VIGIL_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include")
 file(MAKE_DIRECTORY "${VIGIL_INCLUDE_DIR}/vigil")
 
+# What UBSan does not look at in the tests' own code, and in what reads command lines: for a third less time to compile.
+set(VIGIL_LIGHT_SANITIZE "")
+if(VIGIL_SANITIZE MATCHES "undefined")
+  set(VIGIL_LIGHT_SANITIZE -fno-sanitize=null,alignment,object-size,vptr)
+endif()
+
 function(vigil_compile_settings target)
   target_compile_features(${target} PUBLIC cxx_std_17)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
@@ -48,4 +54,9 @@ endfunction()
 # anonymous namespaces have names that others have too.
 function(vigil_compile_alone)
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
+# vigil_compile_lightly(<sources…>): for what reads a command line, once, with CLI11: its templates take long to optimise and to instrument.
+function(vigil_compile_lightly)
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>;${VIGIL_LIGHT_SANITIZE}")
 endfunction()

@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "effort.h"
 #include "vigil/config/config_reader.h"
 
 namespace vigil {
@@ -71,23 +72,23 @@ TEST(Mutations, OfTheDefaultFileAreReadOrRefused) {
   ASSERT_FALSE(text.empty());
   Mutator mutator(1);
   int accepted = 0;
-  for (int i = 0; i < 3000; ++i) accepted += is_read_or_refused(mutator.mutated(text));
-  EXPECT_GT(accepted, 100);  // the mutations are small enough to reach past the syntax
-  EXPECT_LT(accepted, 2900);
+  for (int i = 0; i < test::rounds(3000); ++i) accepted += is_read_or_refused(mutator.mutated(text));
+  EXPECT_GT(accepted, test::rounds(100));  // the mutations are small enough to reach past the syntax
+  EXPECT_LT(accepted, test::rounds(2900));
 }
 
 TEST(Mutations, OfAShortFileAreReadOrRefused) {
   const std::string text = "run: {name: \"a\", model: b}\nsampling:\n  include:\n    - '*.w'\nexporters:\n  jsonl:\n    max_bytes: 1GiB\n";
   Mutator mutator(2);
   int accepted = 0;
-  for (int i = 0; i < 10000; ++i) accepted += is_read_or_refused(mutator.mutated(text));
-  EXPECT_GT(accepted, 200);
-  EXPECT_LT(accepted, 9500);
+  for (int i = 0; i < test::rounds(10000); ++i) accepted += is_read_or_refused(mutator.mutated(text));
+  EXPECT_GT(accepted, test::rounds(200));
+  EXPECT_LT(accepted, test::rounds(9500));
 }
 
 TEST(Mutations, RandomBytesAreReadOrRefused) {
   Mutator mutator(3);
-  for (int i = 0; i < 10000; ++i) is_read_or_refused(mutator.noise());
+  for (int i = 0; i < test::rounds(10000); ++i) is_read_or_refused(mutator.noise());
 }
 
 }  // namespace

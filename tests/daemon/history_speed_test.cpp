@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/history_run.h"
+#include "effort.h"
 #include "files.h"
 #include "vigil/daemon/history_reader.h"
 #include "vigil/daemon/history_writer.h"
@@ -19,13 +20,8 @@ namespace {
 
 using namespace test;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kSteps = 100'000;  // and the limits below are those of a million
-constexpr double kCpuFactor = 20;
-#else
-constexpr std::uint64_t kSteps = 1'000'000;
-constexpr double kCpuFactor = 1;
-#endif
+constexpr std::uint64_t kSteps = kIsSanitized ? 100'000 : 1'000'000;  // and the limits below are those of a million
+constexpr double kCpuFactor = kIsSanitized ? 20 : 1;
 
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

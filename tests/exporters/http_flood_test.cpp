@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "e2e/wait_until.h"
+#include "effort.h"
 #include "files.h"
 #include "fork.h"
 #include "http/certificates.h"
@@ -35,12 +36,6 @@ namespace {
 using namespace test;
 
 constexpr std::size_t kLargeBytes = std::size_t{8} << 20;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kIsSanitized = true;  // freed memory is kept, and everything is slower
-#else
-constexpr bool kIsSanitized = false;
-#endif
 
 std::string text_of(const HttpCounters& c) {
   return "connections " + std::to_string(c.connections) + ", refused " + std::to_string(c.connections_refused) + ", evicted " +

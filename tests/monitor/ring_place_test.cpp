@@ -23,6 +23,7 @@
 
 #include <gtest/gtest.h>
 
+#include "effort.h"
 #include "files.h"
 #include "monitor/ring_image.h"
 
@@ -31,12 +32,6 @@ namespace {
 
 using namespace test;
 using Clock = std::chrono::steady_clock;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kIsSanitized = true;  // which keeps freed memory for a while
-#else
-constexpr bool kIsSanitized = false;
-#endif
 
 class RingPlace : public testing::Test {
  protected:

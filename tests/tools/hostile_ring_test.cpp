@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "effort.h"
 #include "files.h"
 #include "tools/ring_trainer.h"
 #include "vigil/monitor/ring_format.h"
@@ -80,7 +81,7 @@ class HostileRing : public testing::Test {
 TEST_F(HostileRing, WordsOfTheRecordsMaySayAnything) {
   std::mt19937_64 random(1);
   const std::size_t steps = begin_of(SectionKind::steps), frames = begin_of(SectionKind::frames), events = begin_of(SectionKind::events);
-  for (int round = 0; round < 25; ++round) {
+  for (int round = 0; round < test::rounds(25); ++round) {
     std::string bytes = whole;
     for (const auto& [begin, size] :
          {std::pair(steps, std::size_t{400'000}), std::pair(frames, std::size_t{200'000}), std::pair(events, std::size_t{2'500})}) {
@@ -100,7 +101,7 @@ TEST_F(HostileRing, WordsOfTheRecordsMaySayAnything) {
 
 TEST_F(HostileRing, AnyByteOfTheFirstPagesMayBeAnother) {
   std::mt19937_64 random(2);
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < test::rounds(40); ++round) {
     std::string bytes = whole;
     const std::size_t at = random() % std::min<std::size_t>(begin_of(SectionKind::steps) + 256, bytes.size());
     bytes[at] = static_cast<char>(random());
