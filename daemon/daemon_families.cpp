@@ -89,7 +89,7 @@ void add_history(Builder& to, const HistoryThread::Counters& history) {
   to.begin(DaemonMetric::history_faults);
   to.add({{"fault", "put_aside"}}, static_cast<double>(stored.put_aside));
   to.add({{"fault", "checkpoint"}}, static_cast<double>(stored.checkpoint_failures));
-  to.only(DaemonMetric::history_bytes, stored.database_bytes + stored.wal_bytes);
+  to.only(DaemonMetric::history_bytes, stored.disk_bytes);
 }
 
 void add_push(Builder& to, const PushCounters& push) {

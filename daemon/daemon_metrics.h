@@ -73,7 +73,7 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(DaemonMetric::co
     {"vigil_history_transactions_total", MetricType::counter, "", "", "Transactions made."},
     {"vigil_history_failures_total", MetricType::counter, "", "", "Transactions that failed; they are made again."},
     {"vigil_history_faults_total", MetricType::counter, "", "fault", "put_aside: a damaged database was renamed and another one begun. checkpoint: the write-ahead log could not be brought into the database, and grows."},
-    {"vigil_history_bytes", MetricType::gauge, "bytes", "", "Size of the database."},
+    {"vigil_history_bytes", MetricType::gauge, "bytes", "", "Bytes that the file of the history and its write-ahead log take. --storage.retention.size bounds the former."},
     {"vigil_remote_write_samples_total", MetricType::counter, "", "outcome", "Samples for remote write: sent, failed (refused by the receiver), dropped (the queue was full), replaced (a later one came in the same millisecond), out_of_order (not after the one before)."},
     {"vigil_remote_write_requests_total", MetricType::counter, "", "", "Requests made, of whatever success."},
     {"vigil_remote_write_retries_total", MetricType::counter, "", "", "Of these, those that were made again."},
