@@ -35,6 +35,7 @@ void add_rings(Builder& to, const HostView& view) {
   to.only(DaemonMetric::turns, view.turns);
   to.only(DaemonMetric::turn_seconds, view.turn_seconds);
   to.only(DaemonMetric::runs_hidden, view.hidden);
+  to.only(DaemonMetric::ring_directories_unreadable, view.directories_unreadable);
   if (!view.refused.empty()) to.begin(DaemonMetric::ring_unreadable);
   for (std::size_t i = 0; i < view.refused.size() && i < kMaxUnreadable; ++i) {
     const std::string& path = view.refused[i].path;
@@ -42,6 +43,7 @@ void add_rings(Builder& to, const HostView& view) {
   }
   to.only(DaemonMetric::ring_refused, view.refusals);
   to.only(DaemonMetric::ring_left_out, view.left_out);
+  to.only(DaemonMetric::ring_yielded, view.yielded);
   to.only(DaemonMetric::ring_removed, view.removed);
   to.only(DaemonMetric::ring_removal_failures, view.removals_failed);
 }
