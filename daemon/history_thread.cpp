@@ -57,7 +57,7 @@ void HistoryThread::add(RunAlert alert) {
 
 bool HistoryThread::has_all_of(const RingId& ring) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return complete_.count(ring) > 0 && file_.is_there();
+  return (complete_.count(ring) > 0 || left_.count(ring) > 0) && file_.is_there();
 }
 
 HistoryThread::Counters HistoryThread::counters() const {
@@ -100,6 +100,9 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
       continue;
     }
     writer_->end_ring(place->second.begun.key);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (left_.size() >= kMaxLeft) left_.clear();
+    if (complete_.count(place->first) > 0) left_.insert(place->first);
     place = rings_.erase(place);
   }
   if (has_looked_once_) return;
@@ -203,6 +206,7 @@ void HistoryThread::give_up_writer() {
   needs_rewind_ = false;
   const std::lock_guard<std::mutex> lock(mutex_);
   complete_.clear();
+  left_.clear();
 }
 
 void HistoryThread::note_failure() {

@@ -48,7 +48,8 @@ class HistoryThread {
 
   /// Keeps an alert; of more than kMaxAlerts that wait the oldest goes. Any thread.
   void add(RunAlert alert);
-  /// Whether all that a run's file holds is stored, its end among it, in the file that is at the history's path now. Any thread.
+  /// Whether all that a run's file holds is stored, its end among it, in the file that is at the history's path now; also of one that is
+  /// followed no more. Any thread.
   bool has_all_of(const RingId& ring) const;
 
   struct Counters {
@@ -62,6 +63,7 @@ class HistoryThread {
   void stop() noexcept;
 
   static constexpr std::size_t kMaxAlerts = 10'000;
+  static constexpr std::size_t kMaxLeft = 10'000;              ///< files that are followed no more and known all the same
   static constexpr std::chrono::milliseconds kInterval{1000};  ///< between two transactions
   /// Bytes of records of a ring in one transaction, but one record at least.
   static constexpr std::size_t kPollBytes = std::size_t{64} << 20;
@@ -110,8 +112,8 @@ class HistoryThread {
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
   std::deque<RunAlert> alerts_;
-  std::set<RingId> complete_;
-  FileAtPath file_;  // that complete_ speaks of
+  std::set<RingId> complete_, left_;  // the latter were complete when they were followed
+  FileAtPath file_;                   // that complete_ speaks of
   Counters counters_;
   bool is_stopping_ = false;
 

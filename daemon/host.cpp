@@ -246,6 +246,14 @@ void Host::remove_file(const std::string& path, const FileId& id) {
                              "); whoever its directory belongs to has to");
 }
 
+bool Host::may_remove_at(const std::string& path, const MayRemove& may_remove) const {
+  try {
+    return may_remove(RingFile(path));
+  } catch (const RingFileError&) {
+    return false;
+  }
+}
+
 bool Host::is_kept_long_enough(std::int64_t ended_ns) const noexcept {
   return ended_ns != 0 && (wall_time_ns() - ended_ns) / 1'000'000 >= options_.keep_ended_ms;
 }
@@ -253,8 +261,11 @@ bool Host::is_kept_long_enough(std::int64_t ended_ns) const noexcept {
 void Host::let_go(const MayRemove& may_remove) {
   for (auto& [path, entry] : entries_) {
     if (is_kept_long_enough(entry.yielded_ns)) {
-      remove_file(path, entry.id);
       entry.yielded_ns = 0;
+      if (!may_remove || may_remove_at(path, may_remove))
+        remove_file(path, entry.id);
+      else
+        entry.id = {};  // the history that had it is gone: it is taken for a file that has just been found
     }
     if (entry.ring == nullptr || !is_kept_long_enough(entry.ring->ended_ns())) continue;
     if (may_remove && !may_remove(entry.ring->file())) continue;

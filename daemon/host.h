@@ -47,7 +47,8 @@ class Host {
 
   /// Looks for files, reads what is new of each, judges each run, publishes a new view, and removes the files of runs that ended long ago.
   /// Where a run that goes on finds no room, ended ones yield theirs, those that ended first: they are told of no more, and their files
-  /// stay until their time has come. `may_remove` is asked before a file is removed, or yields: false keeps it for now.
+  /// stay until their time has come. `may_remove` is asked before a file is removed, or yields: false keeps it for now; one that has
+  /// yielded is followed again.
   void turn(const MayRemove& may_remove = {});
 
   /// For runs that are found from now on. @throws std::invalid_argument when a rule cannot be had. Any thread.
@@ -95,6 +96,7 @@ class Host {
   void refuse(const std::string& path, Entry& entry, const std::string& told);
   void yield(const std::vector<Entry*>& ended);
   void let_go(const MayRemove& may_remove);
+  bool may_remove_at(const std::string& path, const MayRemove& may_remove) const;
   bool is_kept_long_enough(std::int64_t ended_ns) const noexcept;
   void remove_file(const std::string& path, const FileId& id);
   void publish(double turn_seconds);

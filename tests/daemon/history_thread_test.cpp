@@ -152,6 +152,28 @@ TEST_F(ThreadOfHistory, AFileThatIsTakenAwayIsBegunAnewWithWhatTheRingsHold) {
   EXPECT_EQ(counters.stored.steps, 60u) << "counters go on";
 }
 
+TEST_F(ThreadOfHistory, AFileThatIsFollowedNoMoreIsStoredUntilTheHistoryIsTakenAway) {
+  run_.step(false);
+  std::atomic<bool> is_there{true};
+  std::atomic<int> asked{0};
+  HistoryThread history(
+      options(),
+      [&] {
+        if (!is_there) ++asked;
+        return is_there ? FilesOfHost{file_} : FilesOfHost{};
+      },
+      [&] { return view_; });
+  const auto has_all = [&] { return history.has_all_of(id()); };
+  ASSERT_TRUE(wait_until(10, has_all));
+  is_there = false;
+  ASSERT_TRUE(wait_until(10, [&] { return asked >= 2; }));
+  EXPECT_TRUE(has_all());
+  std::filesystem::remove(path_);
+  ASSERT_TRUE(wait_until(10, [&] { return asked >= 4; }));
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_FALSE(has_all()) << "the new one does not have it";
+}
+
 TEST_F(ThreadOfHistory, SaysOnceThatItIsWrittenAgainAndWhatWasLost) {
   run_.step(false);
   CapturedLog log;

@@ -154,6 +154,29 @@ TEST_F(HostTest, TheFileOfARunThatHasYieldedIsRemovedWhenItsTimeHasCome) {
   EXPECT_EQ(host.view()->removed, 1u);
 }
 
+TEST_F(HostTest, ARunThatHasYieldedAndIsStoredNoMoreIsFollowedAgain) {
+  HostOptions one = options();
+  one.max_rings = 1;
+  one.keep_ended_ms = 500;
+  Run ended = start("ended");
+  finish(ended);
+  Host host(one);
+  host.turn([](const RingFile&) { return false; });
+  Run living = start("living");
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), living.shared.path) != nullptr;
+  }));
+  EXPECT_EQ(host.view()->yielded, 1u);
+  const auto is_lost = [&](const RingFile& file) { return file.path() != ended.shared.path; };
+  finish(living);
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn(is_lost);
+    return find(*host.view(), ended.shared.path) != nullptr;
+  }));
+  EXPECT_TRUE(std::filesystem::exists(ended.shared.path));
+}
+
 TEST_F(HostTest, EndedRunsYieldTheMemoryThatARunThatGoesOnNeeds) {
   Run first = start("first", 0, 100), second = start("second", 0, 100);
   HostOptions small = options();
