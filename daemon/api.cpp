@@ -37,13 +37,14 @@ class Question {
     if (!value || value->empty()) throw std::invalid_argument(std::string(name) + ": expected a value, got none");
     return std::string(*value);
   }
-  std::optional<std::uint64_t> number(const char* name, std::uint64_t max) const {
+  std::optional<std::uint64_t> number(const char* name, std::uint64_t max, std::uint64_t min = 0) const {
     const auto value = request_.query(name);
     if (!value) return std::nullopt;
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
-    if (error != std::errc{} || end != value->data() + value->size() || number > max)
-      throw std::invalid_argument(std::string(name) + ": expected a whole number from 0 to " + std::to_string(max));
+    if (error != std::errc{} || end != value->data() + value->size() || number < min || number > max)
+      throw std::invalid_argument(std::string(name) + ": expected a whole number from " + std::to_string(min) + " to " +
+                                  std::to_string(max));
     return number;
   }
   RunSelector run() const {
@@ -62,7 +63,9 @@ class Question {
     return cursor;
   }
   std::uint64_t until() const { return number("until", kAny).value_or(kAny); }
-  std::size_t max_points() const { return static_cast<std::size_t>(number("max_points", HistoryReader::kMaxPoints).value_or(2000)); }
+  std::size_t max_points() const {
+    return static_cast<std::size_t>(number("max_points", HistoryReader::kMaxPoints, HistoryReader::kMinPoints).value_or(2000));
+  }
   TensorKind kind() const {
     const auto value = request_.query("kind");
     if (!value) return TensorKind::parameter;
@@ -81,6 +84,18 @@ class Question {
  private:
   const HttpRequest& request_;
 };
+
+// One that nobody reads is a slip of who asks. `known`: names with a space behind each.
+void check_parameters(const HttpRequest& request, std::string_view known) {
+  for (const auto& [name, value] : request.queries()) {
+    bool is_known = false;
+    for (std::string_view rest = known; !rest.empty(); rest.remove_prefix(rest.find(' ') + 1))
+      is_known = is_known || rest.substr(0, rest.find(' ')) == name;
+    if (is_known) continue;
+    throw std::invalid_argument(name + ": no such parameter of " + std::string(request.path()) + "; it takes " +
+                                (known.empty() ? "none" : std::string(known.substr(0, known.size() - 1))));
+  }
+}
 
 std::string series(HistoryReader& reader, const Question& query) {
   SeriesRequest request;
@@ -109,7 +124,7 @@ std::string events(HistoryReader& reader, const HttpRequest& from, const Questio
   EventsRequest request;
   if (from.query("run")) request.run = query.run();
   if (const auto since = query.number("since", kMaxId)) request.since = static_cast<std::int64_t>(*since);
-  request.max_events = static_cast<std::size_t>(query.number("max_events", HistoryReader::kMaxEvents).value_or(100));
+  request.max_events = static_cast<std::size_t>(query.number("max_events", HistoryReader::kMaxEvents, 1).value_or(100));
   return events_json(reader.events(request));
 }
 
@@ -126,34 +141,50 @@ Api::Api(const std::string& storage_path, std::function<std::shared_ptr<const Ho
 std::string Api::runs() {
   const std::shared_ptr<const HostView> view = view_();
   if (!readers_) return runs_json({}, *view);
-  return runs_json(readers_->with_reader([](HistoryReader& reader) { return reader.runs(); }), *view);
+  std::vector<HistoryRun> stored;
+  std::string problem;
+  try {
+    stored = readers_->with_reader([](HistoryReader& reader) { return reader.runs(); });
+  } catch (const HistoryError& error) {
+    problem = error.what();  // what goes on now is known all the same
+  }
+  return runs_json(stored, *view, problem);
 }
 
 HttpResponse Api::answer(const HttpRequest& request) {
   const std::string_view path = request.path();
   const Question query(request);
   try {
-    if (path == "/api/v1/runs") return json_response(200, runs());
+    if (path == "/api/v1/runs") {
+      check_parameters(request, "");
+      return json_response(200, runs());
+    }
     using Ask = std::string (*)(HistoryReader&, const HttpRequest&, const Question&);
     struct Route {
-      std::string_view path;
+      std::string_view path, parameters;
       Ask ask;
     };
     static constexpr Route kRoutes[] = {
-        {"/api/v1/series", [](HistoryReader& reader, const HttpRequest&, const Question& of) { return series(reader, of); }},
-        {"/api/v1/series/names",
+        {"/api/v1/series", "run rank attempt name since until max_points ",
+         [](HistoryReader& reader, const HttpRequest&, const Question& of) { return series(reader, of); }},
+        {"/api/v1/series/names", "run rank attempt ",
          [](HistoryReader& reader, const HttpRequest&, const Question& of) { return series_names_json(reader.series_names(of.run())); }},
-        {"/api/v1/tensors", [](HistoryReader& reader, const HttpRequest&,
-                               const Question& of) { return tensors_json(reader.frame(of.run(), of.number("step", Question::kAny))); }},
-        {"/api/v1/tensors/series", [](HistoryReader& reader, const HttpRequest&, const Question& of) { return tensor_series(reader, of); }},
-        {"/api/v1/distribution",
+        {"/api/v1/tensors", "run rank attempt step ",
+         [](HistoryReader& reader, const HttpRequest&, const Question& of) {
+           return tensors_json(reader.frame(of.run(), of.number("step", Question::kAny)));
+         }},
+        {"/api/v1/tensors/series", "run rank attempt kind tensor statistic since until max_points ",
+         [](HistoryReader& reader, const HttpRequest&, const Question& of) { return tensor_series(reader, of); }},
+        {"/api/v1/distribution", "run rank attempt kind tensor step ",
          [](HistoryReader& reader, const HttpRequest&, const Question& of) {
            return distribution_json(reader.distribution(of.run(), of.kind(), of.text("tensor"), of.number("step", Question::kAny)));
          }},
-        {"/api/v1/events", [](HistoryReader& reader, const HttpRequest& from, const Question& of) { return events(reader, from, of); }},
+        {"/api/v1/events", "run rank attempt since max_events ",
+         [](HistoryReader& reader, const HttpRequest& from, const Question& of) { return events(reader, from, of); }},
     };
     for (const Route& route : kRoutes) {
       if (route.path != path) continue;
+      check_parameters(request, route.parameters);
       if (!readers_) return json_response(503, error_json("No history is kept; start vigild with --storage.path."));
       return json_response(200, readers_->with_reader([&](HistoryReader& reader) { return route.ask(reader, request, query); }));
     }

@@ -133,7 +133,7 @@ void append_tensor_row(std::string& out, const RowSchema& schema, const TensorRo
 
 }  // namespace
 
-std::string runs_json(const std::vector<HistoryRun>& history, const HostView& view) {
+std::string runs_json(const std::vector<HistoryRun>& history, const HostView& view, const std::string& problem) {
   std::set<std::pair<std::string, int>> stored;
   for (const HistoryRun& run : history) stored.emplace(run.run, run.rank);
   std::string out = "{\"runs\":[";
@@ -163,7 +163,9 @@ std::string runs_json(const std::vector<HistoryRun>& history, const HostView& vi
     append_list(out, "attempts", run.attempts, append_attempt);
     out += '}';
   }
-  return out + "]}\n";
+  out += ']';
+  if (!problem.empty()) append_member(out, "history_error", problem);
+  return out + "}\n";
 }
 
 std::string series_names_json(const std::vector<SeriesName>& names) {

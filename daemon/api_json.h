@@ -10,8 +10,9 @@
 
 namespace vigil {
 
-/// `history` are the runs that are stored, the newest first; those of `view` that are not among them come first.
-std::string runs_json(const std::vector<HistoryRun>& history, const HostView& view);
+/// `history` are the runs that are stored, the newest first; those of `view` that are not among them come first. `problem`: why the
+/// history could not be read; empty: it could.
+std::string runs_json(const std::vector<HistoryRun>& history, const HostView& view, const std::string& problem = {});
 std::string series_names_json(const std::vector<SeriesName>& names);
 std::string series_json(const SeriesReply& reply);
 std::string tensors_json(const HistoryFrame& frame);

@@ -35,6 +35,7 @@ void add_rings(Builder& to, const HostView& view) {
   to.only(DaemonMetric::turns, view.turns);
   to.only(DaemonMetric::turn_seconds, view.turn_seconds);
   to.only(DaemonMetric::runs_hidden, view.hidden);
+  to.only(DaemonMetric::ring_directories_unreadable, view.directories_unreadable);
   if (!view.refused.empty()) to.begin(DaemonMetric::ring_unreadable);
   for (std::size_t i = 0; i < view.refused.size() && i < kMaxUnreadable; ++i) {
     const std::string& path = view.refused[i].path;
@@ -42,6 +43,7 @@ void add_rings(Builder& to, const HostView& view) {
   }
   to.only(DaemonMetric::ring_refused, view.refusals);
   to.only(DaemonMetric::ring_left_out, view.left_out);
+  to.only(DaemonMetric::ring_yielded, view.yielded);
   to.only(DaemonMetric::ring_removed, view.removed);
   to.only(DaemonMetric::ring_removal_failures, view.removals_failed);
 }
@@ -89,7 +91,7 @@ void add_history(Builder& to, const HistoryThread::Counters& history) {
   to.begin(DaemonMetric::history_faults);
   to.add({{"fault", "put_aside"}}, static_cast<double>(stored.put_aside));
   to.add({{"fault", "checkpoint"}}, static_cast<double>(stored.checkpoint_failures));
-  to.only(DaemonMetric::history_bytes, stored.database_bytes + stored.wal_bytes);
+  to.only(DaemonMetric::history_bytes, stored.disk_bytes);
 }
 
 void add_push(Builder& to, const PushCounters& push) {

@@ -83,6 +83,8 @@ bool Database::checkpoint(bool waits) {
   return true;
 }
 
+void Database::empty_log() noexcept { sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr); }
+
 void Database::keep_log_on_close() noexcept { sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
 
 void Statement::Finalize::operator()(sqlite3_stmt* handle) const noexcept { sqlite3_finalize(handle); }

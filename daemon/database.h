@@ -69,6 +69,8 @@ class Database {
   /// Brings what is in the write-ahead log into the file, as far as readers let it; `waits`: for them, as long as the busy timeout says.
   /// False when it could not. @throws DatabaseError
   bool checkpoint(bool waits);
+  /// Likewise, and makes the log an empty file; waits. Where that fails the log stays.
+  void empty_log() noexcept;
   /// Closing leaves the file and its log as they are.
   void keep_log_on_close() noexcept;
 

@@ -43,7 +43,9 @@ void HistoryConnection::open() {
   struct stat status {};
   if (stat(options_.path.c_str(), &status) != 0 || status.st_size == 0) {
     database_.reset();
-    throw HistoryError(HistoryError::Kind::unavailable, "there is no history at '" + options_.path + "'; it is made by vigild");
+    throw HistoryError(
+        HistoryError::Kind::unavailable,
+        "there is no history at '" + options_.path + "'; vigild makes it when it starts, and anew within seconds when it was deleted");
   }
   // A damaged file is put aside and another one takes its place.
   const std::pair<dev_t, ino_t> file{status.st_dev, status.st_ino};

@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -30,8 +32,11 @@ std::runtime_error history_error(const std::string& path, const std::string& wha
 
 std::runtime_error system_error(const std::string& path, int error) {
   const std::string text = std::generic_category().message(error);
-  if (error == ENOENT || error == ENOTDIR)
+  std::error_code ignored;
+  const bool has_folder = std::filesystem::is_directory(std::filesystem::absolute(path, ignored).parent_path(), ignored);
+  if ((error == ENOENT || error == ENOTDIR) && !has_folder)
     return history_error(path, "its folder does not exist; make it, or give another with --storage.path");
+  if (error == ENOENT) return history_error(path, std::string("no files can be made in its folder") + kOtherFile);
   if (error == ELOOP) return history_error(path, "it is a symbolic link, which is not followed; give the file itself with --storage.path");
   if (error == EACCES || error == EPERM || error == EROFS)
     return history_error(path, text + "; let this user write the file and its folder, or give another with --storage.path");
@@ -149,8 +154,11 @@ std::string what_to_do(const DatabaseError& error) {
   }
 }
 
-HistoryLock::HistoryLock(const std::string& path)
-    : file_(::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640)) {
+HistoryLock::HistoryLock(const std::string& path) : path_(path + ".lock") {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+  file_ = ::open(path_.c_str(), kFlags | O_EXCL, 0640);
+  is_new_ = file_ >= 0;
+  if (!is_new_ && errno == EEXIST) file_ = ::open(path_.c_str(), kFlags, 0640);
   if (file_ < 0) throw system_error(path, errno);
   // flock(2), as against a lock of fcntl(2), also keeps a second writer of this process away.
   if (flock(file_, LOCK_EX | LOCK_NB) == 0) return;
@@ -162,11 +170,30 @@ HistoryLock::HistoryLock(const std::string& path)
 
 HistoryLock::~HistoryLock() { close(file_); }
 
+void HistoryLock::take_back() noexcept {
+  if (is_new_) unlink(path_.c_str());
+}
+
+FileAtPath::FileAtPath(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return;
+  path_ = path;
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
+}
+
+bool FileAtPath::is_there() const noexcept {
+  struct stat status {};
+  return !path_.empty() && stat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+}
+
 std::string history_damage(Database& database, std::int64_t check_bytes) {
-  const auto check = [&database](const std::string& argument) -> std::string {
+  const auto check = [&database](const std::string& argument) {
     Statement statement(database, ("PRAGMA quick_check(" + argument + ")").c_str());
     Query query(statement);
-    return query.next() && query.text(0) != "ok" ? std::string(query.text(0)) : "";
+    std::string damage(query.next() && query.text(0) != "ok" ? query.text(0) : "");
+    std::replace(damage.begin(), damage.end(), '\n', ' ');  // it is one line of a log
+    return damage;
   };
   const std::int64_t bytes = database.integer_of("PRAGMA page_count") * database.integer_of("PRAGMA page_size");
   try {

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include <sys/types.h>
+
 #include "vigil/daemon/database.h"
 
 namespace vigil {
@@ -17,9 +19,27 @@ class HistoryLock {
   ~HistoryLock();
   HistoryLock(const HistoryLock&) = delete;
   HistoryLock& operator=(const HistoryLock&) = delete;
+  /// Removes the file if this has made it: for a path that is not to have a history.
+  void take_back() noexcept;
 
  private:
-  int file_;
+  const std::string path_;
+  int file_ = -1;
+  bool is_new_ = false;
+};
+
+/// Which file a path led to, to tell whether it still does. Immutable.
+class FileAtPath {
+ public:
+  FileAtPath() = default;                        ///< none: is_there() is false
+  explicit FileAtPath(const std::string& path);  ///< what is there now
+  /// False once it was deleted or moved, or another one has its path. A system call.
+  bool is_there() const noexcept;
+
+ private:
+  std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
 };
 
 struct OpenedHistory {

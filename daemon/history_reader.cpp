@@ -158,6 +158,7 @@ HistoryDistribution HistoryReader::distribution(const RunSelector& run, TensorKi
 
 EventsReply HistoryReader::events(const EventsRequest& request) {
   return connection_->answer([&] {
+    if (request.run) connection_->ring(*request.run);  // throws when there is none
     std::string sql =
         "SELECT e.id, u.run, u.rank, r.attempt, e.kind, e.step, e.time_ns, e.json FROM events e JOIN rings r ON r.id = e.ring"
         " JOIN runs u ON u.id = r.run WHERE e.id > ?1";

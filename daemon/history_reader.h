@@ -185,8 +185,8 @@ struct EventsReply {
 /// thread at a time; HistoryReaders has several. Each answer is of one moment. All methods throw HistoryError.
 class HistoryReader {
  public:
-  static constexpr std::size_t kMaxNames = 64, kMaxPoints = 20'000, kMaxSteps = 20'000, kMaxFrames = 4000, kMaxEvents = 1000,
-                               kMaxRuns = 1000;
+  static constexpr std::size_t kMaxNames = 64, kMaxPoints = 20'000, kMaxSteps = 20'000, kMaxFrames = 4000,
+                               kMinPoints = Downsampler::kBucketPoints, kMaxEvents = 1000, kMaxRuns = 1000;
 
   explicit HistoryReader(HistoryReaderOptions options);
   ~HistoryReader();
@@ -208,6 +208,7 @@ class HistoryReader {
   HistoryDistribution distribution(const RunSelector& run, TensorKind kind, const std::string& tensor,
                                    std::optional<std::uint64_t> step = {});
   TensorSeriesReply tensor_series(const TensorSeriesRequest& request);
+  /// Of a run that the history has, or of all.
   EventsReply events(const EventsRequest& request);
 
  private:

@@ -41,6 +41,7 @@ const RunView* find(const HostView& view, const RingId& ring) {
 
 HistoryThread::HistoryThread(HistoryOptions options, Files files, View view)
     : options_(std::move(options)), files_(std::move(files)), view_(std::move(view)), writer_(std::make_unique<HistoryWriter>(options_)) {
+  file_ = writer_->file();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -56,7 +57,7 @@ void HistoryThread::add(RunAlert alert) {
 
 bool HistoryThread::has_all_of(const RingId& ring) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return complete_.count(ring) > 0;
+  return (complete_.count(ring) > 0 || left_.count(ring) > 0) && file_.is_there();
 }
 
 HistoryThread::Counters HistoryThread::counters() const {
@@ -77,7 +78,12 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
   std::set<RingId> present;
   for (const auto& file : files) {
     const RingId& id = file->header().ring_id;
-    if (!present.insert(id).second || rings_.count(id) > 0) continue;
+    if (!present.insert(id).second) continue;
+    if (const auto known = rings_.find(id); known != rings_.end()) {
+      if (known->second.file == file) continue;
+      writer_->end_ring(known->second.begun.key);  // that was a copy of it
+      rings_.erase(known);
+    }
     Ring ring;
     ring.file = file;
     try {
@@ -94,6 +100,9 @@ void HistoryThread::take_up(const std::vector<std::shared_ptr<const RingFile>>& 
       continue;
     }
     writer_->end_ring(place->second.begun.key);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (left_.size() >= kMaxLeft) left_.clear();
+    if (complete_.count(place->first) > 0) left_.insert(place->first);
     place = rings_.erase(place);
   }
   if (has_looked_once_) return;
@@ -183,8 +192,49 @@ void HistoryThread::rewind() {
   needs_rewind_ = false;
 }
 
+void HistoryThread::open_writer() {
+  writer_ = std::make_unique<HistoryWriter>(options_, earlier_);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  file_ = writer_->file();
+}
+
+// It holds a lock on the file: the next one comes after it.
+void HistoryThread::give_up_writer() {
+  rings_.clear();
+  earlier_ = writer_->counters();
+  writer_.reset();
+  needs_rewind_ = false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  complete_.clear();
+  left_.clear();
+}
+
+void HistoryThread::note_failure() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!std::exchange(is_failing_, true)) lost_before_failing_ = counters_.steps_lost;
+}
+
+// Once a minute at most: until then it goes on as one failure.
+void HistoryThread::tell_recovery() {
+  if (!is_failing_ || !recovered_gate_.open(LogGate::Time::clock::now())) return;
+  is_failing_ = false;
+  const std::uint64_t lost = counters().steps_lost - lost_before_failing_;
+  log(LogLevel::info,
+      "the history in '" + options_.path + "' is written again; " +
+          (lost == 0 ? "no step was lost meanwhile" : std::to_string(lost) + " steps were overwritten meanwhile and are lost"));
+}
+
 void HistoryThread::turn() {
-  if (writer_ == nullptr) writer_ = std::make_unique<HistoryWriter>(options_);
+  if (writer_ != nullptr && !writer_->file().is_there()) {
+    give_up_writer();
+    ++earlier_.failures;
+    if (lost_gate_.open(LogGate::Time::clock::now())) {
+      log(LogLevel::error, "the history in '" + options_.path +
+                               "' was deleted or moved while vigild was writing it; a new one is begun with what the ring files still hold."
+                               " End vigild before you move it");
+    }
+  }
+  if (writer_ == nullptr) open_writer();
   if (needs_rewind_) rewind();
   take_up(files_());
   // Before the records: of a run that is seen to have ended here all records are in its rings.
@@ -204,14 +254,17 @@ void HistoryThread::turn() {
     counters_.alerts_lost += alerts_too_late_;
     count_overwritten();
   } else if (outcome.kind == HistoryOutcome::Kind::damaged) {
-    rings_.clear();
-    writer_.reset();  // gives up its lock on the file; the next turn makes another one
+    give_up_writer();
   } else {
     needs_rewind_ = true;
   }
   if (writer_ != nullptr) writer_->retain(wall_time_ns());
+  if (outcome.ok())
+    tell_recovery();
+  else
+    note_failure();
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (writer_ != nullptr) counters_.stored = writer_->counters();
+  counters_.stored = writer_ != nullptr ? writer_->counters() : earlier_;
   complete_.clear();
   for (const auto& [id, ring] : rings_) {
     if (outcome.ok() && ring.has_end && (ring.is_broken || !ring.follower->has_more())) complete_.insert(id);
@@ -233,8 +286,13 @@ void HistoryThread::run() noexcept {
     } catch (...) {
       if (gate_.open(LogGate::Time::clock::now())) log(LogLevel::error, "history: a transaction failed");
     }
+    if (!is_done) note_failure();
     lock.lock();
     if (is_done) continue;
+    if (writer_ == nullptr) {  // that counts its failures itself
+      ++earlier_.failures;
+      counters_.stored = earlier_;
+    }
     // Some of the readers may have read what is not stored: nobody is to remove their files.
     needs_rewind_ = true;
     complete_.clear();

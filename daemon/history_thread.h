@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "vigil/daemon/history_opening.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/daemon/host_view.h"
 #include "vigil/exporters/alert_text.h"
@@ -31,6 +32,7 @@ struct RunAlert {
 };
 
 /// A slow disk, or one that is full, only makes this thread read later: what the trainer has overwritten by then is lost, and counted.
+/// A history that is deleted or moved meanwhile is begun anew with all that the rings still hold.
 class HistoryThread {
  public:
   using Files = std::function<std::vector<std::shared_ptr<const RingFile>>()>;
@@ -46,7 +48,8 @@ class HistoryThread {
 
   /// Keeps an alert; of more than kMaxAlerts that wait the oldest goes. Any thread.
   void add(RunAlert alert);
-  /// Whether all that a run's file holds is stored, its end among it. Any thread.
+  /// Whether all that a run's file holds is stored, its end among it, in the file that is at the history's path now; also of one that is
+  /// followed no more. Any thread.
   bool has_all_of(const RingId& ring) const;
 
   struct Counters {
@@ -60,6 +63,7 @@ class HistoryThread {
   void stop() noexcept;
 
   static constexpr std::size_t kMaxAlerts = 10'000;
+  static constexpr std::size_t kMaxLeft = 10'000;              ///< files that are followed no more and known all the same
   static constexpr std::chrono::milliseconds kInterval{1000};  ///< between two transactions
   /// Bytes of records of a ring in one transaction, but one record at least.
   static constexpr std::size_t kPollBytes = std::size_t{64} << 20;
@@ -77,6 +81,10 @@ class HistoryThread {
 
   void run() noexcept;
   void turn();
+  void open_writer();
+  void give_up_writer();
+  void note_failure();
+  void tell_recovery();
   void take_up(const std::vector<std::shared_ptr<const RingFile>>& files);
   void read(Ring& ring);
   void tell_state(Ring& ring, const HostView& view);
@@ -89,19 +97,23 @@ class HistoryThread {
   HistoryOptions options_;
   const Files files_;
   const View view_;
-  std::unique_ptr<HistoryWriter> writer_;
+  std::unique_ptr<HistoryWriter> writer_;  // null: its file was lost, or damaged; another one is to be made
+  HistoryCounters earlier_;                // of the writers before it
   std::map<RingId, Ring> rings_;
   bool has_looked_once_ = false;
   bool needs_rewind_ = false;                            // a turn was broken off: the readers are further than the database
   std::deque<RunAlert> alerts_in_batch_, early_alerts_;  // the latter are of files that were not seen yet when the batch was begun
   std::uint64_t alerts_too_late_ = 0;                    // of the batch: their file is gone
   std::map<RingId, std::uint64_t> alerts_lost_by_host_;  // that are counted
-  LogGate gate_;
+  LogGate gate_, lost_gate_, recovered_gate_;
+  bool is_failing_ = false;
+  std::uint64_t lost_before_failing_ = 0;  // steps
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
   std::deque<RunAlert> alerts_;
-  std::set<RingId> complete_;
+  std::set<RingId> complete_, left_;  // the latter were complete when they were followed
+  FileAtPath file_;                   // that complete_ speaks of
   Counters counters_;
   bool is_stopping_ = false;
 

@@ -1,6 +1,7 @@
 #include "vigil/daemon/history_writer.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
@@ -37,6 +38,7 @@ struct HistoryWriter::State {
 
   HistoryOptions options;
   HistoryLock lock;
+  FileAtPath file;
   // Empty once the file has been put aside. The statements of `rows` go before the connection.
   std::optional<Database> database;
   std::optional<HistoryRows> rows;
@@ -163,20 +165,32 @@ void HistoryWriter::State::checkpoint() {
 
 void HistoryWriter::State::measure() {
   const DatabaseBytes bytes = bytes_of(*database);
-  struct stat status {};
-  const bool has_wal = stat((options.path + "-wal").c_str(), &status) == 0;
+  const auto size_of = [this](const char* suffix) {
+    struct stat status {};
+    return stat((options.path + suffix).c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  };
+  const std::uint64_t disk_bytes = size_of("") + size_of("-wal");
   const std::lock_guard<std::mutex> guard(mutex);
   counters.database_bytes = static_cast<std::uint64_t>(bytes.file);
   counters.free_bytes = static_cast<std::uint64_t>(bytes.free);
-  counters.wal_bytes = has_wal ? static_cast<std::uint64_t>(status.st_size) : 0;
+  counters.disk_bytes = disk_bytes;
 }
 
-HistoryWriter::HistoryWriter(HistoryOptions options) : state_(std::make_unique<State>(std::move(options))) {
+HistoryWriter::HistoryWriter(HistoryOptions options, const HistoryCounters& earlier) : state_(std::make_unique<State>(std::move(options))) {
   State& state = *state_;
   state.options.retention_bytes = std::max(state.options.retention_bytes, kMinBytes);
-  OpenedHistory opened = open_history(state.options.path, state.options.check_bytes);
-  state.counters.put_aside = opened.was_put_aside ? 1 : 0;
+  OpenedHistory opened = [&state] {
+    try {
+      return open_history(state.options.path, state.options.check_bytes);
+    } catch (...) {
+      state.lock.take_back();
+      throw;
+    }
+  }();
+  state.counters = earlier;
+  state.counters.put_aside += opened.was_put_aside ? 1 : 0;
   state.database.emplace(std::move(opened.database));
+  state.file = FileAtPath(state.options.path);
   try {
     // Retention keeps the file within its bound; this is for a batch that is larger than retention's pace.
     const std::int64_t pages = (state.options.retention_bytes + kSpareBytes) / state.database->integer_of("PRAGMA page_size");
@@ -189,7 +203,19 @@ HistoryWriter::HistoryWriter(HistoryOptions options) : state_(std::make_unique<S
   }
 }
 
-HistoryWriter::~HistoryWriter() { state_->undo(); }
+HistoryWriter::~HistoryWriter() {
+  State& state = *state_;
+  state.undo();
+  if (!state.database || state.file.is_there()) return;
+  // SQLite leaves the log of a file that was moved as it is, and where it is. The file is to be whole without it, and whoever opens another
+  // one at the path is not to find the log, nor the shared memory that readers of the old one still look at.
+  state.database->empty_log();
+  state.rows.reset();
+  state.database.reset();
+  unlink((state.options.path + "-shm").c_str());
+}
+
+const FileAtPath& HistoryWriter::file() const noexcept { return state_->file; }
 
 BegunRing HistoryWriter::begin_ring(const std::array<std::uint8_t, 16>& ring, const Schema& schema, std::int64_t now_ns) {
   State& state = *state_;

@@ -18,6 +18,8 @@
 
 namespace vigil {
 
+class FileAtPath;
+
 struct HistoryOptions {
   std::string path;                                                 ///< of the database; its folder exists
   std::int64_t retention_ms = std::int64_t{15} * 24 * 3600 * 1000;  ///< what is older is removed; 0: never
@@ -68,9 +70,11 @@ struct HistoryCounters {
   std::uint64_t transactions = 0, failures = 0;
   std::uint64_t rows_removed = 0;  ///< blocks, frames, events and attempts that retention took
   std::uint64_t checkpoints = 0, checkpoint_failures = 0;
-  std::int64_t last_checkpoint_ns = 0;                              ///< since the epoch; 0: none yet
-  std::uint64_t database_bytes = 0, wal_bytes = 0, free_bytes = 0;  ///< of the files; free_bytes are within database_bytes
-  std::uint64_t put_aside = 0;                                      ///< databases that were damaged
+  std::int64_t last_checkpoint_ns = 0;  ///< since the epoch; 0: none yet
+  std::uint64_t database_bytes = 0;     ///< of the database as it is once its log has been brought into it, which retention bounds
+  std::uint64_t free_bytes = 0;         ///< within database_bytes
+  std::uint64_t disk_bytes = 0;         ///< that the file and its write-ahead log take
+  std::uint64_t put_aside = 0;          ///< databases that were damaged
 };
 
 /// Writes the history. One thread, but for counters(). A batch is what goes from begin() to commit(): all of it is stored, or nothing.
@@ -81,8 +85,9 @@ class HistoryWriter {
  public:
   /// Opens or makes the file, and keeps others from writing it (`<path>.lock`). A damaged one is renamed `<path>.damaged-<time>`, which is
   /// logged and counted, and a new one begun. Takes as long as reading `check_bytes`.
+  /// Counters go on from `earlier`.
   /// @throws std::runtime_error that says what to do
-  explicit HistoryWriter(HistoryOptions options);
+  explicit HistoryWriter(HistoryOptions options, const HistoryCounters& earlier = {});
   ~HistoryWriter();
   HistoryWriter(const HistoryWriter&) = delete;
   HistoryWriter& operator=(const HistoryWriter&) = delete;
@@ -124,6 +129,9 @@ class HistoryWriter {
   /// Removes what is too old or too much, for about `budget` and by pieces, outside a batch. To be called after each commit(), also after
   /// one that failed, since that may be what makes room.
   HistoryOutcome retain(std::int64_t now_ns, std::chrono::milliseconds budget = std::chrono::milliseconds(50));
+
+  /// The file that is written. When it is not at its path any more, nobody reads what is written: make another writer after this one.
+  const FileAtPath& file() const noexcept;
 
   /// Any thread.
   HistoryCounters counters() const;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "vigil/config/printable.h"
+#include "vigil/exporters/labels.h"
 #include "vigil/exporters/logging.h"
 #include "vigil/monitor/clock.h"
 
@@ -48,7 +49,9 @@ bool is_beside(const FollowedRing& ring, const FollowedRing& later) noexcept {
 
 }  // namespace
 
-Host::Host(HostOptions options) : options_(std::move(options)), watch_(options_.ring_directories) { set_rules(options_.rules); }
+Host::Host(HostOptions options) : options_(std::move(options)), watch_(options_.ring_directories, options_.are_directories_usual) {
+  set_rules(options_.rules);
+}
 
 // A mistake in the rules is told now, not with the first run.
 void Host::set_rules(const RulesConfig& rules) {
@@ -78,32 +81,89 @@ std::size_t Host::bytes_for(const RingFile& file) noexcept {
   return bytes + file.schema().rows.size() * kBytesOfRow;
 }
 
-void Host::check_bytes(std::size_t bytes) const {
-  std::size_t all = bytes;
-  for (const auto& [path, entry] : entries_) all += entry.ring != nullptr ? entry.bytes : 0;
-  if (all <= options_.max_bytes) return;
-  throw std::runtime_error("following it takes about " + mebibytes(bytes) + " of memory, and all runs together may take " +
-                           mebibytes(options_.max_bytes - 1) +
-                           "; let it sample fewer tensors (sampling.include), or wait until others have ended");
-}
-
-std::unique_ptr<FollowedRing> Host::follow(const std::string& path, std::size_t& bytes) const {
-  const auto followed = std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return entry.second.ring != nullptr; });
-  if (static_cast<std::size_t>(followed) >= options_.max_rings)
+// The ended runs that would have to yield for a file that takes `bytes`. @throws std::runtime_error when that is not room enough
+std::vector<Host::Entry*> Host::room_for(std::size_t bytes, bool goes_on, const MayRemove& may_remove) {
+  std::size_t rings = 1, all = bytes;
+  for (const auto& [path, entry] : entries_) {
+    rings += entry.ring != nullptr ? 1 : 0;
+    all += entry.ring != nullptr ? entry.bytes : 0;
+  }
+  const auto is_enough = [&] { return rings <= options_.max_rings && all <= options_.max_bytes; };
+  std::vector<Entry*> ended;
+  if (is_enough()) return ended;
+  for (auto& [path, entry] : entries_) {
+    if (goes_on && entry.ring != nullptr && entry.ring->ended_ns() != 0 && (!may_remove || may_remove(entry.ring->file())))
+      ended.push_back(&entry);
+  }
+  std::sort(ended.begin(), ended.end(), [](const Entry* a, const Entry* b) { return a->ring->ended_ns() < b->ring->ended_ns(); });
+  std::size_t count = 0;
+  for (; count < ended.size() && !is_enough(); ++count) {
+    --rings;
+    all -= ended[count]->bytes;
+  }
+  if (rings > options_.max_rings)
     throw std::runtime_error("more than " + std::to_string(options_.max_rings) + " runs are followed already");
-  if (bytes > 0) check_bytes(bytes);  // before all of it is read once more
-  auto file = std::make_shared<const RingFile>(path);
-  bytes = bytes_for(*file);
-  check_bytes(bytes);
-  auto plan = plan_for(file->shared_schema());
-  return std::make_unique<FollowedRing>(std::move(file), rules(), std::move(plan), options_.pushing);
+  if (all > options_.max_bytes) {
+    throw std::runtime_error("following it takes about " + mebibytes(bytes) + " of memory, and all runs together may take " +
+                             mebibytes(options_.max_bytes - 1) +
+                             "; let it sample fewer tensors (sampling.include), or wait until others have ended");
+  }
+  ended.resize(count);
+  return ended;
 }
 
-void Host::open_file(const std::string& path, Entry& entry) {
+void Host::yield(const std::vector<Entry*>& ended) {
+  for (Entry* const entry : ended) {
+    // One that was made unreadable keeps its file, as in let_go().
+    if (entry->ring->condition().state != RunState::unreadable) entry->yielded_ns = entry->ring->ended_ns();
+    const std::string name = name_of(entry->ring->file().schema().identity);
+    entry->ring.reset();
+    ++counters_.yielded;
+    if (yielded_gate_.open(Clock::now())) {
+      log(LogLevel::info, name + " has ended and is told of no more (" + std::to_string(counters_.yielded) +
+                              " so far): a run that goes on needs its room; set --ring.keep-ended lower");
+    }
+  }
+}
+
+// The id of a ring file is random: of two that have it one is a copy, and its process writes to the other.
+void Host::check_copy(const RingFile& file) {
+  for (auto& [path, entry] : entries_) {
+    if (entry.ring == nullptr || entry.ring->file().header().ring_id != file.header().ring_id) continue;
+    const RingFile& known = entry.ring->file();
+    if (known.device() == file.device() && known.inode() == file.inode())
+      throw std::runtime_error("it is another name of " + printable(path) + ", which is followed");  // until that is over
+    const auto copy_of = [](const std::string& original) {
+      return "it is a copy of " + printable(original) + ", and no process writes to it";
+    };
+    if (known.is_locked() || !file.is_locked()) throw RingFileError(copy_of(path));
+    entry.ring.reset();
+    entry.reason = copy_of(file.path());
+    entry.may_pass = false;
+    refuse(path, entry, "");
+  }
+}
+
+std::unique_ptr<FollowedRing> Host::follow(const std::string& path, std::size_t& bytes, const MayRemove& may_remove) {
+  room_for(bytes, true, may_remove);  // before all of it is read once more
+  auto file = std::make_shared<const RingFile>(path);
+  // It would have the series of another name, once that is made UTF-8.
+  if (const std::string& run = file->schema().identity.run; valid_utf8(run) != run) throw RingFileError("the name of its run is no UTF-8");
+  check_copy(*file);
+  bytes = bytes_for(*file);
+  const bool goes_on = is_alive(judge(*file, self_, 0, monotonic_time_ns(), options_.hung_after).state);
+  const std::vector<Entry*> ended = room_for(bytes, goes_on, may_remove);
+  auto plan = plan_for(file->shared_schema());
+  auto ring = std::make_unique<FollowedRing>(std::move(file), rules(), std::move(plan), options_.pushing);
+  yield(ended);
+  return ring;
+}
+
+void Host::open_file(const std::string& path, Entry& entry, const MayRemove& may_remove) {
   const std::string told = std::move(entry.reason);
   entry.reason.clear();
   try {
-    auto ring = follow(path, entry.bytes);
+    auto ring = follow(path, entry.bytes, may_remove);
     ring->poll(self_, options_.hung_after);
     const RunCondition& condition = ring->condition();
     const std::string name = name_of(ring->file().schema().identity);
@@ -121,13 +181,18 @@ void Host::open_file(const std::string& path, Entry& entry) {
     entry.reason = error.what();
     entry.may_pass = true;
   }
+  refuse(path, entry, told);
+}
+
+// `told`: its reason so far.
+void Host::refuse(const std::string& path, Entry& entry, const std::string& told) {
   entry.next_try = Clock::now() + options_.retry;
   if (entry.reason == told) return;
   ++counters_.refusals;
   log(LogLevel::warning, "not following " + printable(path) + ": " + entry.reason);
 }
 
-void Host::find_files() {
+void Host::find_files(const MayRemove& may_remove) {
   for (auto& [path, entry] : entries_) entry.is_seen = false;
   for (const std::string& path : watch_.files(Clock::now())) {
     struct stat status {};
@@ -140,11 +205,12 @@ void Host::find_files() {
       entry = {};
       entry.id = id;
       entry.is_seen = true;
-      open_file(path, entry);
+      open_file(path, entry, may_remove);
     } else if (entry.is_refused() && entry.may_pass && Clock::now() >= entry.next_try) {
-      open_file(path, entry);
+      open_file(path, entry, may_remove);
     }
   }
+  counters_.directories_unreadable = watch_.unreadable();
   counters_.left_out = watch_.left_out();
   if (counters_.left_out > 0 && crowded_gate_.open(Clock::now()))
     log(LogLevel::warning, std::to_string(counters_.left_out) + " ring files are too many to be looked at; remove those of old runs");
@@ -156,38 +222,55 @@ void Host::find_files() {
   }
 }
 
-void Host::remove_file(const RingFile& file) {
+void Host::remove_file(const std::string& path, const FileId& id) {
   // Looked at and removed within one directory, so that nothing put in its place meanwhile leads to a file elsewhere.
-  const std::size_t slash = file.path().rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : file.path().substr(0, std::max<std::size_t>(slash, 1));
-  const char* const name = file.path().c_str() + (slash == std::string::npos ? 0 : slash + 1);
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
   const int within = open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   struct stat status {};
   // Another file may have the name by now.
-  const bool is_it = within >= 0 && fstatat(within, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_dev == file.device() &&
-                     status.st_ino == file.inode();
+  const bool is_it =
+      within >= 0 && fstatat(within, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && id.is_same_file({status.st_dev, status.st_ino});
   const bool is_removed = is_it && unlinkat(within, name, 0) == 0;
   const int error = errno;
   if (within >= 0) close(within);
   if (!is_it && (within >= 0 || error == ENOENT)) return;
   if (is_removed) {
     ++counters_.removed;
-    log(LogLevel::info, "removed " + printable(file.path()) + " of a run that has ended");
+    log(LogLevel::info, "removed " + printable(path) + " of a run that has ended");
     return;
   }
   ++counters_.removals_failed;
-  log(LogLevel::warning, "cannot remove " + printable(file.path()) + " of a run that has ended (" + std::generic_category().message(error) +
+  log(LogLevel::warning, "cannot remove " + printable(path) + " of a run that has ended (" + std::generic_category().message(error) +
                              "); whoever its directory belongs to has to");
 }
 
-void Host::let_go(const std::function<bool(const RingFile&)>& may_remove) {
-  const std::int64_t now = wall_time_ns();
+bool Host::may_remove_at(const std::string& path, const MayRemove& may_remove) const {
+  try {
+    return may_remove(RingFile(path));
+  } catch (const RingFileError&) {
+    return false;
+  }
+}
+
+bool Host::is_kept_long_enough(std::int64_t ended_ns) const noexcept {
+  return ended_ns != 0 && (wall_time_ns() - ended_ns) / 1'000'000 >= options_.keep_ended_ms;
+}
+
+void Host::let_go(const MayRemove& may_remove) {
   for (auto& [path, entry] : entries_) {
-    if (entry.ring == nullptr || entry.ring->ended_ns() == 0) continue;
-    if ((now - entry.ring->ended_ns()) / 1'000'000 < options_.keep_ended_ms) continue;
+    if (is_kept_long_enough(entry.yielded_ns)) {
+      entry.yielded_ns = 0;
+      if (!may_remove || may_remove_at(path, may_remove))
+        remove_file(path, entry.id);
+      else
+        entry.id = {};  // the history that had it is gone: it is taken for a file that has just been found
+    }
+    if (entry.ring == nullptr || !is_kept_long_enough(entry.ring->ended_ns())) continue;
     if (may_remove && !may_remove(entry.ring->file())) continue;
     // Whoever made a file unreadable did not mean it to be removed, and it may be no ring file any more.
-    if (entry.ring->condition().state != RunState::unreadable) remove_file(entry.ring->file());
+    if (entry.ring->condition().state != RunState::unreadable) remove_file(path, {entry.ring->file().device(), entry.ring->file().inode()});
     entry.ring.reset();  // remembered, so that a file that could not be removed is not followed again
   }
 }
@@ -237,9 +320,9 @@ void Host::publish(double turn_seconds) {
   files_ = std::move(files);
 }
 
-void Host::turn(const std::function<bool(const RingFile&)>& may_remove) {
+void Host::turn(const MayRemove& may_remove) {
   const Clock::time_point begin = Clock::now();
-  find_files();
+  find_files(may_remove);
   for (auto& [path, entry] : entries_) {
     if (entry.ring == nullptr || entry.ring->ended_ns() != 0) continue;
     const RunState before = entry.ring->condition().state;

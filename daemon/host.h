@@ -20,6 +20,7 @@ namespace vigil {
 
 struct HostOptions {
   std::vector<std::string> ring_directories;
+  bool are_directories_usual = false;      ///< nobody has named them: some may be missing
   std::int64_t keep_ended_ms = 3'600'000;  ///< how long an ended run is told of; after that its file is removed if that is allowed
   HungAfter hung_after;
   RulesConfig rules;
@@ -41,9 +42,14 @@ class Host {
   /// @throws std::runtime_error, std::invalid_argument with what to do
   explicit Host(HostOptions options);
 
+  /// Whether nothing more is needed of the file of a run that has ended. Empty: nothing is.
+  using MayRemove = std::function<bool(const RingFile&)>;
+
   /// Looks for files, reads what is new of each, judges each run, publishes a new view, and removes the files of runs that ended long ago.
-  /// `may_remove` is asked before a file is: false keeps it for now.
-  void turn(const std::function<bool(const RingFile&)>& may_remove = {});
+  /// Where a run that goes on finds no room, ended ones yield theirs, those that ended first: they are told of no more, and their files
+  /// stay until their time has come. `may_remove` is asked before a file is removed, or yields: false keeps it for now; one that has
+  /// yielded is followed again.
+  void turn(const MayRemove& may_remove = {});
 
   /// For runs that are found from now on. @throws std::invalid_argument when a rule cannot be had. Any thread.
   void set_rules(const RulesConfig& rules);
@@ -71,22 +77,28 @@ class Host {
   };
   struct Entry {
     FileId id;
-    std::unique_ptr<FollowedRing> ring;  // null: refused, or let go
+    std::unique_ptr<FollowedRing> ring;  // null: refused, yielded, or let go
     std::string reason;                  // of a refused one
     bool may_pass = false;               // likewise: it is tried again at next_try
     std::chrono::steady_clock::time_point next_try{};
-    std::size_t bytes = 0;  // bytes_for it; 0: not known
+    std::size_t bytes = 0;        // bytes_for it; 0: not known
+    std::int64_t yielded_ns = 0;  // when its run ended, of one that has yielded: its file is still to be removed; 0: of others
     bool is_seen = false, is_told_hidden = false;
     bool is_refused() const noexcept { return ring == nullptr && !reason.empty(); }
   };
 
   RulesConfig rules() const;
-  void find_files();
-  void open_file(const std::string& path, Entry& entry);
-  std::unique_ptr<FollowedRing> follow(const std::string& path, std::size_t& bytes) const;
-  void check_bytes(std::size_t bytes) const;
-  void let_go(const std::function<bool(const RingFile&)>& may_remove);
-  void remove_file(const RingFile& file);
+  void find_files(const MayRemove& may_remove);
+  void open_file(const std::string& path, Entry& entry, const MayRemove& may_remove);
+  std::unique_ptr<FollowedRing> follow(const std::string& path, std::size_t& bytes, const MayRemove& may_remove);
+  std::vector<Entry*> room_for(std::size_t bytes, bool goes_on, const MayRemove& may_remove);
+  void check_copy(const RingFile& file);
+  void refuse(const std::string& path, Entry& entry, const std::string& told);
+  void yield(const std::vector<Entry*>& ended);
+  void let_go(const MayRemove& may_remove);
+  bool may_remove_at(const std::string& path, const MayRemove& may_remove) const;
+  bool is_kept_long_enough(std::int64_t ended_ns) const noexcept;
+  void remove_file(const std::string& path, const FileId& id);
   void publish(double turn_seconds);
   void find_hidden(HostView& view);
   std::shared_ptr<const SeriesPlan> plan_for(const std::shared_ptr<const Schema>& schema) const;
@@ -96,7 +108,7 @@ class Host {
   RingWatch watch_;
   std::map<std::string, Entry> entries_;  // by path
   HostView counters_;                     // without runs
-  LogGate crowded_gate_;
+  LogGate crowded_gate_, yielded_gate_;
 
   mutable std::mutex mutex_;  // of what follows
   RulesConfig rules_;

@@ -37,11 +37,13 @@ struct RefusedFile {
 struct HostView {
   std::vector<RunView> runs;  ///< by run, rank, start (one that lies in the future first)
   std::vector<RefusedFile> refused;
-  std::uint64_t refusals = 0;         ///< files refused so far, each counted once as long as it does not change
-  std::uint64_t hidden = 0;           ///< runs that go on and are superseded all the same
-  std::uint64_t left_out = 0;         ///< files that were too many
-  std::uint64_t removed = 0;          ///< files of ended runs that were removed
-  std::uint64_t removals_failed = 0;  ///< and those that could not be
+  std::uint64_t refusals = 0;                ///< files refused so far, each counted once as long as it does not change
+  std::uint64_t hidden = 0;                  ///< runs that go on and are superseded all the same
+  std::uint64_t directories_unreadable = 0;  ///< directories of ring files that are not there, or cannot be read
+  std::uint64_t left_out = 0;                ///< files that were too many
+  std::uint64_t yielded = 0;                 ///< ended runs that are told of no more, because one that goes on needed their room
+  std::uint64_t removed = 0;                 ///< files of ended runs that were removed
+  std::uint64_t removals_failed = 0;         ///< and those that could not be
   std::uint64_t turns = 0;
   double turn_seconds = 0;  ///< time spent in turns so far
 };

@@ -109,7 +109,8 @@ int main(int argc, char** argv) {
   try {
     int code = 0;
     const auto options = vigil::parse_options(argc, argv, std::cout, std::cerr, code);
-    if (!options) return code;
+    if (!options && std::cout.flush()) return code;
+    if (!options) throw std::runtime_error("cannot write to standard output");
     vigil::set_log_level(options->log_level);
     const Signals signals;
     vigil::Service service(*options);

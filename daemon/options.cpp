@@ -35,6 +35,12 @@ CLI::Validator size_value() {
       "SIZE");
 }
 
+constexpr std::int64_t kLongestMs = std::int64_t{3650} * 86'400'000;
+
+void check_time(const char* flag, std::int64_t value_ms) {
+  if (value_ms < 0 || value_ms > kLongestMs) throw CLI::ValidationError(flag, "expected 0s to 3650d");
+}
+
 std::string environment(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? std::string() : std::string(value);
@@ -55,7 +61,6 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
   options.storage_path = default_storage_path();
   std::string hung_after_text = "60s";
   std::int64_t hung_after_ms = 60'000;
-  bool has_no_storage = false;
   std::vector<std::string> directories;
 
   CLI::App app{"Watches the libtorch training runs of a host: serves their metrics, also of those that crashed, and keeps their history.",
@@ -68,7 +73,8 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
       ->type_name("DIR")
       ->default_str("/run/vigil/rings, $XDG_RUNTIME_DIR/vigil, /dev/shm/vigil-<uid>");
   app.add_option("--ring.interval", options.interval_ms, "How often files are looked at")->transform(time_value())->default_str("500ms");
-  app.add_option("--ring.keep-ended", options.host.keep_ended_ms, "How long ended runs are told of; then their files are removed")
+  app.add_option("--ring.keep-ended", options.host.keep_ended_ms,
+                 "How long ended runs are told of; then their files are removed. 0s: once stored")
       ->transform(time_value())
       ->default_str("1h");
   app.add_option("--ring.hung-after", hung_after_ms,
@@ -92,15 +98,15 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{10'000'000}))
       ->capture_default_str();
   app.add_option("--storage.path", options.storage_path, "Database of the history")->type_name("FILE")->capture_default_str();
-  app.add_flag("--storage.disabled", has_no_storage, "Keep no history");
-  app.add_option("--storage.retention.time", options.retention_ms, "How long the history goes back")
+  app.add_flag("--storage.disabled", options.is_storage_disabled, "Keep no history");
+  app.add_option("--storage.retention.time", options.retention_ms, "How long the history goes back; 0s: as long as there is room")
       ->transform(time_value())
       ->default_str("15d");
   app.add_option("--storage.retention.size", options.retention_bytes, "Size of the database above which the oldest goes")
       ->transform(size_value())
       ->default_str("8GiB");
   app.add_option("--storage.frame-interval", options.frame_interval_ms,
-                 "Least time between stored tensor frames of a run; those of non-finite steps are always")
+                 "Least time between stored tensor frames of a run; 0s: all are. Those of non-finite steps are always")
       ->transform(time_value())
       ->default_str("10s");
   app.add_option("--rules.file", options.rules_file, "Configuration of a trainer, whose `rules` are evaluated here; else the defaults")
@@ -124,10 +130,10 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
     if (options.interval_ms < 10 || options.interval_ms > 60'000) throw CLI::ValidationError("--ring.interval", "expected 10ms to 60s");
     if (options.metrics_path.empty() || options.metrics_path.front() != '/')
       throw CLI::ValidationError("--web.telemetry-path", "expected a path that begins with a slash");
-    constexpr std::int64_t kMostKeptMs = std::int64_t{3650} * 86'400'000;
-    if (options.host.keep_ended_ms < 0 || options.host.keep_ended_ms > kMostKeptMs)
-      throw CLI::ValidationError("--ring.keep-ended", "expected 0s to 3650d");
-    if (hung_after_ms < 1000) throw CLI::ValidationError("--ring.hung-after", "expected 1s or more");
+    check_time("--ring.keep-ended", options.host.keep_ended_ms);
+    if (hung_after_ms < 1000 || hung_after_ms > kLongestMs) throw CLI::ValidationError("--ring.hung-after", "expected 1s to 3650d");
+    check_time("--storage.retention.time", options.retention_ms);
+    check_time("--storage.frame-interval", options.frame_interval_ms);
     if (options.retention_bytes < (std::int64_t{1} << 20)) throw CLI::ValidationError("--storage.retention.size", "expected 1MiB or more");
   } catch (const CLI::ParseError& error) {
     constexpr int kUsage = 2;
@@ -135,9 +141,10 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
     return std::nullopt;
   }
   options.host.hung_after.seconds = static_cast<double>(hung_after_ms) / 1000;
+  options.host.are_directories_usual = directories.empty();
   options.host.ring_directories = directories.empty() ? usual_ring_directories() : directories;
   options.host.series.per_parameter = PerParameter::rank0;
-  if (has_no_storage) options.storage_path.clear();
+  if (options.is_storage_disabled) options.storage_path.clear();
   options.log_level = level == "debug"   ? LogLevel::debug
                       : level == "info"  ? LogLevel::info
                       : level == "error" ? LogLevel::error

@@ -23,7 +23,8 @@ struct DaemonOptions {
   bool has_lifecycle = false;
   std::int64_t web_threads = 2;
 
-  std::string storage_path;  ///< database; empty: no history
+  std::string storage_path;          ///< database; empty: no history
+  bool is_storage_disabled = false;  ///< it is empty because nobody wants one
   std::int64_t retention_ms = HistoryOptions().retention_ms;
   std::int64_t retention_bytes = HistoryOptions().retention_bytes;
   std::int64_t frame_interval_ms = HistoryOptions().frame_interval_ms;

@@ -10,8 +10,9 @@ namespace vigil {
 /// One thread.
 class RingWatch {
  public:
-  /// Directories need not be there yet. @throws std::runtime_error when the kernel gives no inotify instance, and says what to do
-  explicit RingWatch(std::vector<std::string> directories);
+  /// Directories need not be there yet. One that cannot be read is warned of once, and again when that changes; with `some_may_be_missing`
+  /// not because it is not there. @throws std::runtime_error when the kernel gives no inotify instance, and says what to do
+  explicit RingWatch(std::vector<std::string> directories, bool some_may_be_missing = false);
   ~RingWatch();
   RingWatch(const RingWatch&) = delete;
   RingWatch& operator=(const RingWatch&) = delete;
@@ -25,7 +26,8 @@ class RingWatch {
   const std::vector<std::string>& files(std::chrono::steady_clock::time_point now);
   /// Files that were too many at the last look.
   std::size_t left_out() const noexcept { return left_out_; }
-  const std::vector<std::string>& directories() const noexcept { return names_; }
+  /// Directories that could not be read at the last look, but for those that may be missing.
+  std::size_t unreadable() const noexcept;
 
   static constexpr std::size_t kMaxFiles = 1024;
   static constexpr std::chrono::seconds kRescan{5};
@@ -34,13 +36,16 @@ class RingWatch {
   struct Directory {
     std::string path;
     int watch = -1;  // -1: not there
+    int error = 0;   // for which it could not be read, as the log was told; 0: none
   };
   bool drain() noexcept;
   void look_through();
+  void tell(Directory& directory, int error) const;
 
   int inotify_;
+  const bool some_may_be_missing_;
   std::vector<Directory> directories_;
-  std::vector<std::string> names_, files_;
+  std::vector<std::string> files_;
   std::size_t left_out_ = 0;
   std::chrono::steady_clock::time_point next_look_{};
 };

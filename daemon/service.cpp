@@ -62,6 +62,18 @@ DaemonOptions with_rules(DaemonOptions options) {
   return options;
 }
 
+void tell_places(const DaemonOptions& options) {
+  std::string directories;
+  for (const std::string& directory : options.host.ring_directories) directories += (directories.empty() ? "" : ", ") + directory;
+  log(LogLevel::info, "looking for ring files in " + directories +
+                          (options.storage_path.empty() ? "" : "; the history is kept in " + options.storage_path));
+  if (!options.storage_path.empty()) return;
+  if (options.is_storage_disabled)
+    log(LogLevel::info, "no history is kept (--storage.disabled)");
+  else
+    log(LogLevel::warning, "no history is kept: neither --storage.path nor $HOME says where; set one of them, or --storage.disabled");
+}
+
 }  // namespace
 
 struct Service::Parts {
@@ -96,10 +108,8 @@ DaemonReading Service::Parts::reading() const {
 Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::move(options))) {
   Parts& parts = *parts_;
   const DaemonOptions& given = parts.options;
-  for (const std::string& directory : given.host.ring_directories) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(directory, error)) log(LogLevel::debug, directory + " is not there yet");
-  }
+  HttpServerSettings settings = settings_for_listen_addresses(given.listen_addresses);  // what is wrong with them is told first
+  tell_places(given);
   parts.host.turn([](const RingFile&) { return false; });
   if (!given.storage_path.empty()) {
     make_folder(given.storage_path);
@@ -111,7 +121,6 @@ Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::mo
     parts.history.emplace(
         std::move(history), [&parts] { return parts.host.files(); }, [&parts] { return parts.host.view(); });
   }
-  if (!parts.history) log(LogLevel::info, "no history is kept (--storage.path)");
   parts.api.emplace(
       given.storage_path, [&parts] { return parts.host.view(); }, static_cast<std::size_t>(given.web_threads));
 
@@ -127,7 +136,6 @@ Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::mo
   sources.is_tls = [&parts] { return parts.server && parts.server->is_tls(); };
   parts.endpoint.emplace(std::move(endpoint), std::move(sources));
 
-  HttpServerSettings settings = settings_for_listen_addresses(given.listen_addresses);
   settings.threads = given.web_threads;
   settings.web_config_file = given.web_config_file;
   settings.methods = HostEndpoint::methods();
@@ -166,7 +174,7 @@ std::string Service::reload() noexcept {
       try {
         parts.host.set_rules(load_config(parts.options.rules_file).rules);
       } catch (const std::exception& error) {
-        problem = error.what();
+        problem = std::string("--rules.file: the rules that held before stay: ") + error.what();
         parts.reload_failures.fetch_add(1, std::memory_order_relaxed);
         log(LogLevel::error, problem);
       }

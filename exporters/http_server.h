@@ -34,6 +34,8 @@ class HttpRequest {
   std::optional<std::string_view> query(std::string_view name) const;
   /// All values of a parameter, in their order.
   std::vector<std::string_view> queries(std::string_view name) const;
+  /// All parameters, decoded, with their values, in their order.
+  const std::vector<std::pair<std::string, std::string>>& queries() const noexcept { return target_.queries; }
   /// The value of a header, its name in any case; empty when it is missing.
   std::string_view header(const char* name) const;
   /// Of POST and PUT; up to HttpLimits::body_bytes.

@@ -224,8 +224,10 @@ std::string RingFile::read_note(Hook hook) const {
   return {bytes.data() + offsetof(NoteRecord, text), static_cast<std::size_t>(std::min<std::uint64_t>(size, NoteRecord::kMaxBytes))};
 }
 
+bool RingFile::is_locked() const noexcept { return is_write_locked(file_); }
+
 WriterState RingFile::writer(const ProcessIdentity& self) const {
-  if (is_write_locked(file_)) return WriterState::alive;
+  if (is_locked()) return WriterState::alive;
   if (header_.boot_id != self.boot_id) return WriterState::gone;
   if (header_.pid_namespace == 0 || header_.pid_namespace != self.pid_namespace || header_.process_start == 0) return WriterState::unknown;
   // The lock is given up when the process closes the file a second time; it lives all the same.

@@ -61,6 +61,9 @@ class RingFile {
   /// Asks the kernel; a few system calls. `self` is this_process(), which stays the same.
   WriterState writer(const ProcessIdentity& self) const;
 
+  /// Whether a process holds the lock of its writer. A system call.
+  bool is_locked() const noexcept;
+
   /// `bytes` from `offset` on. @throws RingFileError when the file has become shorter, or cannot be read
   void read(void* out, std::size_t bytes, std::uint64_t offset) const;
 

@@ -122,6 +122,9 @@ TEST(HistoryOpening, SaysWhatToDoWhereItCannotBe) {
   EXPECT_NE(refusal("/sys/vigil-history.db").find("; let this user write the file and its folder, or give another with --storage.path"),
             std::string::npos)
       << refusal("/sys/vigil-history.db");
+  EXPECT_EQ(refusal("/proc/vigil-history.db"),
+            "cannot keep the history in '/proc/vigil-history.db': no files can be made in its folder;"
+            " give another file with --storage.path");
   fs::create_directory(folder.path() / "folder.db");
   EXPECT_NE(refusal(folder.file("folder.db")).find("it is no file; give another file with --storage.path"), std::string::npos);
   make_history(folder.file("history.db"));
@@ -139,6 +142,7 @@ TEST(HistoryOpening, LeavesFilesOfOthersAlone) {
   execute(foreign, "PRAGMA application_id = 0");
   EXPECT_NE(refusal(foreign).find("it is a database of another program; give another file"), std::string::npos);
   EXPECT_TRUE(put_aside(folder.path()).empty());
+  EXPECT_FALSE(fs::exists(text + ".lock") || fs::exists(foreign + ".lock")) << "nothing is left of a wrong path";
 }
 
 TEST(HistoryOpening, LeavesTheHistoryOfANewerVigildAlone) {
@@ -282,6 +286,8 @@ TEST(HistoryOpening, RandomBytesInAnyPageAreToldAndCrashNothing) {
   EXPECT_GT(opened, 10u) << "pages of blobs";
   EXPECT_GT(aside, 10u);
   EXPECT_GT(unreadable, 0u);
+  EXPECT_GT(log.count("*** in database main ***"), 0u) << "what SQLite says in several lines";
+  EXPECT_EQ(log.count("\n"), 0u);
 }
 
 TEST(HistoryOpening, DamageThatShowsLaterPutsTheFileAsideAndReadersFollow) {

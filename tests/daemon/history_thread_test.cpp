@@ -2,8 +2,10 @@
 #include "vigil/daemon/history_thread.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <atomic>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "daemon/known_run.h"
 #include "e2e/wait_until.h"
 #include "exporters/alert_message.h"
+#include "exporters/captured_log.h"
 #include "files.h"
 #include "vigil/daemon/history_reader.h"
 #include "vigil/monitor/ring_file.h"
@@ -119,6 +122,89 @@ TEST_F(ThreadOfHistory, KeepsAnAlertUntilItsFileHasBeenSeen) {
   history.stop();
   EXPECT_EQ(count("alert"), 1);
   EXPECT_EQ(history.counters().alerts_lost, 0u);
+}
+
+TEST_F(ThreadOfHistory, AFileThatIsTakenAwayIsBegunAnewWithWhatTheRingsHold) {
+  for (int i = 0; i < 20; ++i) run_.step(false);
+  CapturedLog log;
+  HistoryThread history(
+      options(), [&] { return FilesOfHost{file_}; }, [&] { return view_; });
+  const auto has_all = [&] { return history.has_all_of(id()); };
+  ASSERT_TRUE(wait_until(10, has_all));
+  HistoryReader reader({path_});
+  const auto steps_read = [&] { return reader.runs().at(0).attempts.at(0).steps; };
+  EXPECT_EQ(steps_read(), 20u);
+  const std::string moved = folder_.file("moved.db");
+  std::filesystem::rename(path_, moved);
+  EXPECT_FALSE(has_all()) << "its ring file would be removed, and what is stored be nowhere";
+  ASSERT_TRUE(wait_until(10, has_all));
+  EXPECT_EQ(steps_read(), 20u) << "of the new one, by who has read the old one";
+  EXPECT_EQ(HistoryReader({moved}).runs().at(0).attempts.at(0).steps, 20u) << "whole, without the log that stayed behind";
+  EXPECT_EQ(count_of(moved, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+
+  std::filesystem::remove(path_);
+  EXPECT_FALSE(has_all());
+  ASSERT_TRUE(wait_until(10, has_all));
+  EXPECT_EQ(steps_read(), 20u);
+  EXPECT_EQ(log.count("error: the history in '" + path_ + "' was deleted or moved"), 1u) << "once a minute";
+  const HistoryThread::Counters counters = history.counters();
+  EXPECT_EQ(counters.stored.failures, 2u);
+  EXPECT_EQ(counters.stored.steps, 60u) << "counters go on";
+}
+
+TEST_F(ThreadOfHistory, AFileThatIsFollowedNoMoreIsStoredUntilTheHistoryIsTakenAway) {
+  run_.step(false);
+  std::atomic<bool> is_there{true};
+  std::atomic<int> asked{0};
+  HistoryThread history(
+      options(),
+      [&] {
+        if (!is_there) ++asked;
+        return is_there ? FilesOfHost{file_} : FilesOfHost{};
+      },
+      [&] { return view_; });
+  const auto has_all = [&] { return history.has_all_of(id()); };
+  ASSERT_TRUE(wait_until(10, has_all));
+  is_there = false;
+  ASSERT_TRUE(wait_until(10, [&] { return asked >= 2; }));
+  EXPECT_TRUE(has_all());
+  std::filesystem::remove(path_);
+  ASSERT_TRUE(wait_until(10, [&] { return asked >= 4; }));
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_FALSE(has_all()) << "the new one does not have it";
+}
+
+TEST_F(ThreadOfHistory, SaysOnceThatItIsWrittenAgainAndWhatWasLost) {
+  run_.step(false);
+  CapturedLog log;
+  HistoryThread history(
+      options(), [&] { return FilesOfHost{file_}; }, [&] { return view_; });
+  ASSERT_TRUE(wait_until(10, [&] { return history.has_all_of(id()); }));
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+  sqlite3_busy_timeout(other, 10'000);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  while (run_.steps() < 5001) run_.step(false);
+  ASSERT_TRUE(wait_until(20, [&] { return history.counters().stored.failures >= 2; }));
+  EXPECT_EQ(log.count("is written again"), 0u);
+  ASSERT_EQ(sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(other);
+  ASSERT_TRUE(wait_until(10, [&] { return log.count("is written again") > 0; }));
+  history.stop();
+  const std::uint64_t lost = history.counters().steps_lost;
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(log.count("info: the history in '" + path_ + "' is written again; " + std::to_string(lost) + " steps were overwritten"), 1u);
+  EXPECT_EQ(log.count("is written again"), 1u);
+}
+
+TEST_F(ThreadOfHistory, TheBytesThatItTellsOfAreThoseOfItsFiles) {
+  for (int i = 0; i < 200; ++i) run_.step(true);
+  HistoryThread history(
+      options(), [&] { return FilesOfHost{file_}; }, [&] { return view_; });
+  ASSERT_TRUE(wait_until(10, [&] { return history.has_all_of(id()); }));
+  EXPECT_TRUE(wait_until(10, [&] {  // between two turns
+    return history.counters().stored.disk_bytes == std::filesystem::file_size(path_) + std::filesystem::file_size(path_ + "-wal");
+  }));
 }
 
 TEST_F(ThreadOfHistory, CountsAlertsThatTheHostCouldNotKeepOnce) {

@@ -97,6 +97,100 @@ TEST_F(HostTest, FilesWhoseRecordsWouldTakeTooMuchMemoryAreRefusedUntilOthersHav
   }));
 }
 
+TEST_F(HostTest, EndedRunsThatAreStoredYieldToOneThatGoesOnAndKeepTheirFiles) {
+  HostOptions few = options();
+  few.max_rings = 2;
+  few.keep_ended_ms = 3'600'000;
+  Run first = start("first"), second = start("second");
+  Host host(few);
+  host.turn();
+  finish(second);  // that ends before the other one
+  host.turn();
+  finish(first);
+  host.turn();
+  Run ended = start("third, ended");
+  finish(ended);
+  Run living = start("fourth, living");
+  bool is_stored = false;
+  const auto may_remove = [&](const RingFile&) { return is_stored; };
+  host.turn(may_remove);
+  EXPECT_EQ(host.view()->refused.size(), 2u) << "what is not stored stays";
+  is_stored = true;
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn(may_remove);
+    return find(*host.view(), living.shared.path) != nullptr;
+  }));
+  EXPECT_NE(find(*host.view(), first.shared.path), nullptr) << "it ended last";
+  EXPECT_EQ(find(*host.view(), second.shared.path), nullptr);
+  EXPECT_EQ(find(*host.view(), ended.shared.path), nullptr) << "none yields to a run that has ended";
+  for (int turn = 0; turn < 3; ++turn) host.turn(may_remove);
+  EXPECT_EQ(host.view()->yielded, 1u);
+  EXPECT_EQ(host.view()->runs.size(), 2u);
+  EXPECT_EQ(log.count("run 'second' rank 0 has ended and is told of no more"), 1u);
+  EXPECT_EQ(host.view()->removed, 0u);
+  EXPECT_TRUE(std::filesystem::exists(second.shared.path));
+}
+
+TEST_F(HostTest, TheFileOfARunThatHasYieldedIsRemovedWhenItsTimeHasCome) {
+  HostOptions one = options();
+  one.max_rings = 1;
+  one.keep_ended_ms = 1500;
+  Run ended = start("ended");
+  finish(ended);
+  Host host(one);
+  host.turn();
+  const std::int64_t ended_ns = host.view()->runs.at(0).ended_ns;
+  Run living = start("living");
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), living.shared.path) != nullptr;
+  }));
+  EXPECT_EQ(host.view()->yielded, 1u);
+  ASSERT_TRUE(std::filesystem::exists(ended.shared.path));
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return !std::filesystem::exists(ended.shared.path);
+  }));
+  EXPECT_GE(wall_time_ns() - ended_ns, one.keep_ended_ms * 1'000'000);
+  EXPECT_EQ(host.view()->removed, 1u);
+}
+
+TEST_F(HostTest, ARunThatHasYieldedAndIsStoredNoMoreIsFollowedAgain) {
+  HostOptions one = options();
+  one.max_rings = 1;
+  one.keep_ended_ms = 500;
+  Run ended = start("ended");
+  finish(ended);
+  Host host(one);
+  host.turn([](const RingFile&) { return false; });
+  Run living = start("living");
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), living.shared.path) != nullptr;
+  }));
+  EXPECT_EQ(host.view()->yielded, 1u);
+  const auto is_lost = [&](const RingFile& file) { return file.path() != ended.shared.path; };
+  finish(living);
+  ASSERT_TRUE(wait_until(10, [&] {
+    host.turn(is_lost);
+    return find(*host.view(), ended.shared.path) != nullptr;
+  }));
+  EXPECT_TRUE(std::filesystem::exists(ended.shared.path));
+}
+
+TEST_F(HostTest, EndedRunsYieldTheMemoryThatARunThatGoesOnNeeds) {
+  Run first = start("first", 0, 100), second = start("second", 0, 100);
+  HostOptions small = options();
+  small.max_bytes = Host::bytes_for(RingFile(second.shared.path)) * 3 / 2;
+  finish(first);
+  Host host(small);
+  EXPECT_TRUE(wait_until(10, [&] {
+    host.turn();
+    return find(*host.view(), second.shared.path) != nullptr;
+  }));
+  EXPECT_EQ(host.view()->yielded, 1u);
+}
+
 TEST_F(HostTest, ARunHasEndedOnlyWhenAllOfItsRecordsHaveBeenRead) {
   constexpr std::uint64_t kSteps = 12;
   constexpr std::size_t kTensors = 40'000;  // a frame is 12 MB: six of them are more than is read at a time
@@ -210,6 +304,48 @@ TEST_F(HostTest, ARunThatSaysItBeganInTheFutureHidesNone) {
   host.turn();
   EXPECT_TRUE(find(*host.view(), of_tomorrow.shared.path)->is_superseded);
   EXPECT_FALSE(find(*host.view(), of_today.shared.path)->is_superseded);
+}
+
+TEST_F(HostTest, ARunWhoseNameIsNoTextIsRefused) {
+  const Run one = start("bad \xff"), other = start("bad \xfe"), good = start("good \xc3\xa4");
+  Host host(options());
+  host.turn();
+  ASSERT_EQ(host.view()->runs.size(), 1u) << "both would have the series of one name";
+  EXPECT_EQ(host.view()->runs[0].identity().run, "good \xc3\xa4");
+  ASSERT_EQ(host.view()->refused.size(), 2u);
+  EXPECT_EQ(host.view()->refused[0].reason, "the name of its run is no UTF-8");
+}
+
+TEST_F(HostTest, ADirectoryThatCannotBeReadIsToldOfOnceAndWhenItCan) {
+  const auto unreadable = [](const HostView& view) {
+    for (const Family& family : make_daemon_families(view, {})) {
+      if (family.name == "vigil_ring_directories_unreadable") return family.samples.at(0).value;
+    }
+    return -1.0;
+  };
+  HostOptions absent = options();
+  absent.ring_directories = {folder.file("rings")};
+  Host host(absent);
+  const auto look_again = [&] {
+    host.turn();
+    return unreadable(*host.view());
+  };
+  for (int turn = 0; turn < 3; ++turn) EXPECT_EQ(look_again(), 1);
+  EXPECT_EQ(log.count("warning: the ring directory " + folder.file("rings") + " cannot be read (No such file or directory)"), 1u);
+  EXPECT_EQ(log.count("name another with --ring.directory"), 1u);
+  std::filesystem::create_directory(folder.file("rings"));
+  EXPECT_TRUE(wait_until(10, [&] { return look_again() == 0; }));
+  EXPECT_EQ(log.count("info: the ring directory " + folder.file("rings") + " can be read now"), 1u);
+
+  folder.write("file", "");
+  HostOptions usual = options();
+  usual.ring_directories = {folder.file("none"), folder.file("file")};
+  usual.are_directories_usual = true;
+  Host of_usual(usual);
+  of_usual.turn();
+  EXPECT_EQ(log.count(folder.file("none")), 0u) << "the usual ones are not there on every host";
+  EXPECT_EQ(log.count(folder.file("file") + " cannot be read (Not a directory)"), 1u);
+  EXPECT_EQ(unreadable(*of_usual.view()), 1);
 }
 
 TEST_F(HostTest, NoNameOfARunMakesALineOfTheLog) {

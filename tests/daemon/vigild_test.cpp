@@ -126,6 +126,48 @@ TEST_F(Daemon, AFileThatIsNoRingIsToldOfAndHarmsNobody) {
   ASSERT_TRUE(wait_until(10, [&] { return vigild.value("vigil_steps_total" + labels("good")) > 10; }));
 }
 
+TEST_F(Daemon, ACopyOfARingFileIsNoRun) {
+  const auto trainer = start_trainer(folder.path(), "original", {"--interval-us", "5000"});
+  const std::filesystem::path rings = test::ring_folder(folder.path());
+  const std::filesystem::path original = std::filesystem::directory_iterator(rings)->path();
+  std::filesystem::copy_file(original, rings / "00.ring");  // is found before it
+  std::filesystem::copy_file(original, rings / "zz.ring");  // and after it
+  const Vigild vigild(folder.path());
+  EXPECT_EQ(vigild.value("vigil_daemon_runs{state=\"running\"}"), 1);
+  EXPECT_EQ(vigild.value("vigil_runs_hidden"), 0);
+  const std::string metrics = vigild.get("/metrics");
+  for (const char* copy : {"00.ring", "zz.ring"}) {
+    EXPECT_NE(
+        metrics.find((rings / copy).string() + "\",reason=\"it is a copy of " + original.string() + ", and no process writes to it\""),
+        std::string::npos)
+        << copy;
+  }
+  ASSERT_TRUE(wait_until(10, [&] { return vigild.value("vigil_steps_total" + labels("original")) > 100; }));
+  EXPECT_EQ(vigild.log().find("another run.name"), std::string::npos);
+}
+
+TEST_F(Daemon, SaysWhereItLooksAndWhereItKeepsTheHistory) {
+  const std::string rings = test::ring_folder(folder.path()).string();
+  {
+    const Vigild vigild(folder.path());
+    EXPECT_NE(
+        vigild.log().find("looking for ring files in " + rings + "; the history is kept in " + test::database_path(folder.path()).string()),
+        std::string::npos)
+        << vigild.log();
+  }
+  {
+    const Vigild vigild(folder.path(), {"--storage.disabled"});
+    EXPECT_NE(vigild.log().find("no history is kept (--storage.disabled)"), std::string::npos) << vigild.log();
+  }
+  const ChildProcess homeless(
+      {"/bin/sh", "-c",
+       "unset HOME XDG_STATE_HOME STATE_DIRECTORY; exec " VIGIL_VIGILD " --web.listen-address=127.0.0.1:0 --ring.directory=" + rings},
+      folder.path() / "homeless.log");
+  EXPECT_TRUE(wait_until(10, [&] {
+    return homeless.output().find("[warning] no history is kept: neither --storage.path nor $HOME says where") != std::string::npos;
+  })) << homeless.output();
+}
+
 TEST_F(Daemon, TheFileOfARunThatEndedLongAgoIsRemovedOnceAllOfItIsStored) {
   const auto trainer = start_trainer(folder.path(), "past", {"--steps", "300"});
   Vigild vigild(folder.path(), {"--ring.keep-ended=1s"});
@@ -234,6 +276,7 @@ TEST_F(Daemon, ReloadsOnSighupAndOverHttpWhenThatIsAllowed) {
   EXPECT_NE(answer.body.find("rules.yml:1:9: rules.max_instance: expected"), std::string::npos) << answer.body;
   vigild.process().send(SIGHUP);
   ASSERT_TRUE(wait_until(10, [&] { return vigild.value("vigil_reload_failures_total") == 2; }));
+  EXPECT_NE(vigild.log().find("--rules.file: the rules that held before stay: " + rules), std::string::npos) << vigild.log();
 }
 
 TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
@@ -248,10 +291,16 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
   EXPECT_EQ(code, 2);
   EXPECT_NE(run({"--ring.interval=5"}, code).find("--ring.interval"), std::string::npos);
   EXPECT_EQ(code, 2);
-  for (const std::string time : {"-1s", "3651d", "200000000000d"}) {
-    EXPECT_NE(run({"--ring.keep-ended=" + time}, code).find("--ring.keep-ended"), std::string::npos) << time;
-    EXPECT_EQ(code, 2) << time;
+  for (const std::string flag : {"--ring.keep-ended", "--storage.retention.time", "--storage.frame-interval"}) {
+    for (const std::string time : {"-1s", "3651d"}) {
+      EXPECT_NE(run({flag + "=" + time}, code).find(flag + ": expected 0s to 3650d"), std::string::npos) << flag << " " << time;
+      EXPECT_EQ(code, 2) << flag << " " << time;
+    }
   }
+  EXPECT_NE(run({"--ring.keep-ended=200000000000d"}, code).find("--ring.keep-ended"), std::string::npos);
+  EXPECT_EQ(code, 2);
+  for (const std::string time : {"-1s", "0s", "999ms", "3651d"})
+    EXPECT_NE(run({"--ring.hung-after=" + time}, code).find("--ring.hung-after: expected 1s to 3650d"), std::string::npos) << time;
   EXPECT_NE(run({"--storage.disabled", "--web.listen-address=nowhere"}, code).find("--web.listen-address"), std::string::npos);
   EXPECT_EQ(code, 2);
   EXPECT_NE(run({"--storage.disabled", "--rules.file=/nowhere.yml", "--web.listen-address=127.0.0.1:0"}, code).find("/nowhere.yml"),
@@ -273,6 +322,9 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
   EXPECT_EQ(code, 1);
   EXPECT_NE(run({"--help"}, code).find("--storage.retention.time"), std::string::npos);
   EXPECT_EQ(code, 0);
+  ChildProcess full({"/bin/sh", "-c", std::string(VIGIL_VIGILD) + " --help > /dev/full"}, folder.path() / "full.log");
+  EXPECT_EQ(full.wait(20), 1);
+  EXPECT_NE(full.output().find("cannot write to standard output"), std::string::npos) << full.output();
 }
 
 TEST_F(Daemon, ASecondOneOnTheSameDatabaseSaysSo) {
