@@ -87,16 +87,14 @@ class RuleList {
 
   // `missing`: what is to be done about `setting` included. One problem for all rules that have their actions from the same place.
   void check_action(AlertAction action, bool can, const std::string& setting, const std::string& missing) {
+    const std::string name(kAlertActionNames[static_cast<std::size_t>(action)]);
+    const std::string why = " has the action " + name + ", but " + setting + " " + missing + ", or leave the action out";
     std::vector<std::string> told;
     for (std::size_t i = 0; i < rules_.size() && !can; ++i) {
       const std::string& key = actions_keys_[i];
       if (!rules_[i].enabled || !rules_[i].has(action) || std::find(told.begin(), told.end(), key) != told.end()) continue;
       told.push_back(key);
-      problems_.push_back({key,
-                           "the rule " + rules_[i].name + " has the action " +
-                               std::string(kAlertActionNames[static_cast<std::size_t>(action)]) + ", but " + setting + " " + missing +
-                               ", or leave the action out",
-                           setting});
+      problems_.push_back({key, "the rule " + rules_[i].name + why, setting});
     }
   }
 

@@ -149,7 +149,7 @@ void HttpServer::State::use(std::shared_ptr<const WebSecurity> security) {
 std::string HttpServer::State::use_again(std::shared_ptr<const WebSecurity> security) {
   const std::shared_ptr<const WebSecurity> before = exchange.security();
   const bool loses_tls = before->tls && !security->tls, loses_users = before->users && !security->users;
-  const std::string lost = loses_tls && loses_users ? "TLS and users" : loses_tls ? "TLS" : loses_users ? "users" : "";
+  std::string lost = loses_tls && loses_users ? "TLS and users" : loses_tls ? "TLS" : loses_users ? "users" : "";
   // More likely a file that somebody is about to write than the wish to open the port.
   if (!lost.empty() && security->is_of_blank_file) {
     throw std::runtime_error(file.path() + " is empty, which would leave the port without " + lost +
