@@ -142,6 +142,35 @@ std::string ConfigProblem::message() const {
 
 ConfigError::ConfigError(std::vector<ConfigProblem> problems) : std::runtime_error(messages(problems)), problems_(std::move(problems)) {}
 
+ConfigProblem ConfigReading::problem_at(const std::string& key, std::string text) const {
+  for (std::string near = key; !near.empty();) {
+    if (const auto place = places.find(near); place != places.end()) {
+      const Position position = position_of(source, place->second);
+      return {file, position.line, position.column, key, std::move(text)};
+    }
+    const std::size_t end = near.find_last_of(".[");
+    near.resize(end == std::string::npos ? 0 : end);
+  }
+  return {file, 0, 0, key, std::move(text)};
+}
+
+ConfigReading read_config(const std::filesystem::path& path) {
+  ConfigReading all;
+  all.file = path.string();
+  const SourceFile file = read_source_file(path, kMaxSourceBytes + 1);  // as in load
+  if (!file.problem.empty()) {
+    all.problems = {{all.file, 0, 0, "", file.problem}};
+    return all;
+  }
+  Document document = parse_document(file.text);
+  Reading reading = read_settings(document);
+  all.config = std::move(reading.config);
+  all.problems = problems_of(std::move(reading.faults), document.source, all.file);
+  all.source = std::move(document.source);
+  all.places = std::move(reading.places);
+  return all;
+}
+
 Config load_config(const std::filesystem::path& path) { return load(path, ""); }
 
 Config parse_config(std::string_view yaml, const std::string& name) { return parse(yaml, name); }

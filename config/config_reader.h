@@ -1,7 +1,9 @@
 // Reads a YAML file into a `Config`, strictly: what it does not know is an error, and every error of a file is reported at once.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -42,6 +44,22 @@ Config load_config(const std::filesystem::path& path);
 
 /// The same for YAML text; `name` stands in messages for the file.
 Config parse_config(std::string_view yaml, const std::string& name = "<text>");
+
+/// A configuration file as a whole, right or wrong, for who tells of it what only its user can find wrong.
+struct ConfigReading {
+  Config config;                        ///< what could be read; else the defaults
+  std::vector<ConfigProblem> problems;  ///< those of load_config; empty: there is nothing wrong with it
+
+  /// Something else that is wrong with the setting `key` (`rules.actions`, `rules.threshold[0]`), at its place, or at that of the nearest
+  /// section that the file has.
+  ConfigProblem problem_at(const std::string& key, std::string text) const;
+
+  std::string file, source;
+  std::map<std::string, std::size_t> places;  ///< of keys, as offsets into `source`
+};
+
+/// Reads `path` like load_config. Never throws but `std::bad_alloc`.
+ConfigReading read_config(const std::filesystem::path& path);
 
 /// The file that the environment variable VIGIL_CONFIG names, or `Config{}` when it is unset or empty.
 /// @throws ConfigError as `load_config`.

@@ -82,6 +82,7 @@ class Reader {
     const bool is_name = !key.text.empty() && key.text.find('.') == std::string::npos;
     const std::string path = path_of(section, key.text);
     const Setting* setting = is_name ? find_setting(path) : nullptr;
+    reading_.places.emplace(path, value.offset);
     if (setting != nullptr) {
       if (!is_foreign(value, path)) read_value(*setting, value, key.offset);
     } else if (is_name && !names_in_section(path).empty()) {
@@ -159,6 +160,7 @@ class Reader {
       if (is_full()) break;
       const std::string key = std::string(setting.key) + "[" + std::to_string(elements.size()) + "]";
       elements.push_back(child.text);
+      reading_.places.emplace(key, child.offset);
       if (is_foreign(child, key)) continue;
       if (!is_scalar(child)) {
         wrong_kind(child, node.offset, key, "a " + std::string(list.element.noun));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "vigil/config/config_reader.h"
 #include "vigil/config/text.h"
 
 namespace vigil::config_reader {
@@ -22,7 +21,7 @@ std::string shown(const Node& node) {
 
 bool is_scalar(const Node& node) { return node.kind == Node::Kind::plain || node.kind == Node::Kind::quoted; }
 
-void throw_faults(std::vector<Fault> faults, std::string_view source, const std::string& file) {
+std::vector<ConfigProblem> problems_of(std::vector<Fault> faults, std::string_view source, const std::string& file) {
   std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.offset < b.offset; });
   std::vector<ConfigProblem> problems;
   for (const Fault& fault : faults) {
@@ -33,7 +32,11 @@ void throw_faults(std::vector<Fault> faults, std::string_view source, const std:
     const Position position = position_of(source, fault.offset);
     problems.push_back({file, position.line, position.column, fault.key, fault.text});
   }
-  throw ConfigError(std::move(problems));
+  return problems;
+}
+
+void throw_faults(std::vector<Fault> faults, std::string_view source, const std::string& file) {
+  throw ConfigError(problems_of(std::move(faults), source, file));
 }
 
 }  // namespace vigil::config_reader

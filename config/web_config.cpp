@@ -377,6 +377,7 @@ WebConfig parse_web_config(std::string_view yaml, const std::filesystem::path& f
   WebReader reader(document, folder);
   std::vector<Fault> faults = reader.take_faults();
   if (!faults.empty()) throw_faults(std::move(faults), document.source, name);
+  reader.config.is_blank = !document.root || document.root->kind == Node::Kind::null;
   return std::move(reader.config);
 }
 

@@ -53,6 +53,7 @@ inline constexpr int kMaxBcryptCost = 14;
 
 /// All of it empty: no security at all.
 struct WebConfig {
+  bool is_blank = false;                                     ///< nothing stands in the file but comments, not even {}
   std::optional<TlsServerConfig> tls;                        ///< nothing: plain HTTP
   std::vector<BasicAuthUser> users;                          ///< empty: anybody; at most 100
   std::vector<std::pair<std::string, std::string>> headers;  ///< of every answer
@@ -60,8 +61,8 @@ struct WebConfig {
   std::int64_t rate_burst = 0;                               ///< requests at once, 1 to 1,000,000; 0 without a limit
 };
 
-/// Reads `path`, a regular file of at most 1 MiB; paths in it are relative to its folder. An empty file is `WebConfig{}`. Does not open the
-/// files that it names. What it holds of passwords and keys is not in any message.
+/// Reads `path`, a regular file of at most 1 MiB; paths in it are relative to its folder. An empty file is `WebConfig{}` but for
+/// `is_blank`. Does not open the files that it names. What it holds of passwords and keys is not in any message.
 /// @throws ConfigError (config_reader.h) as load_config: every problem, with its place
 WebConfig load_web_config(const std::filesystem::path& path);
 

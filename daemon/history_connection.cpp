@@ -11,6 +11,7 @@ namespace vigil {
 namespace {
 
 constexpr std::size_t kSchemas = 16;  // that a connection keeps
+constexpr const char* kNoHistory = "' is not a history of vigild";
 
 }  // namespace
 
@@ -56,8 +57,11 @@ void HistoryConnection::open() {
   opened.keep_log_on_close();
   opened.set_busy_timeout(std::chrono::milliseconds(250));
   opened.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;");
-  if (opened.integer_of("PRAGMA application_id") != kHistoryApplicationId || opened.integer_of("PRAGMA user_version") != kHistoryVersion)
-    throw HistoryError(HistoryError::Kind::unavailable, "'" + options_.path + "' is not a history that this vigil can read");
+  if (opened.integer_of("PRAGMA application_id") != kHistoryApplicationId)
+    throw HistoryError(HistoryError::Kind::unavailable, "'" + options_.path + kNoHistory);
+  if (const std::int64_t version = opened.integer_of("PRAGMA user_version"); version != kHistoryVersion)
+    throw HistoryError(HistoryError::Kind::unavailable, "'" + options_.path + "' is a history of version " + std::to_string(version) +
+                                                            ", of which this vigil knows " + std::to_string(kHistoryVersion) + " only");
   database_.emplace(std::move(opened));
   file_ = file;
 }
@@ -65,15 +69,18 @@ void HistoryConnection::open() {
 void HistoryConnection::fail(const DatabaseError& error) {
   // Whatever state it is in: the next answer opens another one.
   if (error.code() != SQLITE_INTERRUPT) database_.reset();
-  const std::string text = "'" + options_.path + "': " + error.what();
   if (error.code() == SQLITE_INTERRUPT) {
     throw HistoryError(HistoryError::Kind::too_long, "the answer takes more than " + std::to_string(options_.time_limit.count()) +
                                                          " ms; ask for fewer series, a shorter range of steps, or later");
   }
-  // SQLITE_ERROR: a table or column is not there.
-  if (error.is_damage() || error.code() == SQLITE_ERROR)
-    throw HistoryError(HistoryError::Kind::damaged, text + "; vigild puts a damaged history aside when it starts");
-  throw HistoryError(HistoryError::Kind::unavailable, text + what_to_do(error));
+  // In a few words of SQLite, as the statement says nothing to who asked for a run.
+  const std::string path = "'" + options_.path, what = sqlite3_errstr(error.code());
+  if (error.code() == SQLITE_NOTADB) throw HistoryError(HistoryError::Kind::damaged, path + kNoHistory);
+  if (error.is_damage() || error.code() == SQLITE_ERROR) {
+    const std::string damage = error.code() == SQLITE_ERROR ? "a table or column is missing" : what;
+    throw HistoryError(HistoryError::Kind::damaged, path + "' is damaged: " + damage + "; vigild puts it aside when it starts");
+  }
+  throw HistoryError(HistoryError::Kind::unavailable, path + "' cannot be read: " + what + what_to_do(error));
 }
 
 void HistoryConnection::check_time() const {

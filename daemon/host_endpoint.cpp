@@ -134,7 +134,7 @@ HttpResponse HostEndpoint::page() const {
   if (!view->runs.empty()) page += "</table>\n";
   for (const RefusedFile& file : view->refused)
     page += "<p>Not followed: " + escape_html(file.path) + ": " + escape_html(file.reason) + "</p>\n";
-  page += "<ul>\n<li><a href=\"" + escape_html(options_.metrics_path) +
+  page += "<ul>\n<li><a href=\"" + escape_html(std::string_view(options_.metrics_path).substr(1)) +
           "\">metrics</a> for Prometheus</li>\n"
           "<li><a href=\"sd\">sd</a>: targets for its http_sd</li>\n"
           "<li><a href=\"api/v1/runs\">api/v1/runs</a> and the other paths of the API</li>\n"

@@ -1,11 +1,18 @@
 #include "vigil/daemon/options.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
+#include <cstring>
 #include <map>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
 #include "vigil/config/config_reader.h"
+#include "vigil/config/flag_values.h"
+#include "vigil/config/printable.h"
+#include "vigil/config/url.h"
 #include "vigil/monitor/ring_file.h"
 
 namespace vigil {
@@ -46,6 +53,35 @@ std::string environment(const char* name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
+void expect(bool is_right, const char* flag, const std::string& what, const std::string& got) {
+  if (!is_right) throw CLI::ValidationError(flag, "expected " + what + ", got '" + printable(got) + "'");
+}
+
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+// What would otherwise be found wrong by whoever scrapes.
+void check_web(const DaemonOptions& options) {
+  const std::string& path = options.metrics_path;
+  const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::strchr("/-._~", c) != nullptr; };
+  expect(starts_with(path, "/") && std::all_of(path.begin(), path.end(), is_plain), "--web.telemetry-path",
+         "a path of letters, digits and -._~ that begins with a slash", path);
+  expect(path != "/" && path != "/sd" && path != "/api" && !starts_with(path, "/api/") && !starts_with(path, "/-/"), "--web.telemetry-path",
+         "a path that vigild does not need itself, which are /, /sd and all under /api/ and /-/", path);
+  expect(options.external_address.empty() || is_host_with_port(options.external_address), "--web.external-address",
+         "HOST:PORT, such as trainer-1.example.org:9465 or [2001:db8::1]:9465", options.external_address);
+}
+
+void check_receivers(const DaemonOptions& options) {
+  const std::string &write = options.remote_write_url, &gateway = options.pushgateway_url;
+  const std::string url = "a URL of http:// or https:// with a host, such as ";
+  expect(write.empty() || is_http_url(write, " \"<>\r\n\t"), "--remote-write.url", url + "http://127.0.0.1:9090/api/v1/write", write);
+  expect(gateway.empty() || is_http_url(gateway, " \"<>\r\n\t?#"), "--pushgateway.url", url + "http://127.0.0.1:9091", gateway);
+  const std::string path = gateway.substr(0, gateway.find_last_not_of('/') + 1);
+  constexpr std::string_view kAdded = "/metrics";
+  expect(path.size() < kAdded.size() || path.compare(path.size() - kAdded.size(), kAdded.size(), kAdded) != 0, "--pushgateway.url",
+         "the gateway's address without /metrics, which is added", gateway);
+}
+
 }  // namespace
 
 std::string default_storage_path() {
@@ -66,7 +102,6 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
   CLI::App app{"Watches the libtorch training runs of a host: serves their metrics, also of those that crashed, and keeps their history.",
                "vigild"};
   app.footer(kFooter);
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a unit's flags come before those of its user
   app.set_version_flag("--version", "vigild " VIGIL_VERSION);
   app.add_option("--ring.directory", directories, "Where trainers with ring.shared put their files; may be given several times")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -111,25 +146,38 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
       ->default_str("10s");
   app.add_option("--rules.file", options.rules_file, "Configuration of a trainer, whose `rules` are evaluated here; else the defaults")
       ->type_name("FILE");
-  app.add_option("--remote-write.url", options.remote_write_url, "Where each step is sent, with its own time")->type_name("URL");
+  CLI::Option* const receiver =
+      app.add_option("--remote-write.url", options.remote_write_url, "Where each step is sent, with its own time")->type_name("URL");
   app.add_option("--remote-write.headers-file", options.remote_write_files.headers, "Lines \"Name: value\" for it, such as a bearer token")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->needs(receiver);
   app.add_option("--remote-write.basic-auth-file", options.remote_write_files.basic_auth, "First line user:password for it")
-      ->type_name("FILE");
-  app.add_flag("--remote-write.tensors", options.remote_write_tensors, "Send statistics of tensors as well");
-  app.add_option("--pushgateway.url", options.pushgateway_url, "Pushgateway that gets the result of each run that ends")->type_name("URL");
-  app.add_option("--pushgateway.headers-file", options.pushgateway_files.headers, "Headers for it, likewise")->type_name("FILE");
+      ->type_name("FILE")
+      ->needs(receiver);
+  app.add_flag("--remote-write.tensors", options.remote_write_tensors, "Send statistics of tensors as well")->needs(receiver);
+  CLI::Option* const gateway =
+      app.add_option("--pushgateway.url", options.pushgateway_url, "Pushgateway that gets the result of each run that ends")
+          ->type_name("URL");
+  app.add_option("--pushgateway.headers-file", options.pushgateway_files.headers, "Headers for it, likewise")
+      ->type_name("FILE")
+      ->needs(gateway);
   app.add_option("--pushgateway.basic-auth-file", options.pushgateway_files.basic_auth, "User and password for it, likewise")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->needs(gateway);
   std::string level = "info";
   app.add_option("--log.level", level, "Least level that is logged")
       ->check(CLI::IsMember({"debug", "info", "warning", "warn", "error"}))
       ->capture_default_str();
   try {
+    const auto takes_value = [&app](const std::string& flag) {
+      const CLI::Option* const option = app.get_option_no_throw(flag);
+      return option != nullptr && option->get_items_expected_min() > 0;
+    };
+    if (const auto fault = find_flag_fault(argc, argv, takes_value)) throw CLI::ValidationError(fault->flag, fault->text);
     app.parse(argc, argv);
     if (options.interval_ms < 10 || options.interval_ms > 60'000) throw CLI::ValidationError("--ring.interval", "expected 10ms to 60s");
-    if (options.metrics_path.empty() || options.metrics_path.front() != '/')
-      throw CLI::ValidationError("--web.telemetry-path", "expected a path that begins with a slash");
+    check_web(options);
+    check_receivers(options);
     check_time("--ring.keep-ended", options.host.keep_ended_ms);
     if (hung_after_ms < 1000 || hung_after_ms > kLongestMs) throw CLI::ValidationError("--ring.hung-after", "expected 1s to 3650d");
     check_time("--storage.retention.time", options.retention_ms);

@@ -37,45 +37,96 @@ RuleSetup setup_of(std::int64_t for_steps, std::int64_t for_ms, std::int64_t kee
   return setup;
 }
 
+std::string threshold_key(std::size_t i) { return "rules.threshold[" + std::to_string(i) + "]"; }
+
 Threshold threshold_at(const RulesConfig& config, std::size_t i) {
   Threshold threshold = parse_threshold(config.threshold[i]);
-  if (!threshold.problem.empty()) throw std::invalid_argument("rules.threshold[" + std::to_string(i) + "]: " + threshold.problem);
+  if (!threshold.problem.empty()) throw std::invalid_argument(threshold_key(i) + ": " + threshold.problem);
   return threshold;
 }
 
-// `missing`: completes "but ", what is to be done included.
-void check_action(const std::vector<AlertRule>& rules, AlertAction action, bool can, const std::string& missing) {
-  if (can) return;
-  for (const AlertRule& rule : rules) {
-    if (!rule.enabled || !rule.has(action)) continue;
-    throw std::invalid_argument("rules: the rule " + rule.name + " has the action " +
-                                std::string(kAlertActionNames[static_cast<std::size_t>(action)]) + ", but " + missing +
-                                ", or leave the action out");
+// The rules and what is wrong with them.
+class RuleList {
+ public:
+  explicit RuleList(const Config& config) {
+    const RulesConfig& rules = config.rules;
+    for (std::size_t i = 0; i < kRules.size(); ++i) {
+      const RuleConfig& rule = rules.catalogue[i];
+      const std::string key = "rules." + std::string(kRules[i].name) + ".actions";
+      add({std::string(kRules[i].name), rule.enabled, rule.severity, bits_of(rule.actions, rules.actions), std::string(kRules[i].advice)},
+          rule.actions.empty() ? "rules.actions" : key);
+    }
+    for (std::size_t i = 0; i < rules.threshold.size(); ++i) {
+      const Threshold threshold = parse_threshold(rules.threshold[i]);
+      if (!threshold.problem.empty()) {
+        problems_.push_back({threshold_key(i), threshold.problem});
+        continue;
+      }
+      const auto is_namesake = [&](const AlertRule& rule) { return rule.name == threshold.name; };
+      if (std::any_of(rules_.begin(), rules_.end(), is_namesake)) {
+        problems_.push_back(
+            {threshold_key(i), "another rule is called '" + threshold.name + "'; give it a name of its own with `as NAME`"});
+      }
+      add({threshold.name, true, threshold.severity, bits_of(threshold.actions, rules.actions), {}},
+          threshold.actions.empty() ? "rules.actions" : threshold_key(i));
+    }
+    const ExportersConfig& exporters = config.exporters;
+    check_action(AlertAction::webhook, !exporters.webhook.url.empty(), "exporters.webhook.url", "is empty; set it");
+    check_action(AlertAction::alertmanager, !exporters.alertmanager.url.empty(), "exporters.alertmanager.url", "is empty; set it");
+    check_action(AlertAction::dump, exporters.report.enabled, "exporters.report.enabled", "is false; set it to true");
   }
-}
+
+  std::vector<AlertRule> take_rules() { return std::move(rules_); }
+  std::vector<RuleProblem> take_problems() { return std::move(problems_); }
+
+ private:
+  void add(AlertRule rule, std::string actions_key) {
+    rules_.push_back(std::move(rule));
+    actions_keys_.push_back(std::move(actions_key));
+  }
+
+  // `missing`: what is to be done about `setting` included. One problem for all rules that have their actions from the same place.
+  void check_action(AlertAction action, bool can, const std::string& setting, const std::string& missing) {
+    const std::string name(kAlertActionNames[static_cast<std::size_t>(action)]);
+    const std::string why = " has the action " + name + ", but " + setting + " " + missing + ", or leave the action out";
+    std::vector<std::string> told;
+    for (std::size_t i = 0; i < rules_.size() && !can; ++i) {
+      const std::string& key = actions_keys_[i];
+      if (!rules_[i].enabled || !rules_[i].has(action) || std::find(told.begin(), told.end(), key) != told.end()) continue;
+      told.push_back(key);
+      problems_.push_back({key, "the rule " + rules_[i].name + why, setting});
+    }
+  }
+
+  std::vector<AlertRule> rules_;
+  std::vector<std::string> actions_keys_;  // the setting that each has its actions from
+  std::vector<RuleProblem> problems_;
+};
 
 }  // namespace
 
-std::vector<AlertRule> alert_rules(const Config& config) {
-  std::vector<AlertRule> rules;
-  for (std::size_t i = 0; i < kRules.size(); ++i) {
-    const RuleConfig& rule = config.rules.catalogue[i];
-    rules.push_back({std::string(kRules[i].name), rule.enabled, rule.severity, bits_of(rule.actions, config.rules.actions),
-                     std::string(kRules[i].advice)});
-  }
+std::vector<AlertRule> alert_rules(const Config& config, std::vector<RuleProblem>& problems) {
+  RuleList list(config);
+  problems = list.take_problems();
   for (std::size_t i = 0; i < config.rules.threshold.size(); ++i) {
-    const Threshold threshold = threshold_at(config.rules, i);
-    if (std::any_of(rules.begin(), rules.end(), [&](const AlertRule& rule) { return rule.name == threshold.name; })) {
-      throw std::invalid_argument("rules.threshold[" + std::to_string(i) + "]: another rule is called '" + threshold.name +
-                                  "'; give it a name of its own with `as NAME`");
+    RulesConfig one;
+    one.threshold = {config.rules.threshold[i]};
+    if (!parse_threshold(one.threshold.front()).problem.empty()) continue;  // told already
+    try {
+      make_alert_engine(Schema{}, one);  // knows the metrics
+    } catch (const std::invalid_argument& error) {
+      const std::string text = error.what(), key = threshold_key(0) + ": ";
+      problems.push_back({threshold_key(i), text.rfind(key, 0) == 0 ? text.substr(key.size()) : text});
     }
-    rules.push_back({threshold.name, true, threshold.severity, bits_of(threshold.actions, config.rules.actions), {}});
   }
-  const ExportersConfig& exporters = config.exporters;
-  check_action(rules, AlertAction::webhook, !exporters.webhook.url.empty(), "exporters.webhook.url is empty; set it");
-  check_action(rules, AlertAction::alertmanager, !exporters.alertmanager.url.empty(), "exporters.alertmanager.url is empty; set it");
-  check_action(rules, AlertAction::dump, exporters.report.enabled, "exporters.report.enabled is false; set it to true");
-  return rules;
+  return list.take_rules();
+}
+
+std::vector<AlertRule> alert_rules(const Config& config) {
+  RuleList list(config);
+  const std::vector<RuleProblem> problems = list.take_problems();
+  if (!problems.empty()) throw std::invalid_argument(problems.front().key + ": " + problems.front().text);
+  return list.take_rules();
 }
 
 std::vector<std::string> unused_receivers(const ExportersConfig& config, const std::vector<AlertRule>& rules) {

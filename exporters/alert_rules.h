@@ -25,9 +25,19 @@ struct AlertRule {
   bool has(AlertAction action) const noexcept { return (actions >> static_cast<unsigned>(action) & 1) != 0; }
 };
 
+/// Something for which a configuration's rules are refused.
+struct RuleProblem {
+  std::string key;         ///< the setting: `rules.threshold[0]`, `rules.loss_spike.actions`
+  std::string text;        ///< what is wrong and what to do
+  std::string other = {};  ///< another setting whose value makes it wrong; empty: none
+};
+
 /// All rules: the catalogue, then the thresholds; in the order of Alert::rule.
 /// @throws std::invalid_argument that names the setting when an action has nowhere to go, or two thresholds have one name
 std::vector<AlertRule> alert_rules(const Config& config);
+
+/// The same, without what cannot be read: everything for which that and, whatever the run, make_alert_engine() throw goes to `problems`.
+std::vector<AlertRule> alert_rules(const Config& config, std::vector<RuleProblem>& problems);
 
 /// Receivers with a URL that no rule that is on tells of anything, as names of actions. For the user, who will wait in vain.
 std::vector<std::string> unused_receivers(const ExportersConfig& config, const std::vector<AlertRule>& rules);

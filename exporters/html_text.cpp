@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "vigil/config/printable.h"
+#include "vigil/config/utf8.h"
 #include "vigil/exporters/labels.h"
 #include "vigil/monitor/dtype.h"
 
@@ -10,14 +12,18 @@ namespace vigil {
 
 std::string escape_html(std::string_view text) {
   std::string out;
-  for (const char c : valid_utf8(text)) {
-    switch (c) {
+  const std::string valid = valid_utf8(text);
+  for (std::string_view rest = valid; !rest.empty();) {
+    const CodePoint next = decode_utf8(rest);
+    const std::string_view bytes = rest.substr(0, next.bytes);
+    rest.remove_prefix(next.bytes);
+    switch (next.value) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
       case '"': out += "&quot;"; break;
       case '\'': out += "&#39;"; break;
-      default: out += c;
+      default: out += is_unfit_to_show(next.value) ? "\xEF\xBF\xBD" : bytes;
     }
   }
   return out;

@@ -7,7 +7,8 @@
 
 namespace vigil {
 
-/// `text` as it may stand in an element or an attribute; bytes that are not UTF-8 become U+FFFD.
+/// `text` as it may stand in an element or an attribute; bytes that are not UTF-8 become U+FFFD, and so do
+/// characters that do something other than to be seen where they stand (printable.h).
 std::string escape_html(std::string_view text);
 /// Six digits; "NaN", "+Inf", "-Inf".
 std::string number_html(double value);

@@ -21,6 +21,9 @@ using Phase = HttpConnections::Phase;
 constexpr std::size_t kAnswerHeadBytes = std::size_t{7} << 10;    // of a connection's memory, beside the head of a request
 constexpr std::uint64_t kDrainedBytes = std::uint64_t{64} << 10;  // of a body that is too large, so that its sender reads the answer
 
+// All that 0.9.75 makes of it look_at_head and parse_target look at as well; and it answers twice to who leaves out Host.
+constexpr int kStrictness = MHD_VERSION < 0x01000000 ? 0 : 1;
+
 void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 HttpResponse come_again(unsigned status, const char* text) {
@@ -102,6 +105,13 @@ int verify_client(gnutls_session_t session) {
   }
   gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);  // the library would close without a word
   return GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+// The library keeps the parameters in the connection's memory, for which that is not meant: some 300 fill it, and version 0.9.75 then waits
+// for nothing in place of answering. Nobody asks it for them. These bytes are its own, which it is about to change in the same way.
+void leave_no_parameters(char* target) {
+  char* const mark = std::strchr(target, '?');
+  if (mark != nullptr) mark[1] = '\0';
 }
 
 HttpConnections::Connection* context_of(MHD_Connection* connection) {
@@ -188,7 +198,7 @@ std::unique_ptr<HttpExchange::Loops> HttpExchange::start_loops(std::shared_ptr<c
                                    MHD_OPTION_NOTIFY_CONNECTION, &on_connection, loops.get(),  //
                                    MHD_OPTION_CONNECTION_LIMIT, most_connections,              //
                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, static_cast<std::size_t>(limits_.head_bytes) + kAnswerHeadBytes,  //
-                                   MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                                      //
+                                   MHD_OPTION_STRICT_FOR_CLIENT, kStrictness,                                                            //
                                    MHD_OPTION_ARRAY, options.data(), MHD_OPTION_END);
   if (loops->daemon == nullptr) {
     throw std::runtime_error("the server's threads did not start; is the process at its limit of threads or open files?");
@@ -242,7 +252,10 @@ void* HttpExchange::on_target(void* of_loops, const char* target, MHD_Connection
   try {
     auto exchange = std::make_unique<Exchange>();
     exchange->connection = context_of(connection);
-    if (target != nullptr) exchange->target = parse_target(target);
+    if (target != nullptr) {
+      exchange->target = parse_target(target);
+      leave_no_parameters(const_cast<char*>(target));
+    }
     if (exchange->connection != nullptr) self.connections_.set_phase(exchange->connection, Phase::receiving, Clock::now());
     return exchange.release();
   } catch (...) {
@@ -263,7 +276,7 @@ void HttpExchange::on_completed(void* of_loops, MHD_Connection*, void** of_excha
 
 // Called at least twice for a request: with its head, then with each piece of its body, then once more to be answered, and again when a
 // connection is resumed then.
-MHD_Result HttpExchange::on_request(void* of_loops, MHD_Connection* connection, const char*, const char* method, const char*,
+MHD_Result HttpExchange::on_request(void* of_loops, MHD_Connection* connection, const char*, const char* method, const char* version,
                                     const char* upload, std::size_t* upload_size, void** of_exchange) {
   HttpExchange& self = *static_cast<const Loops*>(of_loops)->exchange;
   auto* exchange = static_cast<Exchange*>(*of_exchange);
@@ -273,7 +286,7 @@ MHD_Result HttpExchange::on_request(void* of_loops, MHD_Connection* connection, 
       exchange->is_begun = true;
       self.in_flight_.fetch_add(1, std::memory_order_relaxed);  // whatever the answer publishes comes later in this thread, and carries it
       count(self.requests_);
-      std::optional<HttpResponse> refusal = self.look_at_head(*exchange, connection, method);
+      std::optional<HttpResponse> refusal = self.look_at_head(*exchange, connection, method, version);
       return refusal ? self.queue(exchange, connection, std::move(*refusal)) : MHD_YES;
     }
     if (*upload_size > 0) return self.take_body(*exchange, upload, upload_size);
@@ -288,7 +301,8 @@ MHD_Result HttpExchange::on_request(void* of_loops, MHD_Connection* connection, 
 }
 
 // The answer of a request that has no right to another one.
-std::optional<HttpResponse> HttpExchange::look_at_head(Exchange& exchange, MHD_Connection* connection, const char* method) {
+std::optional<HttpResponse> HttpExchange::look_at_head(Exchange& exchange, MHD_Connection* connection, const char* method,
+                                                       const char* version) {
   exchange.method = method;
   exchange.security = security();
   const MHD_ConnectionInfo* head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -297,7 +311,8 @@ std::optional<HttpResponse> HttpExchange::look_at_head(Exchange& exchange, MHD_C
   }
   Framing framing;
   MHD_get_connection_values(connection, MHD_HEADER_KIND, &look_at_header, &framing);
-  if (!exchange.target || is_ambiguous(framing)) return text_response(400, "The request is malformed.\n");
+  const bool lacks_host = framing.hosts == 0 && std::strcmp(version, "HTTP/1.0") != 0;
+  if (!exchange.target || lacks_host || is_ambiguous(framing)) return text_response(400, "The request is malformed.\n");
   if (in_flight_.load(std::memory_order_relaxed) > limits_.requests && !connections_.cut_stalled(Clock::now())) {
     count(overloads_);
     return come_again(503, "Too many requests are being answered.\n");

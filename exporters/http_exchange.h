@@ -80,7 +80,7 @@ class HttpExchange {
   static void on_log(void* self, const char* format, std::va_list arguments);
   static std::size_t leave_encoded(void*, MHD_Connection*, char* text);
 
-  std::optional<HttpResponse> look_at_head(Exchange& exchange, MHD_Connection* connection, const char* method);
+  std::optional<HttpResponse> look_at_head(Exchange& exchange, MHD_Connection* connection, const char* method, const char* version);
   std::optional<HttpResponse> look_at_user(Exchange& exchange, MHD_Connection* connection);
   MHD_Result take_body(Exchange& exchange, const char* upload, std::size_t* upload_size) const;
   MHD_Result answer_whole(Exchange& exchange, MHD_Connection* connection);

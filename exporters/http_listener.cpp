@@ -68,7 +68,7 @@ struct Wording {
   std::string about(int error) const {
     const std::string port_hint = "set " + settings.port_setting + " to another one, or to 0 to let the system choose";
     switch (error) {
-      case EADDRINUSE: return "the port is in use by another program, or by another monitor of this one; " + port_hint;
+      case EADDRINUSE: return "the port is in use already, by another program or by this one; " + port_hint;
       case EACCES: return "no permission to listen on this port (ports below 1024 need privileges); " + port_hint;
       case EADDRNOTAVAIL:
       case EAFNOSUPPORT:

@@ -90,6 +90,7 @@ struct HttpServer::State {
   std::string load_again();
   std::string reload() noexcept;
   void use(std::shared_ptr<const WebSecurity> security);
+  std::string use_again(std::shared_ptr<const WebSecurity> security);
   void serve();
   void serve_once();
   int milliseconds_to_wait(Clock::time_point now) const;
@@ -144,12 +145,27 @@ void HttpServer::State::use(std::shared_ptr<const WebSecurity> security) {
   exchange.set_security(std::move(security));
 }
 
+// What is not asked for any more: "TLS and users", or empty.
+std::string HttpServer::State::use_again(std::shared_ptr<const WebSecurity> security) {
+  const std::shared_ptr<const WebSecurity> before = exchange.security();
+  const bool loses_tls = before->tls && !security->tls, loses_users = before->users && !security->users;
+  std::string lost = loses_tls && loses_users ? "TLS and users" : loses_tls ? "TLS" : loses_users ? "users" : "";
+  // More likely a file that somebody is about to write than the wish to open the port.
+  if (!lost.empty() && security->is_of_blank_file) {
+    throw std::runtime_error(file.path() + " is empty, which would leave the port without " + lost +
+                             "; write {} into it if that is meant, or what it held before");
+  }
+  use(std::move(security));
+  return lost;
+}
+
 // The caller holds `file_mutex`.
 std::string HttpServer::State::load_again() {
   try {
-    use(file.load());
+    const std::string lost = use_again(file.load());
     reloads.fetch_add(1, std::memory_order_relaxed);
-    log(LogLevel::info, "the web config file " + file.path() + " was read again");
+    const std::string said = "the web config file " + file.path() + " was read again";
+    log(lost.empty() ? LogLevel::info : LogLevel::warning, lost.empty() ? said : said + ": the port is now without " + lost);
     eventfd_write(wake, 1);
     return "";
   } catch (const std::exception& error) {

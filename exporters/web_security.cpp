@@ -16,6 +16,7 @@ std::shared_ptr<const WebSecurity> WebConfigFile::load() {
   // Stamps before reading: what changes meanwhile is looked at again.
   stamps_ = {{path_, stamp_of(path_)}};
   const WebConfig config = load_web_config(path_);
+  security->is_of_blank_file = config.is_blank;
   if (config.tls) {
     for (const PemSource* source : {&config.tls->certificate, &config.tls->key, &config.tls->client_ca}) {
       if (!source->file.empty()) stamps_[source->file] = stamp_of(source->file);

@@ -21,6 +21,7 @@ namespace vigil {
 
 /// Never changes.
 struct WebSecurity {
+  bool is_of_blank_file = false;           ///< see WebConfig
   std::shared_ptr<const TlsServer> tls;    ///< null: plain HTTP
   std::shared_ptr<const UserTable> users;  ///< null: anybody
   std::vector<std::pair<std::string, std::string>> headers;

@@ -9,6 +9,7 @@
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/record_json.h"
 #include "vigil/exporters/seconds.h"
+#include "vigil/monitor/ring_file.h"
 #include "vigil/tools/csv_table.h"
 #include "vigil/tools/followed_run.h"
 #include "vigil/tools/progress_line.h"
@@ -22,6 +23,7 @@ namespace {
 
 // What a file holds beside its steps and its latest frame.
 struct Kept {
+  std::uint64_t steps = 0;
   std::vector<double> losses;
   std::vector<NonfiniteEvent> events;
 };
@@ -31,6 +33,7 @@ void dump_text(FollowedRun& run, const DumpOptions& options, std::ostream& out, 
   Kept kept;
   run.poll(
       [&](const StepRecord& record, const double* scalars) {
+        if (!record.has(StepRecord::again)) ++kept.steps;
         if (record.has(StepRecord::has_loss) && !record.has(StepRecord::again)) kept.losses.push_back(record.loss);
         steps.add(record, scalars);
         progress.show([&record] { return "reading: step " + grouped(record.step); });
@@ -45,7 +48,7 @@ void dump_text(FollowedRun& run, const DumpOptions& options, std::ostream& out, 
     is_first = false;
     out << text;
   };
-  add(DumpPart::summary, summary_text(run, kept.losses, options.place));
+  add(DumpPart::summary, summary_text(run, kept.steps, kept.losses, options.place));
   add(DumpPart::summary, alerts_text(run, options.place));
   add(DumpPart::events, events_text(kept.events, options.place));
   add(DumpPart::summary, notes_text(run, options.place));
@@ -192,7 +195,9 @@ int dump(const DumpOptions& options, std::ostream& out, std::ostream& err) {
   for (const std::string& path : options.files) {
     const FoundRing ring = open_ring(path);
     if (ring.file == nullptr) {
-      err << "vigil: " << printable(path) << ": " << ring.problem << '\n';
+      const bool is_name = path.find('/') == std::string::npos && !is_ring_file_name(path);
+      err << "vigil: " << printable(path) << ": " << ring.problem
+          << (is_name ? "; dump takes the path of a ring file, which vigil ps shows" : "") << '\n';
       code = 1;
       continue;
     }

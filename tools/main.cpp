@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "vigil/config/flag_values.h"
 #include "vigil/config/suggestion.h"
 #include "vigil/tools/check_config.h"
 #include "vigil/tools/replay.h"
@@ -40,7 +41,7 @@ bool is_subcommand(const CLI::App& app, const std::string& name) {
 int unknown_subcommand(const CLI::App& app, const std::string& name) {
   std::cerr << "vigil: no subcommand is called '" << name << "'";
   std::string nearest;
-  std::size_t least = std::min<std::size_t>(4, name.size());  // more than that is another word
+  std::size_t least = std::clamp<std::size_t>(name.size() / 3, 1, 3) + 1;  // as many errors are another word
   for (const CLI::App* known : subcommands_of(app)) {
     const std::size_t distance = vigil::config_reader::edit_distance(name, known->get_name());
     if (distance >= least) continue;
@@ -91,6 +92,14 @@ int run(int argc, char** argv) {
   // CLI11 would only say that a subcommand is missing.
   if (argc > 1 && argv[1][0] != '-' && !is_subcommand(app, argv[1])) return unknown_subcommand(app, argv[1]);
   try {
+    if (argc > 1 && is_subcommand(app, argv[1])) {
+      const CLI::App& called = *app.get_subcommand(argv[1]);
+      const auto takes_value = [&called](const std::string& flag) {
+        const CLI::Option* const option = called.get_option_no_throw(flag);
+        return option != nullptr && option->get_items_expected_min() > 0;
+      };
+      if (const auto fault = vigil::find_flag_fault(argc, argv, takes_value)) throw CLI::ValidationError(fault->flag, fault->text);
+    }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;

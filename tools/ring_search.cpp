@@ -57,18 +57,33 @@ std::string places(const std::vector<std::string>& directories) {
   return text;
 }
 
+// "0, 1, 3" of the runs that the word means.
+std::string ranks_of(const std::string& word, const std::vector<FoundRing>& rings) {
+  std::set<int> ranks;
+  for (const FoundRing& ring : rings) {
+    if (ring.file != nullptr && (word.empty() || ring.identity().run == word)) ranks.insert(ring.identity().rank);
+  }
+  std::string text;
+  std::size_t told = 0;
+  for (const int rank : ranks) {
+    if (told++ == 10) return text + ", …";
+    text += (text.empty() ? "" : ", ") + std::to_string(rank);
+  }
+  return text;
+}
+
 [[noreturn]] void throw_nothing_fits(const RunChoice& choice, const std::vector<FoundRing>& rings) {
-  const std::string names = quoted_names(rings);
-  const bool is_of_rank = choice.rank && std::any_of(rings.begin(), rings.end(), [&](const FoundRing& ring) {
-                            return ring.file != nullptr && (choice.word.empty() || ring.identity().run == choice.word);
-                          });
-  std::string text = is_of_rank            ? "there is no rank " + std::to_string(*choice.rank) + " of it"
-                     : choice.word.empty() ? "there is no run"
-                                           : "no run is called '" + printable(choice.word) + "'";
+  const std::string names = quoted_names(rings), ranks = ranks_of(choice.word, rings);
+  const std::string called = choice.word.empty() ? "" : " '" + printable(choice.word) + "'";
+  if (choice.rank && !ranks.empty()) {
+    throw NoSuchRun("there is no rank " + std::to_string(*choice.rank) + (called.empty() ? " of any run" : " of run" + called) +
+                    (ranks.find(',') == std::string::npos ? "; there is rank " : "; there are ranks ") + ranks);
+  }
+  std::string text = called.empty() ? "there is no run" : "no run is called" + called;
   text += names.empty() ? "; no ring file of a run lies in " + places(choice.directories) +
                               ": a training writes one with ring.shared: true, and --ring.directory says where else to look"
                         : "; there are " + names;
-  throw SearchError(text);
+  throw NoSuchRun(text);
 }
 
 }  // namespace

@@ -17,6 +17,11 @@ struct SearchError : std::runtime_error {
   using runtime_error::runtime_error;
 };
 
+/// No ring file of the run is there, or of that rank: one may come.
+struct NoSuchRun : SearchError {
+  using SearchError::SearchError;
+};
+
 /// A file that is named like a ring file.
 struct FoundRing {
   std::string path;
@@ -46,7 +51,7 @@ struct RunChoice {
 
 /// The file that `choice` means: the path as it stands, when the word has a '/' or ends in ".ring"; else of the runs with that name the
 /// latest attempt, one whose writer lives before the others. `others` is how many other runs there would have been for an empty word.
-/// @throws SearchError that names what there is when nothing fits, or the file cannot be read
+/// @throws NoSuchRun that names what there is when nothing fits, another SearchError when a file or directory cannot be read
 FoundRing choose_ring(const RunChoice& choice, std::size_t* others = nullptr);
 
 /// A ring of the same run and rank that began after `than`; a null file when there is none.

@@ -1,12 +1,12 @@
 #include "vigil/tools/rule_report.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string_view>
 
 #include "vigil/config/settings.h"
 #include "vigil/config/threshold.h"
 #include "vigil/exporters/alert_exporters.h"
-#include "vigil/exporters/alert_rules.h"
 #include "vigil/exporters/json_text.h"
 #include "vigil/tools/text_cells.h"
 
@@ -135,13 +135,21 @@ void append_rule_json(std::string& out, const ReportedRule& rule) {
 
 }  // namespace
 
+std::vector<RuleProblem> problems_of_rules(const Config& config) {
+  std::vector<RuleProblem> problems;
+  const std::vector<AlertRule> known = alert_rules(config, problems);
+  const auto is_sent = [](const AlertRule& rule) { return rule.enabled && rule.has(AlertAction::webhook); };
+  if (!config.rules.enabled || std::none_of(known.begin(), known.end(), is_sent)) return problems;
+  try {
+    static_cast<void>(read_signing_key(config.exporters.webhook.secret_file));
+  } catch (const std::runtime_error& error) {
+    problems.push_back({"exporters.webhook.secret_file", error.what()});
+  }
+  return problems;
+}
+
 RuleReport report_rules(const Config& config) {
   const std::vector<AlertRule> known = alert_rules(config);
-  const bool has_webhook = config.rules.enabled && std::any_of(known.begin(), known.end(), [](const AlertRule& rule) {
-                             return rule.enabled && rule.has(AlertAction::webhook);
-                           });
-  if (has_webhook) static_cast<void>(read_signing_key(config.exporters.webhook.secret_file));
-  static_cast<void>(make_alert_engine(Schema{}, config.rules));  // knows the metrics
   const std::vector<std::string> usual_actions = RulesConfig{}.actions;
   RuleReport report;
   report.enabled = config.rules.enabled;

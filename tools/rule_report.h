@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/exporters/alert_rules.h"
 
 namespace vigil::tools {
 
@@ -38,8 +39,11 @@ struct RuleReport {
   std::vector<ReportedDelivery> deliveries;
 };
 
-/// @throws std::invalid_argument when an action leads nowhere, two rules have one name, or a threshold's metric or label is unknown;
-///         std::runtime_error when the webhook's key cannot be read
+/// Everything for which a training refuses the rules: an action leads nowhere, two rules have one name, a threshold's metric or label is
+/// unknown, the webhook's key cannot be read.
+std::vector<RuleProblem> problems_of_rules(const Config& config);
+
+/// Of rules without such problems. @throws std::invalid_argument for one of the first two
 RuleReport report_rules(const Config& config);
 
 /// Lines of at most 140 columns (but for words that are longer). What differs from the defaults has a `*` behind it.

@@ -2,13 +2,16 @@
 
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdint>
 #include <iostream>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
+#include "vigil/config/printable.h"
 #include "vigil/tools/dump.h"
 #include "vigil/tools/export.h"
 #ifdef VIGIL_HAS_HISTORY
@@ -68,6 +71,27 @@ void add_choice(CLI::App& command, const std::string& name, Value& value, const 
   command.add_option_function<std::string>(name, choose, help)->type_name(words);
 }
 
+// Before CLI11 makes a number of it, so that what is none is told in the same words.
+template <class Number>
+CLI::Validator whole_number_from(Number least) {
+  const auto problem = [least](const std::string& text) {
+    Number value{};
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (stop == end && error == std::errc{} && value >= least) return std::string();
+    return "expected a whole number from " + std::to_string(least) + " on, got " + printable(text);
+  };
+  return CLI::Validator("").operation([problem](std::string& text) { return problem(text); });
+}
+
+std::string interval_problem(const std::string& text) {
+  double seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, seconds);
+  if (stop == end && error == std::errc{} && seconds >= 0.1 && seconds <= 60) return "";
+  return "expected seconds from 0.1 to 60, got " + printable(text);
+}
+
 bool is_err_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 void add_directories(CLI::App& command, std::vector<std::string>& directories) {
@@ -87,7 +111,7 @@ void add_color(CLI::App& command, ColorMode& mode) {
 void add_run(CLI::App& command, RunChoice& run, bool is_required) {
   CLI::Option* const name = command.add_option("RUN", run.word, "Name of a run, or path of a ring file");
   if (is_required) name->required();
-  command.add_option("--rank", run.rank, "Rank of the run; else the lowest that there is")->check(CLI::NonNegativeNumber);
+  command.add_option("--rank", run.rank, "Rank of the run; else the lowest that there is")->check(whole_number_from(0));
   add_directories(command, run.directories);
 }
 
@@ -126,7 +150,7 @@ Command add_dump(CLI::App& app) {
                        "One part; else all but the schema, in CSV the steps");
   command.add_option("--last", options->last, "Steps that are shown; else 10 as text, and all as JSON and CSV")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number_from(std::size_t{0}));
   add_choice<TensorOrder>(command, "--sort", options->order,
                           {{"model", TensorOrder::model},
                            {"name", TensorOrder::name},
@@ -155,13 +179,14 @@ Command add_tail(CLI::App& app) {
   const auto color = std::make_shared<ColorMode>(ColorMode::automatic);
   add_run(command, options->run, false);
   command.add_flag("--json", options->json, "Print one JSON object a line: run, step, nonfinite, end");
-  command.add_flag("--follow", options->follow, "Go on with later attempts of the run, until one finishes");
+  command.add_flag("--follow", options->follow,
+                   "Wait for the run where there is none yet, and go on with its later attempts until one finishes");
   command.add_option("--last", options->last, "Steps that are there already and shown first; 10")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number_from(std::size_t{0}));
   command.add_option("--every", options->every, "Show every Nth step, and those that are not finite")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number_from(std::uint64_t{1}));
   add_color(command, *color);
   return {&command, [options, color] {
             options->place = look_at_output(STDOUT_FILENO, *color);
@@ -177,7 +202,9 @@ Command add_top(CLI::App& app) {
   const auto seconds = std::make_shared<double>(1);
   add_run(command, options->run, false);
   command.add_flag("--once", options->once, "Print one picture as text; COLUMNS and LINES say how large, where there is no terminal");
-  command.add_option("--interval", *seconds, "Seconds between pictures, 0.1 to 60; 1")->type_name("SECONDS")->check(CLI::Range(0.1, 60.0));
+  command.add_option("--interval", *seconds, "Seconds between pictures, 0.1 to 60; 1")
+      ->type_name("SECONDS")
+      ->check(CLI::Validator("").operation(&interval_problem));
   add_rules(command, options->rules);
   add_color(command, *color);
   return {&command, [options, color, seconds] {
@@ -207,12 +234,12 @@ Command add_export(CLI::App& app) {
   add_choice<ExportFormat>(command, "--format", options->format,
                            {{"csv", ExportFormat::csv}, {"json", ExportFormat::json}, {"openmetrics", ExportFormat::openmetrics}},
                            "Else CSV");
-  command.add_option("-o,--output", options->output, "File to write, as a whole or not at all; else stdout")->type_name("FILE");
+  command.add_option("-o,--output", options->output, "File to write, as a whole or not at all; else, or with -, stdout")->type_name("FILE");
   CLI::Option& tensors =
       *command.add_flag("--tensors", options->tensors, "The tensors of sampled steps as well; in CSV in place of the steps");
   command.add_option("--last", options->last, "Steps that are written; else all that are kept")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number_from(std::size_t{0}));
   const auto storage = std::make_shared<std::string>();
 #ifdef VIGIL_HAS_HISTORY
   command
@@ -223,6 +250,7 @@ Command add_export(CLI::App& app) {
   static_cast<void>(tensors);
 #endif
   return {&command, [options, storage] {
+            if (options->output == "-") options->output.clear();
             options->is_terminal = isatty(STDOUT_FILENO) == 1;
             // Not into what is shown on the same terminal.
             options->shows_progress = is_err_terminal() && (!options->is_terminal || !options->output.empty());

@@ -129,7 +129,7 @@ struct TensorLine {
 
 }  // namespace
 
-std::string summary_text(const FollowedRun& run, const std::vector<double>& losses, const OutputPlace& place) {
+std::string summary_text(const FollowedRun& run, std::uint64_t steps, const std::vector<double>& losses, const OutputPlace& place) {
   const Snapshot& snapshot = *run.snapshot();
   const RunIdentity& who = run.identity();
   const RingHeader& header = run.file().header();
@@ -157,7 +157,7 @@ std::string summary_text(const FollowedRun& run, const std::vector<double>& loss
     add_losses(facts, run, losses, place);
     add_nonfinite(facts, run);
   }
-  facts.add("kept", counted(snapshot.step_ring.read, "step record") + " and " + counted(snapshot.frame_ring.read, "frame") + " (" +
+  facts.add("kept", counted(steps, "step") + " and " + counted(snapshot.frame_ring.read, "frame") + " (" +
                         grouped(snapshot.step_ring.overwritten) + " and " + grouped(snapshot.frame_ring.overwritten) +
                         " older ones were overwritten)");
   if (!run.problem().empty()) facts.add("damaged", "not all of it can be read: " + printable(run.problem()), Style::red);

@@ -14,8 +14,9 @@ namespace vigil::tools {
 
 // All of them return whole lines, printable but for colours.
 
-/// What the file is, who ran, how it is or how it ended, and the latest figures. `losses` is the loss of each step that is there.
-std::string summary_text(const FollowedRun& run, const std::vector<double>& losses, const OutputPlace& place);
+/// What the file is, who ran, how it is or how it ended, and the latest figures. `steps` is how many are there, `losses` the loss of each
+/// that has one.
+std::string summary_text(const FollowedRun& run, std::uint64_t steps, const std::vector<double>& losses, const OutputPlace& place);
 
 /// The alerts that the rules make of what is there: which fire, and how often each fired.
 std::string alerts_text(const FollowedRun& run, const OutputPlace& place);

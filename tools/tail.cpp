@@ -26,7 +26,16 @@ class Tail {
 
   int run() {
     std::size_t others = 0;
-    FoundRing ring = choose_ring(options_.run, &others);
+    FoundRing ring;
+    for (bool is_told = false; ring.file == nullptr;) {
+      try {
+        ring = choose_ring(options_.run, &others);
+      } catch (const NoSuchRun& error) {
+        if (!options_.follow) throw;
+        if (!std::exchange(is_told, true)) err_ << "vigil: note: " << error.what() << "; waiting for it\n" << std::flush;
+        if (!wait(kSearchInterval)) return kReaderGone;
+      }
+    }
     if (options_.run.word.empty() && others > 0)
       err_ << "vigil: note: following '" << printable(ring.identity().run) << "', rank " << ring.identity().rank << "; there are " << others
            << " others, which can be named\n"

@@ -13,7 +13,7 @@ namespace vigil::tools {
 struct TailOptions {
   RunChoice run;
   bool json = false;
-  bool follow = false;      ///< go on with later attempts of the run until one of them finishes
+  bool follow = false;      ///< wait for the run, and go on with later attempts of it until one of them finishes
   std::size_t last = 10;    ///< steps that are there already and shown first
   std::uint64_t every = 1;  ///< of the steps those with a number that this divides, and all that are not finite
   OutputPlace place;

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <ostream>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "vigil/config/config_reader.h"
@@ -40,6 +42,7 @@ class Top {
       : options_(options), rules_(std::move(rules)), shown_(std::make_unique<ShownRun>(choose_ring(options.run), rules_)) {}
 
   void print(std::ostream& out) {
+    state_.has_keys = false;
     const ScreenSize size{options_.place.columns > 0 ? options_.place.columns : 80, options_.place.lines > 0 ? options_.place.lines : 24};
     for (std::string& line : top_lines(shown_->run, shown_->history, state_, size, options_.place.colored, room_)) {
       if (!options_.place.colored) line.erase(line.find_last_not_of(' ') + 1);
@@ -95,10 +98,7 @@ class Top {
 
   // False: quit.
   bool act_on(const KeyPress& key) {
-    if (is_choosing_) {
-      choose(key);
-      return true;
-    }
+    if (is_choosing_) return choose(key);
     switch (key.key) {
       case Key::up: state_.scroll -= std::min<std::size_t>(state_.scroll, 1); break;
       case Key::down: ++state_.scroll; break;
@@ -168,15 +168,18 @@ class Top {
     is_choosing_ = !entries_.empty();
   }
 
-  void choose(const KeyPress& key) {
+  // False: quit.
+  bool choose(const KeyPress& key) {
+    if (key.character == 'q') return false;
     const bool is_up = key.key == Key::up || key.character == 'k', is_down = key.key == Key::down || key.character == 'j';
     if (is_up && chosen_ > 0) --chosen_;
     if (is_down && chosen_ + 1 < entries_.size()) ++chosen_;
     if (key.key == Key::enter) show_run(rings_[chosen_]);
-    if (key.key == Key::enter || key.key == Key::escape || key.character == 'q' || key.character == 'r') {
+    if (key.key == Key::enter || key.key == Key::escape || key.character == 'r') {
       is_choosing_ = false;
       rings_.clear();
     }
+    return true;
   }
 
   const TopOptions& options_;
@@ -196,8 +199,10 @@ class Top {
 
 int top(const TopOptions& options, std::ostream& out, std::ostream& err) {
   try {
-    if (!options.once && (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)) {
-      err << "vigil: top needs a terminal to show itself in; --once prints one picture, and vigil ps a list\n";
+    const char* const term = std::getenv("TERM");
+    const bool is_plain = term == nullptr || *term == '\0' || std::string_view(term) == "dumb";
+    if (!options.once && (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1 || is_plain)) {
+      err << "vigil: top needs a terminal to show itself in, and TERM to name its kind; --once prints one picture, and vigil ps a list\n";
       return 2;
     }
     Top top(options, std::make_shared<const Config>(options.rules.empty() ? Config{} : load_config(options.rules)));

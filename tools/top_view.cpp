@@ -68,8 +68,8 @@ class View {
     if (!goes_on || age > 2) line.add(", " + seconds_text(age) + " ago", goes_on ? Style::plain : Style::yellow);
     if (run_.live().phase != 0) line.add("   in " + printable(run_.phase()), Style::cyan);
     if (snapshot_.mean_step_seconds > 0) {
-      line.add("   " + short_number(run_.steps_per_second()) + " steps/s");
-      if (snapshot_.step.examples > 0)
+      if (goes_on) line.add("   " + short_number(run_.steps_per_second()) + " steps/s");
+      if (goes_on && snapshot_.step.examples > 0)
         line.add("   " + short_number(std::round(static_cast<double>(snapshot_.step.examples) * run_.steps_per_second())) + " examples/s");
       line.add("   vigil " + short_number(std::round(1e4 * snapshot_.overhead_ratio()) / 100) + " %");
     }
@@ -178,7 +178,8 @@ class View {
   }
 
   void add_layers(ScrollRoom& room) {
-    const std::size_t page = room.page = size_.lines - std::min(size_.lines, lines_.size() + 2);  // the titles and the keys
+    const std::size_t page = room.page =
+        size_.lines - std::min(size_.lines, lines_.size() + (state_.has_keys ? 2 : 1));  // the titles and the keys
     std::vector<LayerFigures> layers = layers_of(snapshot_);
     sort_layers(layers, state_.order);
     room.last = layers.size() - std::min(layers.size(), page);
@@ -259,7 +260,7 @@ class View {
   }
 
   void add_keys() {
-    if (lines_.size() >= size_.lines) return;
+    if (!state_.has_keys || lines_.size() >= size_.lines) return;
     end(begin().add("q quit  s sort by: g u p x n  ↑↓ PgUp PgDn scroll  r runs  space hold", Style::dim));
   }
 
@@ -301,7 +302,7 @@ std::vector<std::string> choice_lines(const std::string& head, const std::vector
     line.add(i == chosen ? "▶ " : "  ").add(entries[i].text, i == chosen ? Style::bold : entries[i].style);
     lines.push_back(line.text());
   }
-  lines.push_back(ScreenLine(size.columns, colored).add("↑↓ choose  enter show  escape back", Style::dim).text());
+  lines.push_back(ScreenLine(size.columns, colored).add("↑↓ choose  enter show  escape back  q quit", Style::dim).text());
   if (lines.size() > size.lines) lines.resize(size.lines);
   return lines;
 }

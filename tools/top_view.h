@@ -21,6 +21,7 @@ struct TopHistory {
 
 /// What the user chose.
 struct TopState {
+  bool has_keys = true;  ///< the last line tells the keys
   LayerOrder order = LayerOrder::gradient_norm;
   std::size_t scroll = 0;  ///< the layer that stands first; brought into range by top_lines
   bool is_held = false;    ///< nothing new is read

@@ -27,6 +27,11 @@ TEST(WebConfigFile, ThatIsEmptyMeansNoSecurity) {
   }
 }
 
+TEST(WebConfigFile, ThatSaysNothingIsToldFromOneThatSaysThatThereIsNothing) {
+  for (const char* blank : {"", "\n", "# users: later\n", "---\n"}) EXPECT_TRUE(parse_web_config(blank).is_blank) << blank;
+  for (const char* said : {"{}", "rate_limit: {}", "---\n{}\n"}) EXPECT_FALSE(parse_web_config(said).is_blank) << said;
+}
+
 TEST(WebConfigFile, HoldsWhatExporterToolkitKnows) {
   const WebConfig config = parse_web_config(
       kTls +

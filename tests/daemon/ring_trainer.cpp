@@ -1,8 +1,8 @@
 // A trainer without libtorch: publishes a known run into a ring file, as fast or as slowly as it is told.
 //
-//   ring_trainer DIRECTORY RUN [--ranks N] [--tensors N] [--steps N] [--interval-us N] [--sample-every N] [--end finish|exit|abort|hang]
+//   ring_trainer DIRECTORY RUN [--runs N] [--tensors N] [--steps N] [--interval-us N] [--sample-every N] [--end finish|exit|abort|hang]
 //
-// With --ranks it publishes that many runs, RUN-0, RUN-1, … from one thread. Prints a line "ready" when the files are there.
+// With --runs it publishes that many runs, RUN-0, RUN-1, … from one thread. Prints a line "ready" when the files are there.
 #include <poll.h>
 #include <unistd.h>
 

@@ -1,5 +1,6 @@
 #include "daemon/vigild.h"
 
+#include <algorithm>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
@@ -32,6 +33,12 @@ std::filesystem::path database_path(const std::filesystem::path& folder) { retur
 Vigild::Vigild(const std::filesystem::path& folder, const std::vector<std::string>& flags) {
   std::vector<std::string> command{VIGIL_VIGILD, "--ring.directory=" + ring_folder(folder).string(), "--ring.interval=100ms",
                                    "--storage.path=" + database_path(folder).string(), "--web.listen-address=127.0.0.1:0"};
+  for (const std::string& flag : flags) {  // one that is there already is replaced: each may be given once
+    const std::string name = flag.substr(0, flag.find('='));
+    command.erase(
+        std::remove_if(command.begin() + 1, command.end(), [&](const std::string& word) { return word.rfind(name + "=", 0) == 0; }),
+        command.end());
+  }
   command.insert(command.end(), flags.begin(), flags.end());
   static int number = 0;
   process_ = std::make_unique<ChildProcess>(command, folder / ("vigild-" + std::to_string(++number) + ".log"));

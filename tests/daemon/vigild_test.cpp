@@ -255,6 +255,13 @@ TEST_F(Daemon, ARunWhoseFileIsGoneWhenItStartsAgainIsNotSaidToRun) {
   EXPECT_LE(seconds_until(vigild, "lost", "crashed"), 5);
 }
 
+TEST_F(Daemon, ThePageRefersToWhatLiesBesideIt) {
+  const Vigild vigild(folder.path(), {"--web.telemetry-path=/own/metrics"});
+  const std::string page = vigild.get("/");
+  EXPECT_NE(page.find("href=\"own/metrics\""), std::string::npos) << page;
+  EXPECT_EQ(page.find("href=\"/"), std::string::npos) << "behind a prefix that leads elsewhere";
+}
+
 TEST_F(Daemon, EndsCleanlyOnSigterm) {
   Vigild vigild(folder.path());
   vigild.process().send(SIGTERM);
@@ -289,6 +296,11 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
   int code = 0;
   EXPECT_NE(run({"--ring.intervall=1s"}, code).find("--ring.intervall"), std::string::npos);
   EXPECT_EQ(code, 2);
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>{"--storage.path=", "--web.listen-address=127.0.0.1:0"}, {"--storage.path", "--storage.disabled"}}) {
+    EXPECT_NE(run(flags, code).find("--storage.path: expected a value, got "), std::string::npos);
+    EXPECT_EQ(code, 2);
+  }
   EXPECT_NE(run({"--ring.interval=5"}, code).find("--ring.interval"), std::string::npos);
   EXPECT_EQ(code, 2);
   for (const std::string flag : {"--ring.keep-ended", "--storage.retention.time", "--storage.frame-interval"}) {
@@ -316,6 +328,29 @@ TEST_F(Daemon, WrongFlagsAndFilesAreToldWithExitCodeTwo) {
           std::string::npos);
       EXPECT_EQ(code, 2) << flag << " " << file;
     }
+  }
+  struct Refused {
+    std::vector<std::string> flags;
+    const char* says;
+  };
+  for (const Refused& refused :
+       {Refused{{"--web.telemetry-path=/sd"}, "--web.telemetry-path: expected a path that vigild does not need itself"},
+        Refused{{"--web.telemetry-path=/api/v1/runs"}, "--web.telemetry-path: expected a path that vigild does not need itself"},
+        Refused{{"--web.telemetry-path=/a b?c"}, "--web.telemetry-path: expected a path of letters"},
+        Refused{{"--web.telemetry-path=metrics"}, "--web.telemetry-path: expected a path of letters"},
+        Refused{{"--web.external-address=host name:80"}, "--web.external-address: expected HOST:PORT"},
+        Refused{{"--web.external-address=host:99999"}, "--web.external-address: expected HOST:PORT"},
+        Refused{{"--web.external-address=:80"}, "--web.external-address: expected HOST:PORT"},
+        Refused{{"--remote-write.url=http://127.0.0.1:99999/x"}, "--remote-write.url: expected a URL"},
+        Refused{{"--pushgateway.url=gateway:9091"}, "--pushgateway.url: expected a URL"},
+        Refused{{"--pushgateway.url=http://127.0.0.1:9091/metrics/"}, "--pushgateway.url: expected the gateway's address without /metrics"},
+        Refused{{"--remote-write.headers-file=" + headers}, "--remote-write.headers-file requires --remote-write.url"},
+        Refused{{"--remote-write.tensors"}, "--remote-write.tensors requires --remote-write.url"},
+        Refused{{"--pushgateway.basic-auth-file=" + headers}, "--pushgateway.basic-auth-file requires --pushgateway.url"},
+        Refused{{"--ring.interval=1s", "--ring.interval=2s"}, "--ring.interval"}}) {
+    const std::string said = run(refused.flags, code);
+    EXPECT_NE(said.find(refused.says), std::string::npos) << said;
+    EXPECT_EQ(code, 2) << refused.says;
   }
   EXPECT_NE(run({"--storage.path=" + headers + "/history.db", "--web.listen-address=127.0.0.1:0"}, code).find("--storage.path"),
             std::string::npos);

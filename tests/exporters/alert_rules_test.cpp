@@ -112,19 +112,20 @@ TEST(AlertRules, AnActionWithNowhereToGoIsRefused) {
   Config config;
   rule(config, Rule::disk_full).actions = {"webhook"};
   EXPECT_EQ(refusal(config),
-            "rules: the rule disk_full has the action webhook, but exporters.webhook.url is empty; set it, or leave the action out");
+            "rules.disk_full.actions: the rule disk_full has the action webhook, but exporters.webhook.url is empty; set it, or leave the "
+            "action out");
   config.exporters.webhook.url = "http://127.0.0.1:1";
   EXPECT_EQ(refusal(config), "accepted");
   config.rules.threshold = {"vigil_loss > 4 do alertmanager"};
   EXPECT_EQ(refusal(config),
-            "rules: the rule threshold_loss has the action alertmanager, but exporters.alertmanager.url is empty; set it, "
+            "rules.threshold[0]: the rule threshold_loss has the action alertmanager, but exporters.alertmanager.url is empty; set it, "
             "or leave the action out");
   config.exporters.alertmanager.url = "http://127.0.0.1:1";
   EXPECT_EQ(refusal(config), "accepted");
   config.rules.actions = {"dump"};
   config.exporters.report.enabled = false;
   EXPECT_EQ(refusal(config),
-            "rules: the rule nonfinite_gradient has the action dump, but exporters.report.enabled is false; set it to "
+            "rules.actions: the rule nonfinite_gradient has the action dump, but exporters.report.enabled is false; set it to "
             "true, or leave the action out");
 }
 

@@ -207,7 +207,7 @@ TEST_F(Endpoint, APortInUseIsAnErrorThatSaysWhatToDo) {
   PrometheusConfig config;
   config.port = std::stoi(http.endpoint().substr(10));
   EXPECT_EQ(listen_error(config), "cannot serve metrics on address 127.0.0.1, port " + std::to_string(config.port) +
-                                      ": the port is in use by another program, or by another monitor of this one; set "
+                                      ": the port is in use already, by another program or by this one; set "
                                       "exporters.prometheus.port to another one, or to 0 "
                                       "to let the system choose");
 }

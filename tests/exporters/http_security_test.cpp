@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "e2e/wait_until.h"
+#include "exporters/captured_log.h"
 #include "files.h"
 #include "http/certificates.h"
 #include "http/http_client.h"
@@ -324,8 +325,45 @@ TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsBroken) {
   std::filesystem::remove(folder.file("web.yml"));
   EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures == failures + 1; })) << "a file that is gone opens no door";
   EXPECT_EQ(get({}).status, 401);
+}
+
+TEST_F(SecureServer, KeepsWhatItHadWhenTheNewFileIsEmpty) {
+  const MadeCertificate made = make_certificate(folder, "server", {"IP:127.0.0.1"});
+  serve(tls_section(made) + "basic_auth_users: {alice: \"" + kCheap + "\"}");
+  const CapturedLog log;
+  ClientOptions stranger;
+  stranger.authority_file = made.certificate_file;
+  for (const char* blank : {"", "# users: later\n", "---\n"}) {
+    replace(blank);
+    EXPECT_NE(server->reload().find("web.yml is empty, which would leave the port without TLS and users; write {} into it"),
+              std::string::npos)
+        << blank;
+    EXPECT_EQ(get(stranger).status, 401) << blank;
+    EXPECT_EQ(get({}).status, 0) << "no plain HTTP";
+  }
+  EXPECT_GE(server->counters().reload_failures, 3u);
+  EXPECT_GE(log.count("error: the web config file is wrong, what it held before stays: "), 3u);
+  folder.write("web.yml", "");  // by itself, as when somebody truncates it
+  const std::uint64_t failures = server->counters().reload_failures;
+  EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures > failures; }));
+  EXPECT_EQ(get(stranger).status, 401);
+}
+
+TEST_F(SecureServer, WarnsOfAFileThatTurnsSecurityOff) {
+  const MadeCertificate made = make_certificate(folder, "server", {"IP:127.0.0.1"});
+  serve(tls_section(made) + "basic_auth_users: {alice: \"" + kCheap + "\"}");
+  const CapturedLog log;
+  replace(tls_section(made));
+  EXPECT_EQ(server->reload(), "");
+  EXPECT_EQ(get_by_tls(made.certificate_file).status, 200);
+  replace("{}");
+  EXPECT_EQ(server->reload(), "");
+  EXPECT_EQ(get({}).status, 200);
+  EXPECT_EQ(log.count("was read again: the port is now without users"), 1u);
+  EXPECT_EQ(log.count("was read again: the port is now without TLS"), 1u);
+  EXPECT_EQ(log.count("warning: "), 2u);
   replace("");
-  EXPECT_TRUE(wait_until(10, [&] { return get({}).status == 200; }));
+  EXPECT_EQ(server->reload(), "") << "there is nothing left to lose";
 }
 
 TEST_F(SecureServer, TakesANewCertificateWithoutLettingGoOfThePort) {
@@ -357,7 +395,7 @@ TEST_F(SecureServer, TakesANewCertificateWithoutLettingGoOfThePort) {
   folder.write("used.crt", "broken");
   EXPECT_TRUE(wait_until(10, [&] { return server->counters().reload_failures > 0; }));
   EXPECT_EQ(get_by_tls(second.certificate_file).status, 200) << "the last good one stays";
-  replace("");
+  replace("{}");
   EXPECT_TRUE(wait_until(10, [&] { return get({}).status == 200; })) << "even TLS goes without a restart";
   EXPECT_FALSE(server->is_tls());
   ends = true;

@@ -159,6 +159,39 @@ TEST(Server, BoundsTheHeadOfARequest) {
   EXPECT_EQ(server.counters().answers_with(414), 1u);
 }
 
+TEST(Server, AnswersAtOnceToALargeNumberOfSmallThings) {
+  HttpServer server(local(), echo);
+  const auto many = [](const std::string& piece, std::size_t bytes) {
+    std::string text;
+    while (text.size() < bytes) text += piece;
+    return text;
+  };
+  const std::string end = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+  const auto first_line = [&](const std::string& bytes) {
+    RawConnection connection(server.endpoint());
+    const auto begin = std::chrono::steady_clock::now();
+    connection.send(bytes);
+    const std::string line = status_line(connection.read_until("\r\n"));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+    return line.substr(0, 12);
+  };
+  EXPECT_EQ(first_line("GET /?" + many("a=1&", 4 * 256) + end + "\r\n"), "HTTP/1.1 200");
+  for (const std::size_t bytes : {4 * 257, 1200, 4000, 11'000}) {
+    EXPECT_EQ(first_line("GET /?" + many("a=1&", bytes) + end + "\r\n"), "HTTP/1.1 400") << bytes;
+    EXPECT_EQ(first_line("GET /?" + many("&?", bytes) + end + "\r\n"), "HTTP/1.1 400") << bytes;
+  }
+  EXPECT_EQ(first_line("GET /" + end + many("a:b\r\n", 11'000) + "\r\n"), "HTTP/1.1 431");
+  EXPECT_EQ(first_line("GET /" + end + "Cookie: " + many("a;", 11'000) + "\r\n\r\n"), "HTTP/1.1 431");
+}
+
+TEST(Server, AnswersOnceToARequestWithoutHost) {
+  HttpServer server(local(), echo);
+  const std::string answer = answer_to(server.endpoint(), "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(status_line(answer), "HTTP/1.1 400 Bad Request");
+  EXPECT_EQ(answer.find("HTTP/1.1", 1), std::string::npos) << answer;
+  EXPECT_EQ(status_line(answer_to(server.endpoint(), "GET / HTTP/1.0\r\n\r\n")).substr(9, 3), "200");
+}
+
 TEST(Server, CutsARequestThatTricklesIn) {
   HttpServerSettings settings = local();
   settings.limits.request_ms = 700;
@@ -366,7 +399,7 @@ TEST(Server, ThatCannotListenSaysWhatToDoInTheWordsOfItsOwner) {
   const std::string port = other.endpoint().substr(10);
   EXPECT_EQ(listen_error(settings_for_listen_addresses({"127.0.0.1:" + port})),
             "cannot serve metrics on address 127.0.0.1, port " + port +
-                ": the port is in use by another program, or by another monitor of this one; set the port in --web.listen-address to "
+                ": the port is in use already, by another program or by this one; set the port in --web.listen-address to "
                 "another one, or to 0 to let the system choose");
   EXPECT_EQ(listen_error(settings_for_listen_addresses({"127.0.0.1:0", "192.0.2.1:" + port})),
             "cannot serve metrics on address 192.0.2.1, port " + port +

@@ -24,14 +24,15 @@ TEST(LandingPage, EscapesWhateverComesFromTheRun) {
   auto snapshot = std::make_shared<Snapshot>(*test::make_running_snapshot());
   auto schema = std::make_shared<Schema>(*snapshot->schema);
   schema->identity.run = "<script>alert('x')</script>&\xff";
-  schema->identity.model = "std::vector<float>";
+  schema->identity.model = "std::vector<float>\xe2\x80\xae";  // writes from right to left from there on
   schema->parameters[1] = "<img src=x onerror=y>";
   snapshot->schema = schema;
   const std::string page = render_landing_page(snapshot.get());
   EXPECT_FALSE(contains(page, "<script"));
   EXPECT_FALSE(contains(page, "<img"));
   EXPECT_TRUE(contains(page, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;\xef\xbf\xbd"));
-  EXPECT_TRUE(contains(page, "std::vector&lt;float&gt;"));
+  EXPECT_TRUE(contains(page, "std::vector&lt;float&gt;\xef\xbf\xbd"));
+  EXPECT_FALSE(contains(page, "\xe2\x80\xae"));
 }
 
 TEST(LandingPage, RefersToNothingOutsideItself) {

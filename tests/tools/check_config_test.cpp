@@ -109,7 +109,10 @@ TEST_F(CheckConfig, AKeyThatCannotBeReadIsAnError) {
   const std::string webhook = "exporters:\n  webhook: {url: \"http://127.0.0.1:9999\", secret_file: " + folder.file("no such key") + "}\n";
   const CommandResult result = check(webhook + "rules:\n  actions: [webhook]\n");
   EXPECT_EQ(result.code, 1);
-  EXPECT_EQ(result.err.rfind(path + ": cannot read a key from the first line of '" + folder.file("no such key") + "'; set ", 0), 0u)
+  EXPECT_EQ(result.err.rfind(path + ":2:56: exporters.webhook.secret_file: cannot read a key from the first line of '" +
+                                 folder.file("no such key") + "'; set ",
+                             0),
+            0u)
       << result.err;
   EXPECT_EQ(check(webhook).code, 0) << "which no rule needs";
 }
@@ -150,6 +153,35 @@ TEST_F(CheckConfig, EveryProblemIsALineWithItsPlace) {
   EXPECT_EQ(lines[1].rfind(path + ":4:17: ring.step_records: expected ", 0), 0u) << lines[1];
 }
 
+TEST_F(CheckConfig, AllProblemsComeAtOnceWhoeverFindsThem) {
+  const CommandResult result = check(
+      "exporters: {alertmanager: {url: []}}\n"
+      "rules:\n"
+      "  actions: [alertmanager]\n"
+      "  loss_spike: {actions: [log, webhook]}\n"
+      "  throughput_drop: {actions: [webhook]}\n"
+      "  threshold:\n"
+      "    - vigil_nope > 5\n"
+      "    - vigil_loss\n"
+      "    - vigil_loss > 4 do log\n"
+      "    - vigil_loss > 5\n"
+      "    - vigil_loss > 6\n"
+      "ring: {shared: 5}\n");
+  EXPECT_EQ(result.code, 1);
+  std::vector<std::string> expected{
+      ":1:33: exporters.alertmanager.url: expected ",
+      ":4:25: rules.loss_spike.actions: the rule loss_spike has the action webhook, but exporters.webhook.url is empty; set it, or leave ",
+      ":5:30: rules.throughput_drop.actions: the rule throughput_drop has the action webhook, but ",
+      ":7:7: rules.threshold[0]: expected a metric of a step, a tensor or an activation",
+      ":8:7: rules.threshold[1]: expected one of > >= < <= == !=, got the end",
+      ":10:7: rules.threshold[3]: another rule is called 'threshold_loss'; ",
+      ":11:7: rules.threshold[4]: another rule is called 'threshold_loss'; ",
+      ":12:16: ring.shared: expected true or false, got '5'"};
+  const std::vector<std::string> lines = lines_of(result.err);
+  ASSERT_EQ(lines.size(), expected.size()) << result.err;
+  for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i].rfind(path + expected[i], 0), 0u) << lines[i];
+}
+
 TEST_F(CheckConfig, AProblemIsThereInJsonToo) {
   const json report = json::parse(check("ring:\n  step_records: none\n", {"--json"}).out);
   EXPECT_EQ(report["valid"], false);
@@ -161,9 +193,10 @@ TEST_F(CheckConfig, AProblemIsThereInJsonToo) {
 TEST_F(CheckConfig, AnActionThatLeadsNowhereIsAnError) {
   const CommandResult result = check("rules:\n  actions: [alertmanager]\n", {"--quiet"});
   EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(lines_of(result.err).size(), 1u) << "once for all rules that have it from there";
+  EXPECT_EQ(result.err.rfind(path + ":2:12: rules.actions: the rule ", 0), 0u) << result.err;
   EXPECT_NE(result.err.find("has the action alertmanager, but exporters.alertmanager.url is empty; set it"), std::string::npos)
       << result.err;
-  EXPECT_EQ(result.err.rfind(path + ": ", 0), 0u);
 }
 
 TEST_F(CheckConfig, SoIsAThresholdOverNoMetricAtAll) {

@@ -172,6 +172,13 @@ TEST_F(Dump, SortsTensors) {
   EXPECT_LT(by_name.find("layer4"), by_name.find("norm.running_mean"));
 }
 
+TEST_F(Dump, CountsAStepOnceThatWasLoggedAfter) {
+  setup.run = "logged";
+  const std::string file = trained(setup, 400, TrainingEnd::finished);  // step 400 is followed by another word
+  const std::string text = dump({file, "--what", "summary"}).out;
+  EXPECT_NE(text.find("kept        400 steps and "), std::string::npos) << text;
+}
+
 TEST_F(Dump, GoesOnAfterAFileThatCannotBeRead) {
   const std::string bad = folder.write("bad.ring", std::string(10'000, 'x')).string();
   CommandResult result = dump({folder.file("none.ring"), bad, path, "--what", "summary"});
@@ -179,6 +186,12 @@ TEST_F(Dump, GoesOnAfterAFileThatCannotBeRead) {
   EXPECT_NE(result.err.find("none.ring: it cannot be opened: No such file"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("bad.ring: it does not begin like a ring file"), std::string::npos) << result.err;
   EXPECT_NE(result.out.find("crashed: signal 11"), std::string::npos);
+  EXPECT_EQ(result.err.find("vigil ps"), std::string::npos) << result.err;
+  result = dump({"mnist"});
+  EXPECT_NE(
+      result.err.find("mnist: it cannot be opened: No such file or directory; dump takes the path of a ring file, which vigil ps shows"),
+      std::string::npos)
+      << result.err;
   result = dump({folder.path().string()});
   EXPECT_EQ(result.code, 1);
   EXPECT_NE(result.err.find("it is a directory"), std::string::npos) << result.err;

@@ -208,6 +208,8 @@ TEST_F(Export, AFileIsWrittenAsAWholeOrNotAtAll) {
   EXPECT_EQ(result.code, 0);
   EXPECT_EQ(result.out, "");
   EXPECT_EQ(read_text(file), output({}));
+  EXPECT_EQ(output({"-o", "-"}), output({}));
+  EXPECT_FALSE(std::filesystem::exists("-"));
   const CommandResult failed = run({"-o", folder.file("nowhere/out.csv")});
   EXPECT_EQ(failed.code, 1);
   EXPECT_NE(failed.err.find("cannot be opened: No such file"), std::string::npos) << failed.err;
@@ -216,6 +218,15 @@ TEST_F(Export, AFileIsWrittenAsAWholeOrNotAtAll) {
   for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
     files += entry.path().string().find(".tmp") != std::string::npos ? 1 : 0;
   EXPECT_EQ(files, 0u) << "nothing is left beside it";
+}
+
+TEST_F(Export, NamesTheRanksThatThereAre) {
+  for (const int rank : {0, 2}) {
+    setup.change = [rank](Schema& schema) { schema.identity.rank = rank; };
+    trained(setup, 3, TrainingEnd::finished);
+  }
+  EXPECT_EQ(run({"--rank", "4"}).err, "vigil: there is no rank 4 of run 'mnist'; there are ranks 0, 2\n");
+  EXPECT_EQ(run({"--rank", "2"}).code, 0);
 }
 
 TEST_F(Export, TakesTheAttemptThatLivesElseTheLatest) {

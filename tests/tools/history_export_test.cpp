@@ -59,5 +59,26 @@ TEST_F(HistoryExport, HasTheEventsAndTheSchema) {
   EXPECT_EQ(run.at("run").at("groups"), json({"generator/0", "critic/0"}));
 }
 
+// What is said of a file that cannot be read.
+std::string refusal(const std::string& path) {
+  try {
+    history_source(path, "mnist", 0);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(HistoryExport, SaysInOneSentenceWhatIsWrongWithTheFile) {
+  const std::string text = folder_.write("passwd", "root:x:0:0:root:/root:/bin/bash\n").string();
+  EXPECT_EQ(refusal(text), "'" + text + "' is not a history of vigild");
+  // All behind the first page, which says what it is.
+  std::string bytes = read_text(path_);
+  ASSERT_GT(bytes.size(), 8192u);
+  for (std::size_t i = 4096; i < bytes.size(); ++i) bytes[i] = static_cast<char>(0xA5);
+  const std::string damaged = folder_.write("damaged.db", bytes).string();
+  EXPECT_EQ(refusal(damaged), "'" + damaged + "' is damaged: database disk image is malformed; vigild puts it aside when it starts");
+}
+
 }  // namespace
 }  // namespace vigil::tools

@@ -26,7 +26,8 @@ using namespace test;
 // `vigil tail …` beside the test, with its output in a pipe.
 class TailProcess {
  public:
-  explicit TailProcess(std::vector<std::string> words) {
+  // `err`: the file that stderr goes to, if any.
+  explicit TailProcess(std::vector<std::string> words, const std::string& err = "") {
     words.insert(words.begin(), {VIGIL_PROGRAM, "tail"});
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
@@ -37,6 +38,7 @@ class TailProcess {
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       dup2(out[1], STDOUT_FILENO);
+      if (!err.empty()) dup2(open(err.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600), STDERR_FILENO);
       execv(pointers[0], pointers.data());
       _exit(127);
     }
@@ -192,6 +194,30 @@ TEST_F(Tail, FollowsALaterAttemptUntilOneFinishes) {
   ASSERT_TRUE(tail.waits_for("\"step\":3,"));
   second.end(TrainingEnd::finished);
   EXPECT_EQ(tail.code(), 0);
+}
+
+TEST_F(Tail, WaitsForARunThatHasNotBegun) {
+  setup.run = "other";
+  trained(setup, 3, TrainingEnd::finished);
+  setup.run = "mnist";
+  TailProcess tail(with({"mnist", "--json", "--follow"}), folder.file("err"));
+  const std::string note = "vigil: note: no run is called 'mnist'; there are 'other'; waiting for it\n";
+  ASSERT_TRUE(wait_until(20, [&] { return read_text(folder.file("err")) == note; })) << read_text(folder.file("err"));
+  RingTrainer trainer(setup);
+  trainer.train(3);
+  ASSERT_TRUE(tail.waits_for("\"step\":3,"));
+  trainer.end(TrainingEnd::finished);
+  EXPECT_EQ(tail.code(), 0);
+  EXPECT_EQ(read_text(folder.file("err")), note) << "once";
+  // A directory that is not there is none in which a run will begin.
+  EXPECT_EQ(run_vigil({"tail", "mnist", "--follow", "--ring.directory", folder.file("none")}).code, 1);
+}
+
+TEST_F(Tail, CtrlCEndsItsWaitForARun) {
+  TailProcess tail(with({"--follow"}), folder.file("err"));
+  ASSERT_TRUE(wait_until(20, [&] { return read_text(folder.file("err")).find("waiting for it") != std::string::npos; }));
+  tail.send(SIGINT);
+  EXPECT_EQ(tail.code(), 128 + SIGINT);
 }
 
 TEST_F(Tail, WithoutANameTakesTheRunThatLivesAndSaysThatThereAreOthers) {

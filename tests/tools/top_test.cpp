@@ -32,7 +32,7 @@ using namespace test;
 // A program in a pseudo-terminal of 24 lines of 80 columns.
 class TerminalProcess {
  public:
-  explicit TerminalProcess(std::vector<std::string> words) {
+  explicit TerminalProcess(std::vector<std::string> words, const char* term = "xterm-256color") {
     words.insert(words.begin(), VIGIL_PROGRAM);
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
@@ -52,7 +52,7 @@ class TerminalProcess {
     pid_ = forkpty(&terminal_, nullptr, &before_, &size);
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      setenv("TERM", "xterm-256color", 1);
+      setenv("TERM", term, 1);
       execv(pointers[0], pointers.data());
       _exit(127);
     }
@@ -315,8 +315,11 @@ TEST_F(Top, AnotherRunCanBeChosen) {
   top.type("\r");
   ASSERT_TRUE(top.shows("step 7"));
   EXPECT_NE(top.screen().find("crashed"), std::string::npos);
+  EXPECT_EQ(top.screen().find("steps/s"), std::string::npos) << "a dead run has no pace";
   top.type("r\x1b");  // and back
-  ASSERT_TRUE(top.shows("q quit"));
+  ASSERT_TRUE(top.shows("space hold"));
+  top.type("r");
+  ASSERT_TRUE(top.shows("escape back"));
   top.type("q");
   EXPECT_EQ(top.code(), 0);
 }
@@ -350,7 +353,7 @@ TEST_F(Top, NoNameReachesTheTerminalAsItStands) {
   ASSERT_TRUE(top.shows("e?[2J?]0;x??5n?"));
   top.type("r");
   ASSERT_TRUE(top.shows("▶ e?[2J?]0;x??5n?"));
-  top.type("q");
+  top.type("\x1b");
   ASSERT_TRUE(top.shows("q quit"));
   top.type("q");
   EXPECT_EQ(top.code(), 0);
@@ -364,6 +367,7 @@ TEST_F(Top, OnceIsAPictureAsPlainText) {
   EXPECT_EQ(plain.code, 0) << plain.err;
   EXPECT_EQ(plain.out.find('\x1b'), std::string::npos);
   EXPECT_NE(plain.out.find("crashed: no word"), std::string::npos) << plain.out;
+  EXPECT_EQ(plain.out.find("q quit"), std::string::npos) << plain.out;
   EXPECT_LE(std::count(plain.out.begin(), plain.out.end(), '\n'), 24);
   const EnvironmentVariable lines("LINES", "40"), columns("COLUMNS", "120");
   const CommandResult wide = run_vigil(arguments);
@@ -394,6 +398,12 @@ TEST_F(Top, WithoutATerminalOrARunItSaysSo) {
   EXPECT_EQ(no_terminal.code, 2);
   EXPECT_NE(no_terminal.err.find("--once"), std::string::npos) << no_terminal.err;
   EXPECT_EQ(run_vigil({"top", "--interval", "0"}).code, 2);
+  for (const char* term : {"", "dumb"}) {
+    TerminalProcess top(words({"mnist"}), term);
+    EXPECT_EQ(top.code(), 2) << term;
+    EXPECT_NE(top.output().find("top needs a terminal"), std::string::npos) << top.output();
+    EXPECT_EQ(top.output().find('\x1b'), std::string::npos) << top.output();
+  }
 }
 
 }  // namespace
