@@ -250,9 +250,11 @@ TEST_F(Exporting, AnAbandonedCopyInAForkedChildIsInertAndTheParentGoesOn) {
 TEST_F(Exporting, AChildThatOutlivesTheParentsEndpointDoesNotHoldItsPort) {
   int gate[2];
   ASSERT_EQ(pipe2(gate, O_CLOEXEC), 0);
-  auto exporting = std::make_unique<ExportThread>(run.channel(), make_config());
   Config same_port = make_config();
-  same_port.exporters.prometheus.port = std::stoi(exporting->endpoint().substr(10));
+  same_port.exporters.prometheus.address = "127.0.0.93";  // where no other test takes the port while it is free
+  auto exporting = std::make_unique<ExportThread>(run.channel(), same_port);
+  const std::string endpoint = exporting->endpoint();
+  same_port.exporters.prometheus.port = std::stoi(endpoint.substr(endpoint.rfind(':') + 1));
   const pid_t child = fork_quietly();
   char byte = 0;
   if (child == 0) _exit(read(gate[0], &byte, 1) == 1 ? 0 : 1);  // asks nothing of its copy
