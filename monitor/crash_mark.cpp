@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 
 namespace vigil {
@@ -13,6 +14,13 @@ namespace {
 
 constexpr std::array<int, 13> kFatalSignals{SIGSEGV, SIGBUS, SIGFPE, SIGILL,  SIGABRT, SIGSYS, SIGTRAP,
                                             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGXCPU, SIGXFSZ};
+
+// The first of them: a handler that is there is called after the note. A library may have one from its loading on, as UCX does, which comes
+// with libtorch of Debian 13.
+constexpr std::size_t kFaults = 5;
+// What handled them before; written while none of ours is installed.
+std::array<struct sigaction, kFaults> before{};
+std::array<bool, kFaults> has_before{};
 
 // relaxed: the handlers come after the marks in their own thread, or in one that the marking one has signalled; nothing else is published.
 std::array<std::atomic<LiveWords*>, CrashMark::kMarks> marks{};
@@ -36,42 +44,71 @@ void on_fatal_signal(int number, siginfo_t* why, void*) noexcept {
   if (why == nullptr || syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), number, why) != 0) raise(number);
 }
 
+// Likewise, where somebody else handles the fault: they end the process, or mend what is wrong and the program goes on.
+void on_fault_of_others(int number, siginfo_t* why, void* where) noexcept {
+  for_each_mark([number](LiveWords& live) { live.end_signal.store(static_cast<std::uint64_t>(number), std::memory_order_relaxed); });
+  std::size_t i = 0;
+  while (kFatalSignals[i] != number) ++i;
+  const struct sigaction theirs = before[i];
+  if ((theirs.sa_flags & SA_SIGINFO) != 0)
+    theirs.sa_sigaction(number, why, where);
+  else
+    theirs.sa_handler(number);
+  sigset_t pending;
+  struct sigaction now {};
+  const bool ends = number == SIGABRT ||  // whose sender, abort(), sees to it
+                    (sigpending(&pending) == 0 && sigismember(&pending, number) == 1) ||
+                    (sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL);
+  if (ends) return;
+  for_each_mark([](LiveWords& live) { live.end_signal.store(0, std::memory_order_relaxed); });
+}
+
 void on_exit_call() {
   for_each_mark([](LiveWords& live) { live.end_exit.store(1, std::memory_order_relaxed); });
 }
 
-bool is_ours(const struct sigaction& action) noexcept {
-  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &on_fatal_signal;
+bool is_handled_by(const struct sigaction& action, void (*handler)(int, siginfo_t*, void*)) noexcept {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == handler;
 }
 
-void install() noexcept {
-  static const bool at_exit = std::atexit(&on_exit_call) == 0;
-  static_cast<void>(at_exit);
-  for (const int number : kFatalSignals) {
-    struct sigaction now {};
-    if (sigaction(number, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) != 0 || now.sa_handler != SIG_DFL) continue;
-    struct sigaction ours {};
+void install(std::size_t i) noexcept {
+  struct sigaction now {};
+  struct sigaction ours {};
+  if (sigaction(kFatalSignals[i], nullptr, &now) != 0) return;
+  if ((now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL) {
     ours.sa_sigaction = &on_fatal_signal;
     ours.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK;
-    sigaction(number, &ours, nullptr);
+  } else {
+    const bool is_ignored = (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+    // With `has_before`, who stands there now may hand on to ours.
+    if (i >= kFaults || is_ignored || has_before[i] || is_handled_by(now, &on_fatal_signal)) return;
+    before[i] = now;
+    has_before[i] = true;
+    ours = now;
+    ours.sa_sigaction = &on_fault_of_others;
+    ours.sa_flags |= SA_SIGINFO;
   }
+  sigaction(kFatalSignals[i], &ours, nullptr);
 }
 
-void uninstall() noexcept {
-  for (const int number : kFatalSignals) {
-    struct sigaction now {};
-    if (sigaction(number, nullptr, &now) != 0 || !is_ours(now)) continue;
-    struct sigaction standard {};
-    standard.sa_handler = SIG_DFL;
-    sigaction(number, &standard, nullptr);
-  }
+void uninstall(std::size_t i) noexcept {
+  struct sigaction now {};
+  struct sigaction standard {};
+  if (sigaction(kFatalSignals[i], nullptr, &now) != 0) return;
+  standard.sa_handler = SIG_DFL;
+  if (is_handled_by(now, &on_fatal_signal)) sigaction(kFatalSignals[i], &standard, nullptr);
+  if (!is_handled_by(now, &on_fault_of_others)) return;
+  sigaction(kFatalSignals[i], &before[i], nullptr);
+  has_before[i] = false;
 }
 
 }  // namespace
 
 CrashMark::CrashMark(LiveWords& live) noexcept : live_(&live) {
   marked_process.store(getpid(), std::memory_order_relaxed);
-  install();
+  static const bool at_exit = std::atexit(&on_exit_call) == 0;
+  static_cast<void>(at_exit);
+  for (std::size_t i = 0; i < kFatalSignals.size(); ++i) install(i);
   for (auto& mark : marks) {
     LiveWords* nobody = nullptr;
     if (mark.compare_exchange_strong(nobody, live_, std::memory_order_relaxed)) return;
@@ -85,7 +122,8 @@ CrashMark::~CrashMark() {
     mark.compare_exchange_strong(own, nullptr, std::memory_order_relaxed);
     if (mark.load(std::memory_order_relaxed) != nullptr) is_last = false;
   }
-  if (is_last && marked_process.load(std::memory_order_relaxed) == getpid()) uninstall();
+  if (!is_last || marked_process.load(std::memory_order_relaxed) != getpid()) return;
+  for (std::size_t i = 0; i < kFatalSignals.size(); ++i) uninstall(i);
 }
 
 }  // namespace vigil

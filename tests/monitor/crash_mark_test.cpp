@@ -48,10 +48,12 @@ struct End {
 class CrashMarkTest : public testing::Test {
  protected:
   /// How a process ends that runs `life` in the middle of a run with a mark, and what its file says then.
-  End end_of(const std::function<void()>& life, bool is_marked = true) {
+  End end_of(
+      const std::function<void()>& life, bool is_marked = true, const std::function<void()>& before = [] {}) {
     const pid_t child = fork();
     if (child == 0) {
       become_plain();
+      before();
       const SharedChannel shared = make_shared_channel(tiny_schema(), {16, 0}, folder_.path().string());
       std::optional<CrashMark> mark;
       if (is_marked) mark.emplace(shared.channel->live());
@@ -246,6 +248,33 @@ TEST_F(CrashMarkTest, TheProgramsOwnHandlerIsLeftAlone) {
   EXPECT_EQ(RingFile(path()).read_live().end_signal, 0);
 }
 
+volatile char* page = nullptr;
+
+// Some libraries have handlers from their loading on, to print where it was.
+TEST_F(CrashMarkTest, AFaultThatSomebodyElseHandlesIsNotedAndTheirsAllTheSame) {
+  const auto expect_end = [&](void (*theirs)(int), const std::function<void()>& life, int noted) {
+    const auto before = [theirs] { signal(SIGSEGV, theirs), signal(SIGABRT, theirs); };
+    const End plain = end_of(life, false, before), marked = end_of(life, true, before);
+    EXPECT_EQ(marked.status, plain.status);
+    EXPECT_EQ(marked.live.end_signal, noted);
+    return marked.status;
+  };
+  // One that ends the process by the same signal, as UCX's and glog's do; by a default that it leaves; by an exit code; by another signal.
+  EXPECT_EQ(WTERMSIG(expect_end([](int number) { signal(number, SIG_DFL), raise(number); }, fault, SIGSEGV)), SIGSEGV);
+  EXPECT_EQ(WTERMSIG(expect_end([](int number) { signal(number, SIG_DFL); }, fault, SIGSEGV)), SIGSEGV);
+  EXPECT_EQ(WEXITSTATUS(expect_end([](int) { _exit(42); }, fault, SIGSEGV)), 42);
+  EXPECT_EQ(WTERMSIG(expect_end([](int) { raise(SIGKILL); }, fault, SIGSEGV)), SIGKILL);
+  EXPECT_EQ(WTERMSIG(expect_end([](int) {}, [] { std::abort(); }, SIGABRT)), SIGABRT);
+  // One that mends it: the program goes on.
+  page = static_cast<volatile char*>(mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  const auto mend = [](int) { mprotect(const_cast<char*>(page), 4096, PROT_READ | PROT_WRITE); };
+  const auto go_on = [] {
+    *page = 1;
+    _exit(43);
+  };
+  EXPECT_EQ(WEXITSTATUS(expect_end(mend, go_on, 0)), 43);
+}
+
 // A handler that hands on to the one that it found, as some libraries' do.
 struct sigaction found;
 TEST_F(CrashMarkTest, AHandlerThatCallsTheOneBeforeItEndsTheProcessAllTheSame) {
@@ -260,6 +289,23 @@ TEST_F(CrashMarkTest, AHandlerThatCallsTheOneBeforeItEndsTheProcessAllTheSame) {
     sigaction(SIGSEGV, &theirs, &found);
     fault();
   });
+}
+
+// And who hands on to ours, which hands on to who was there before, when a second mark is made above them.
+TEST_F(CrashMarkTest, HandlersThatHandOnToEachOtherComeToAnEnd) {
+  const End end = end_of(
+      [] {
+        struct sigaction theirs {};
+        theirs.sa_sigaction = [](int number, siginfo_t* why, void* where) { found.sa_sigaction(number, why, where); };
+        theirs.sa_flags = SA_SIGINFO;
+        sigaction(SIGSEGV, &theirs, &found);
+        LiveWords other;
+        const CrashMark second(other);
+        fault();
+      },
+      true, [] { signal(SIGSEGV, [](int) { _exit(44); }); });
+  EXPECT_EQ(WEXITSTATUS(end.status), 44);
+  EXPECT_EQ(end.live.end_signal, SIGSEGV);
 }
 
 TEST_F(CrashMarkTest, AForkedChildNotesNothing) {
@@ -314,6 +360,8 @@ TEST_F(CrashMarkTest, HandlersGoWithTheLastMark) {
   const pid_t child = fork();
   if (child == 0) {
     become_plain();
+    const auto theirs = [](int) { _exit(3); };
+    signal(SIGBUS, theirs);
     LiveWords live;
     {
       const CrashMark mark(live);
@@ -322,7 +370,7 @@ TEST_F(CrashMarkTest, HandlersGoWithTheLastMark) {
     for (const int number : kSignals) {
       struct sigaction now {};
       sigaction(number, nullptr, &now);
-      if (now.sa_handler != (number == SIGHUP ? SIG_IGN : SIG_DFL)) _exit(1);
+      if (now.sa_handler != (number == SIGHUP ? SIG_IGN : number == SIGBUS ? +theirs : SIG_DFL)) _exit(1);
     }
     raise(SIGTERM);
     _exit(2);
