@@ -126,7 +126,8 @@ struct RingConfig {
   /// Directory for it, which exists; best on a tmpfs, since a disk may make the training wait. Up to 4096 bytes of printable UTF-8. Empty:
   /// the first that can be written to of /run/vigil/rings, $XDG_RUNTIME_DIR/vigil and /dev/shm/vigil-<uid>; the latter two are made.
   std::string directory;
-  /// Note in the file which fatal signal ended the process, by handlers for those that the program does not handle; and calls of exit().
+  /// Note in the file which fatal signal ended the process, by handlers for those that nobody handles, and for faults before the one that
+  /// there is (crash_mark.h); and calls of exit().
   bool crash_signals = true;
 };
 
