@@ -19,8 +19,8 @@ constexpr std::array<int, 13> kFatalSignals{SIGSEGV, SIGBUS, SIGFPE, SIGILL,  SI
 // with libtorch of Debian 13.
 constexpr std::size_t kFaults = 5;
 // What handled them before; written while none of ours is installed.
-std::array<struct sigaction, kFaults> before{};
-std::array<bool, kFaults> has_before{};
+std::array<struct sigaction, kFaults> found_handlers{};
+std::array<bool, kFaults> has_found{};
 
 // relaxed: the handlers come after the marks in their own thread, or in one that the marking one has signalled; nothing else is published.
 std::array<std::atomic<LiveWords*>, CrashMark::kMarks> marks{};
@@ -49,7 +49,7 @@ void on_fault_of_others(int number, siginfo_t* why, void* where) noexcept {
   for_each_mark([number](LiveWords& live) { live.end_signal.store(static_cast<std::uint64_t>(number), std::memory_order_relaxed); });
   std::size_t i = 0;
   while (kFatalSignals[i] != number) ++i;
-  const struct sigaction theirs = before[i];
+  const struct sigaction theirs = found_handlers[i];
   if ((theirs.sa_flags & SA_SIGINFO) != 0)
     theirs.sa_sigaction(number, why, where);
   else
@@ -80,10 +80,10 @@ void install(std::size_t i) noexcept {
     ours.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK;
   } else {
     const bool is_ignored = (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
-    // With `has_before`, who stands there now may hand on to ours.
-    if (i >= kFaults || is_ignored || has_before[i] || is_handled_by(now, &on_fatal_signal)) return;
-    before[i] = now;
-    has_before[i] = true;
+    // With `has_found`, who stands there now may hand on to ours.
+    if (i >= kFaults || is_ignored || has_found[i] || is_handled_by(now, &on_fatal_signal)) return;
+    found_handlers[i] = now;
+    has_found[i] = true;
     ours = now;
     ours.sa_sigaction = &on_fault_of_others;
     ours.sa_flags |= SA_SIGINFO;
@@ -98,8 +98,8 @@ void uninstall(std::size_t i) noexcept {
   standard.sa_handler = SIG_DFL;
   if (is_handled_by(now, &on_fatal_signal)) sigaction(kFatalSignals[i], &standard, nullptr);
   if (!is_handled_by(now, &on_fault_of_others)) return;
-  sigaction(kFatalSignals[i], &before[i], nullptr);
-  has_before[i] = false;
+  sigaction(kFatalSignals[i], &found_handlers[i], nullptr);
+  has_found[i] = false;
 }
 
 }  // namespace
