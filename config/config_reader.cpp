@@ -17,18 +17,31 @@ namespace {
 
 using namespace config_reader;
 
-Config parse(std::string_view yaml, const std::string& file) {
-  const Document document = parse_document(yaml);
+ConfigReading read_text(std::string_view yaml, const std::string& file) {
+  Document document = parse_document(yaml);
   Reading reading = read_settings(document);
-  if (!reading.faults.empty()) throw_faults(std::move(reading.faults), document.source, file);
-  return std::move(reading.config);
+  ConfigReading all;
+  all.config = std::move(reading.config);
+  all.problems = problems_of(std::move(reading.faults), document.source, file);
+  all.file = file;
+  all.source = std::move(document.source);
+  all.places = std::move(reading.places);
+  return all;
 }
 
 // `origin` tells where an unusable path came from.
-Config load(const std::filesystem::path& path, const std::string& origin) {
+ConfigReading read_file(const std::filesystem::path& path, const std::string& origin) {
   const SourceFile file = read_source_file(path, kMaxSourceBytes + 1);  // one more: the parser says when it is too much
-  if (!file.problem.empty()) throw ConfigError({{path.string(), 0, 0, "", file.problem + origin}});
-  return parse(file.text, path.string());
+  if (file.problem.empty()) return read_text(file.text, path.string());
+  ConfigReading none;
+  none.file = path.string();
+  none.problems = {{none.file, 0, 0, "", file.problem + origin}};
+  return none;
+}
+
+Config config_of(ConfigReading reading) {
+  if (!reading.problems.empty()) throw ConfigError(std::move(reading.problems));
+  return std::move(reading.config);
 }
 
 std::vector<Fault> faults_of(const Setting& setting, Config& config) {
@@ -154,31 +167,16 @@ ConfigProblem ConfigReading::problem_at(const std::string& key, std::string text
   return {file, 0, 0, key, std::move(text)};
 }
 
-ConfigReading read_config(const std::filesystem::path& path) {
-  ConfigReading all;
-  all.file = path.string();
-  const SourceFile file = read_source_file(path, kMaxSourceBytes + 1);  // as in load
-  if (!file.problem.empty()) {
-    all.problems = {{all.file, 0, 0, "", file.problem}};
-    return all;
-  }
-  Document document = parse_document(file.text);
-  Reading reading = read_settings(document);
-  all.config = std::move(reading.config);
-  all.problems = problems_of(std::move(reading.faults), document.source, all.file);
-  all.source = std::move(document.source);
-  all.places = std::move(reading.places);
-  return all;
-}
+ConfigReading read_config(const std::filesystem::path& path) { return read_file(path, ""); }
 
-Config load_config(const std::filesystem::path& path) { return load(path, ""); }
+Config load_config(const std::filesystem::path& path) { return config_of(read_file(path, "")); }
 
-Config parse_config(std::string_view yaml, const std::string& name) { return parse(yaml, name); }
+Config parse_config(std::string_view yaml, const std::string& name) { return config_of(read_text(yaml, name)); }
 
 Config load_config_from_environment() {
   const char* path = std::getenv("VIGIL_CONFIG");
   if (path == nullptr || *path == '\0') return Config{};
-  return load(path, " (named by the environment variable VIGIL_CONFIG)");
+  return config_of(read_file(path, " (named by the environment variable VIGIL_CONFIG)"));
 }
 
 void validate(const Config& config) {

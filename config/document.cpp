@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "vigil/config/prefix.h"
 #include "vigil/config/text.h"
 
 namespace vigil::config_reader {
@@ -20,8 +21,6 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 struct StopParsing {
   Fault fault;
 };
-
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
 // As users write it: `!!str`, not `tag:yaml.org,2002:str`.
 std::string short_tag(const std::string& tag) {

@@ -1,15 +1,14 @@
 #include "vigil/config/flag_values.h"
 
+#include "vigil/config/prefix.h"
 #include "vigil/config/printable.h"
 
 namespace vigil {
 namespace {
 
-bool begins_with_dashes(const std::string& word) { return word.compare(0, 2, "--") == 0; }
-
 std::optional<FlagFault> fault_of(const std::string& flag, const std::string& value) {
   if (value.empty()) return FlagFault{flag, "expected a value, got an empty text"};
-  if (!begins_with_dashes(value)) return std::nullopt;
+  if (!starts_with(value, "--")) return std::nullopt;
   const std::string shown = printable(value);
   return FlagFault{flag, "expected a value, got '" + shown + "' (a file of that name is written ./" + shown + ")"};
 }
@@ -22,7 +21,7 @@ std::optional<FlagFault> find_flag_fault(int argc, const char* const* argv,
     const std::string word = argv[i];
     if (word == "--") return std::nullopt;
     if (word.size() < 2 || word.front() != '-') continue;
-    const std::size_t equals = begins_with_dashes(word) ? word.find('=') : std::string::npos;
+    const std::size_t equals = starts_with(word, "--") ? word.find('=') : std::string::npos;
     const std::string flag = word.substr(0, equals);
     if (!takes_value(flag)) continue;
     if (equals == std::string::npos && ++i == argc) return std::nullopt;

@@ -18,4 +18,13 @@ struct FlagFault {
 std::optional<FlagFault> find_flag_fault(int argc, const char* const* argv,
                                          const std::function<bool(const std::string& flag)>& takes_value);
 
+/// The same for the options of `app`, a CLI::App, which this folder does not know.
+template <class App>
+std::optional<FlagFault> find_app_flag_fault(int argc, const char* const* argv, const App& app) {
+  return find_flag_fault(argc, argv, [&app](const std::string& flag) {
+    const auto* const option = app.get_option_no_throw(flag);
+    return option != nullptr && option->get_items_expected_min() > 0;
+  });
+}
+
 }  // namespace vigil

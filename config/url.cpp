@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstddef>
 
+#include "vigil/config/prefix.h"
+
 namespace vigil {
 namespace {
 
@@ -33,7 +35,7 @@ bool is_authority(std::string_view authority) noexcept {
 
 bool is_http_url(std::string_view text, std::string_view excluded) noexcept {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (text.substr(0, scheme.size()) != scheme) continue;
+    if (!starts_with(text, scheme)) continue;
     const std::string_view rest = text.substr(scheme.size());
     return text.find_first_of(excluded) == std::string_view::npos && is_authority(rest.substr(0, rest.find_first_of("/?#")));
   }

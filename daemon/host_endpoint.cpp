@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "vigil/config/prefix.h"
 #include "vigil/daemon/service_discovery.h"
 #include "vigil/exporters/content_negotiation.h"
 #include "vigil/exporters/exposition.h"
@@ -14,8 +15,6 @@
 
 namespace vigil {
 namespace {
-
-bool begins_with(std::string_view text, std::string_view prefix) noexcept { return text.substr(0, prefix.size()) == prefix; }
 
 // Runs that are exposed. Of one run and rank the latest; with a name only those that have it.
 std::vector<ExposedRun> exposed(const HostView& view, const std::optional<std::string_view>& run, const std::optional<int>& rank) {
@@ -48,7 +47,7 @@ HttpResponse HostEndpoint::answer(const HttpRequest& request) {
     return sources_.view()->turns > 0 ? text_response(200, "vigild is ready.\n")
                                       : text_response(503, "vigild has not looked through its directories yet.\n");
   if (path == "/-/reload") return reload();
-  if (begins_with(path, "/api/")) return sources_.api(request);
+  if (starts_with(path, "/api/")) return sources_.api(request);
   if (path == "/") return page();
   return text_response(404, "Not found. Try " + options_.metrics_path + ", /sd, /api/v1/runs, /-/healthy, /-/ready or /.\n");
 }

@@ -11,8 +11,11 @@
 
 #include "vigil/config/config_reader.h"
 #include "vigil/config/flag_values.h"
+#include "vigil/config/prefix.h"
 #include "vigil/config/printable.h"
 #include "vigil/config/url.h"
+#include "vigil/daemon/remote_write.h"
+#include "vigil/exporters/pushgateway.h"
 #include "vigil/monitor/ring_file.h"
 
 namespace vigil {
@@ -57,8 +60,6 @@ void expect(bool is_right, const char* flag, const std::string& what, const std:
   if (!is_right) throw CLI::ValidationError(flag, "expected " + what + ", got '" + printable(got) + "'");
 }
 
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
-
 // What would otherwise be found wrong by whoever scrapes.
 void check_web(const DaemonOptions& options) {
   const std::string& path = options.metrics_path;
@@ -74,8 +75,8 @@ void check_web(const DaemonOptions& options) {
 void check_receivers(const DaemonOptions& options) {
   const std::string &write = options.remote_write_url, &gateway = options.pushgateway_url;
   const std::string url = "a URL of http:// or https:// with a host, such as ";
-  expect(write.empty() || is_http_url(write, " \"<>\r\n\t"), "--remote-write.url", url + "http://127.0.0.1:9090/api/v1/write", write);
-  expect(gateway.empty() || is_http_url(gateway, " \"<>\r\n\t?#"), "--pushgateway.url", url + "http://127.0.0.1:9091", gateway);
+  expect(write.empty() || RemoteWrite::is_url(write), "--remote-write.url", url + "http://127.0.0.1:9090/api/v1/write", write);
+  expect(gateway.empty() || Pushgateway::is_url(gateway), "--pushgateway.url", url + "http://127.0.0.1:9091", gateway);
   const std::string path = gateway.substr(0, gateway.find_last_not_of('/') + 1);
   constexpr std::string_view kAdded = "/metrics";
   expect(path.size() < kAdded.size() || path.compare(path.size() - kAdded.size(), kAdded.size(), kAdded) != 0, "--pushgateway.url",
@@ -169,11 +170,7 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
       ->check(CLI::IsMember({"debug", "info", "warning", "warn", "error"}))
       ->capture_default_str();
   try {
-    const auto takes_value = [&app](const std::string& flag) {
-      const CLI::Option* const option = app.get_option_no_throw(flag);
-      return option != nullptr && option->get_items_expected_min() > 0;
-    };
-    if (const auto fault = find_flag_fault(argc, argv, takes_value)) throw CLI::ValidationError(fault->flag, fault->text);
+    if (const auto fault = find_app_flag_fault(argc, argv, app)) throw CLI::ValidationError(fault->flag, fault->text);
     app.parse(argc, argv);
     if (options.interval_ms < 10 || options.interval_ms > 60'000) throw CLI::ValidationError("--ring.interval", "expected 10ms to 60s");
     check_web(options);

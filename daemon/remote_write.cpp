@@ -44,7 +44,7 @@ std::set<std::string> own_label_names() {
 }
 
 RemoteWriteOptions checked(RemoteWriteOptions options) {
-  check(is_http_url(options.url, " \"<>\r\n\t"),
+  check(RemoteWrite::is_url(options.url),
         "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9090/api/v1/write");
   check(options.timeout >= milliseconds(100) && options.timeout <= std::chrono::minutes(10), "expected a timeout of 100 ms to 10 min");
   check(options.interval >= milliseconds(10) && options.interval <= std::chrono::minutes(10), "expected an interval of 10 ms to 10 min");
@@ -114,6 +114,8 @@ struct RemoteWrite::Shared {
   LogGate failure_gate;
   std::atomic<bool> is_stopping{false};  // relaxed: a lone flag; wake() orders it
 };
+
+bool RemoteWrite::is_url(std::string_view text) noexcept { return is_http_url(text, " \"<>\r\n\t"); }
 
 RemoteWrite::RemoteWrite(RemoteWriteOptions options) : options_(checked(std::move(options))), shared_(std::make_unique<Shared>(options_)) {
   read_headers(options_.files);  // what is wrong there is to be known now

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -56,6 +57,9 @@ class RemoteWrite {
   ~RemoteWrite();
   RemoteWrite(const RemoteWrite&) = delete;
   RemoteWrite& operator=(const RemoteWrite&) = delete;
+
+  /// Whether a receiver may be at this URL.
+  static bool is_url(std::string_view text) noexcept;
 
   /// Takes up a run (one rank and attempt of it). Its samples go on in time where those of the attempt before have ended. `after`: up to
   /// where they were sent by an earlier process, as RunSamples::cursor() has it. `schema` is not null. The result does not outlive this

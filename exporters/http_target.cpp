@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "vigil/config/prefix.h"
 #include "vigil/config/utf8.h"
 
 namespace vigil {
@@ -45,8 +46,6 @@ std::optional<std::string> decode(std::string_view text, bool plus_is_space) {
   if (!is_utf8(out)) return std::nullopt;
   return out;
 }
-
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
 }  // namespace
 

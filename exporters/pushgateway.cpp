@@ -25,7 +25,7 @@ void check(bool is_right, const char* what) {
 
 PushgatewayOptions checked(PushgatewayOptions options) {
   while (!options.url.empty() && options.url.back() == '/') options.url.pop_back();
-  check(is_http_url(options.url, " \"<>\r\n\t?#"), "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9091");
+  check(Pushgateway::is_url(options.url), "expected a URL that begins with http:// or https://, such as http://127.0.0.1:9091");
   check(options.timeout >= milliseconds(100) && options.timeout <= std::chrono::minutes(10), "expected a timeout of 100 ms to 10 min");
   check(options.max_tries >= 1 && options.max_tries <= 1000, "expected 1 to 1000 tries");
   check(options.max_waiting >= 1 && options.max_waiting <= 100'000, "expected room for 1 to 100,000 messages");
@@ -93,6 +93,8 @@ std::string result_path(std::string_view run) {
       });
   return is_plain ? "/metrics/job/" + name : "/metrics/job@base64/" + base64_url(name);
 }
+
+bool Pushgateway::is_url(std::string_view text) noexcept { return is_http_url(text, " \"<>\r\n\t?#"); }
 
 Pushgateway::Pushgateway(PushgatewayOptions options)
     : options_(checked(std::move(options))), backoff_(milliseconds(250), std::chrono::seconds(15), std::random_device()()) {

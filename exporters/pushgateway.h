@@ -63,6 +63,9 @@ class Pushgateway {
   Pushgateway(const Pushgateway&) = delete;
   Pushgateway& operator=(const Pushgateway&) = delete;
 
+  /// Whether a gateway may be at this URL, to which paths are appended.
+  static bool is_url(std::string_view text) noexcept;
+
   /// The run is over: its result replaces (PUT) what the gateway has of the run. Of rank 0 only; of others, and of a run without a name,
   /// nothing is sent.
   void put(const Snapshot& last, RunEnd end, std::int64_t end_time_ns);

@@ -34,9 +34,21 @@ void for_each_mark(Note note) noexcept {
   }
 }
 
+void note_signal(int number) noexcept {
+  for_each_mark([number](LiveWords& live) { live.end_signal.store(static_cast<std::uint64_t>(number), std::memory_order_relaxed); });
+}
+
+// `handler` is a function of the short form, SIG_DFL or SIG_IGN.
+bool is_handled_by(const struct sigaction& action, void (*handler)(int)) noexcept {
+  return (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == handler;
+}
+bool is_handled_by(const struct sigaction& action, void (*handler)(int, siginfo_t*, void*)) noexcept {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == handler;
+}
+
 // Async-signal-safe: stores and system calls.
 void on_fatal_signal(int number, siginfo_t* why, void*) noexcept {
-  for_each_mark([number](LiveWords& live) { live.end_signal.store(static_cast<std::uint64_t>(number), std::memory_order_relaxed); });
+  note_signal(number);
   // Gone already by SA_RESETHAND, unless a handler that took this one's place has called it.
   signal(number, SIG_DFL);
   // The signal is blocked until this returns, and then ends the process before its next instruction: where it was, and for the same cause.
@@ -46,7 +58,7 @@ void on_fatal_signal(int number, siginfo_t* why, void*) noexcept {
 
 // Likewise, where somebody else handles the fault: they end the process, or mend what is wrong and the program goes on.
 void on_fault_of_others(int number, siginfo_t* why, void* where) noexcept {
-  for_each_mark([number](LiveWords& live) { live.end_signal.store(static_cast<std::uint64_t>(number), std::memory_order_relaxed); });
+  note_signal(number);
   std::size_t i = 0;
   while (kFatalSignals[i] != number) ++i;
   const struct sigaction theirs = found_handlers[i];
@@ -58,30 +70,24 @@ void on_fault_of_others(int number, siginfo_t* why, void* where) noexcept {
   struct sigaction now {};
   const bool ends = number == SIGABRT ||  // whose sender, abort(), sees to it
                     (sigpending(&pending) == 0 && sigismember(&pending, number) == 1) ||
-                    (sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL);
-  if (ends) return;
-  for_each_mark([](LiveWords& live) { live.end_signal.store(0, std::memory_order_relaxed); });
+                    (sigaction(number, nullptr, &now) == 0 && is_handled_by(now, SIG_DFL));
+  if (!ends) note_signal(0);
 }
 
 void on_exit_call() {
   for_each_mark([](LiveWords& live) { live.end_exit.store(1, std::memory_order_relaxed); });
 }
 
-bool is_handled_by(const struct sigaction& action, void (*handler)(int, siginfo_t*, void*)) noexcept {
-  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == handler;
-}
-
 void install(std::size_t i) noexcept {
   struct sigaction now {};
   struct sigaction ours {};
   if (sigaction(kFatalSignals[i], nullptr, &now) != 0) return;
-  if ((now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL) {
+  if (is_handled_by(now, SIG_DFL)) {
     ours.sa_sigaction = &on_fatal_signal;
     ours.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK;
   } else {
-    const bool is_ignored = (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
     // With `has_found`, who stands there now may hand on to ours.
-    if (i >= kFaults || is_ignored || has_found[i] || is_handled_by(now, &on_fatal_signal)) return;
+    if (i >= kFaults || has_found[i] || is_handled_by(now, SIG_IGN) || is_handled_by(now, &on_fatal_signal)) return;
     found_handlers[i] = now;
     has_found[i] = true;
     ours = now;

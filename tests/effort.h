@@ -1,4 +1,4 @@
-// How much a test may ask of the build that it is in.
+// How much a test may ask of the build that it is in: under a sanitizer everything is slower, and freed memory is kept for a while.
 #pragma once
 
 namespace vigil::test {

@@ -93,12 +93,8 @@ int run(int argc, char** argv) {
   if (argc > 1 && argv[1][0] != '-' && !is_subcommand(app, argv[1])) return unknown_subcommand(app, argv[1]);
   try {
     if (argc > 1 && is_subcommand(app, argv[1])) {
-      const CLI::App& called = *app.get_subcommand(argv[1]);
-      const auto takes_value = [&called](const std::string& flag) {
-        const CLI::Option* const option = called.get_option_no_throw(flag);
-        return option != nullptr && option->get_items_expected_min() > 0;
-      };
-      if (const auto fault = vigil::find_flag_fault(argc, argv, takes_value)) throw CLI::ValidationError(fault->flag, fault->text);
+      if (const auto fault = vigil::find_app_flag_fault(argc, argv, *app.get_subcommand(argv[1])))
+        throw CLI::ValidationError(fault->flag, fault->text);
     }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

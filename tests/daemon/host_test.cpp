@@ -54,6 +54,18 @@ class HostTest : public testing::Test {
     }
     return nullptr;
   }
+  static bool is_followed_at_last(Host& host, const Run& run, const Host::MayRemove& may_remove = {}) {
+    return wait_until(10, [&] {
+      host.turn(may_remove);
+      return find(*host.view(), run.shared.path) != nullptr;
+    });
+  }
+  static bool is_removed_at_last(Host& host, const Run& run) {
+    return wait_until(10, [&] {
+      host.turn();
+      return !std::filesystem::exists(run.shared.path);
+    });
+  }
 
   test::TemporaryFolder folder;
   test::CapturedLog log;
@@ -72,10 +84,7 @@ TEST_F(HostTest, AFileThatWasTooManyIsFollowedOnceThereIsRoomForIt) {
   EXPECT_EQ(host.view()->refusals, 1u) << "one refusal, however often it is tried again";
   EXPECT_EQ(log.count("not following"), 1u);
   finish(first);
-  EXPECT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return find(*host.view(), second.shared.path) != nullptr;
-  }));
+  EXPECT_TRUE(is_followed_at_last(host, second));
   EXPECT_TRUE(host.view()->refused.empty());
 }
 
@@ -91,10 +100,7 @@ TEST_F(HostTest, FilesWhoseRecordsWouldTakeTooMuchMemoryAreRefusedUntilOthersHav
   EXPECT_NE(host.view()->refused[0].reason.find("MiB of memory"), std::string::npos) << host.view()->refused[0].reason;
   EXPECT_EQ(log.count("not following"), 1u);
   finish(first);
-  EXPECT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return find(*host.view(), second.shared.path) != nullptr;
-  }));
+  EXPECT_TRUE(is_followed_at_last(host, second));
 }
 
 TEST_F(HostTest, EndedRunsThatAreStoredYieldToOneThatGoesOnAndKeepTheirFiles) {
@@ -116,10 +122,7 @@ TEST_F(HostTest, EndedRunsThatAreStoredYieldToOneThatGoesOnAndKeepTheirFiles) {
   host.turn(may_remove);
   EXPECT_EQ(host.view()->refused.size(), 2u) << "what is not stored stays";
   is_stored = true;
-  EXPECT_TRUE(wait_until(10, [&] {
-    host.turn(may_remove);
-    return find(*host.view(), living.shared.path) != nullptr;
-  }));
+  EXPECT_TRUE(is_followed_at_last(host, living, may_remove));
   EXPECT_NE(find(*host.view(), first.shared.path), nullptr) << "it ended last";
   EXPECT_EQ(find(*host.view(), second.shared.path), nullptr);
   EXPECT_EQ(find(*host.view(), ended.shared.path), nullptr) << "none yields to a run that has ended";
@@ -141,16 +144,10 @@ TEST_F(HostTest, TheFileOfARunThatHasYieldedIsRemovedWhenItsTimeHasCome) {
   host.turn();
   const std::int64_t ended_ns = host.view()->runs.at(0).ended_ns;
   Run living = start("living");
-  ASSERT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return find(*host.view(), living.shared.path) != nullptr;
-  }));
+  ASSERT_TRUE(is_followed_at_last(host, living));
   EXPECT_EQ(host.view()->yielded, 1u);
   ASSERT_TRUE(std::filesystem::exists(ended.shared.path));
-  ASSERT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return !std::filesystem::exists(ended.shared.path);
-  }));
+  ASSERT_TRUE(is_removed_at_last(host, ended));
   EXPECT_GE(wall_time_ns() - ended_ns, one.keep_ended_ms * 1'000'000);
   EXPECT_EQ(host.view()->removed, 1u);
 }
@@ -164,17 +161,11 @@ TEST_F(HostTest, ARunThatHasYieldedAndIsStoredNoMoreIsFollowedAgain) {
   Host host(one);
   host.turn([](const RingFile&) { return false; });
   Run living = start("living");
-  ASSERT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return find(*host.view(), living.shared.path) != nullptr;
-  }));
+  ASSERT_TRUE(is_followed_at_last(host, living));
   EXPECT_EQ(host.view()->yielded, 1u);
   const auto is_lost = [&](const RingFile& file) { return file.path() != ended.shared.path; };
   finish(living);
-  ASSERT_TRUE(wait_until(10, [&] {
-    host.turn(is_lost);
-    return find(*host.view(), ended.shared.path) != nullptr;
-  }));
+  ASSERT_TRUE(is_followed_at_last(host, ended, is_lost));
   EXPECT_TRUE(std::filesystem::exists(ended.shared.path));
 }
 
@@ -184,10 +175,7 @@ TEST_F(HostTest, EndedRunsYieldTheMemoryThatARunThatGoesOnNeeds) {
   small.max_bytes = Host::bytes_for(RingFile(second.shared.path)) * 3 / 2;
   finish(first);
   Host host(small);
-  EXPECT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return find(*host.view(), second.shared.path) != nullptr;
-  }));
+  EXPECT_TRUE(is_followed_at_last(host, second));
   EXPECT_EQ(host.view()->yielded, 1u);
 }
 
@@ -230,10 +218,7 @@ TEST_F(HostTest, FilesOfADirectoryThatIsALinkAreRemovedToo) {
   Run run = start("linked");
   finish(run);
   Host host(linked);
-  EXPECT_TRUE(wait_until(10, [&] {
-    host.turn();
-    return !std::filesystem::exists(run.shared.path);
-  }));
+  EXPECT_TRUE(is_removed_at_last(host, run));
   EXPECT_EQ(host.view()->removed, 1u);
 }
 
