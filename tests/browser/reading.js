@@ -1,0 +1,78 @@
+// @ts-check
+// What the page holds and shows, to be compared with what the API says.
+
+import assert from "node:assert/strict";
+
+/** A number of the API, where NaN and infinities are strings. @param {number | string | null} value */
+export const number = (value) => (typeof value === "string" ? Number(value) : value);
+
+/**
+ * The series that the page keeps, as the columns of the API.
+ * @param {import("./browser.js").Visit} visit
+ * @returns {Promise<Record<string, {steps: number[], times: number[], values: number[]}>>}
+ */
+export function storedSeries(visit) {
+  return visit.page.evaluate(() => {
+    const store = /** @type {any} */ (window).vigil.store;
+    const column = (/** @type {Float64Array} */ of, /** @type {number} */ length) => Array.from(of.subarray(0, length));
+    return Object.fromEntries([...store.series.values()].map((one) => [one.name,
+      { steps: column(one.steps, one.length), times: column(one.times, one.length), values: column(one.values, one.length) }]));
+  });
+}
+
+/** What a chart draws, of each trace. @param {import("./browser.js").Visit} visit @param {string} id @returns {Promise<any[]>} */
+export function drawnChart(visit, id) {
+  return visit.page.evaluate((wanted) => /** @type {any} */ (window).vigil.charts.find((/** @type {any} */ one) => one.id === wanted).drawn, id);
+}
+
+/** The last step of the loss that the page has; 0: none. @param {import("./browser.js").Visit} visit */
+export function lastStep(visit) {
+  return visit.page.evaluate(() => {
+    const loss = /** @type {any} */ (window).vigil?.store?.series?.get("loss");
+    return loss?.length > 0 ? loss.steps[loss.length - 1] : 0;
+  });
+}
+
+/** Waits until the Run view has its first steps. @param {import("./browser.js").Visit} visit @param {number} [step] at least up to this one */
+export function untilStep(visit, step = 1) {
+  return visit.until(`the page has step ${step}`, (least) => {
+    const loss = /** @type {any} */ (window).vigil?.store?.series?.get("loss");
+    return loss?.length > 0 && loss.steps[loss.length - 1] >= least && loss.steps[loss.length - 1];
+  }, step);
+}
+
+/**
+ * The page's series are those of the API: name by name, step by step, to the last digit.
+ * @param {import("./browser.js").Visit} visit
+ * @param {import("./servers.js").Server} server
+ * @param {Record<string, any>} question  run, rank and whatever the page asks with
+ */
+export async function checkSeries(visit, server, question) {
+  const stored = await storedSeries(visit);
+  const names = Object.keys(stored);
+  assert.ok(names.includes("loss") && names.includes("gradient_norm"), `the page keeps ${names}`);
+  const { series } = await server.api("series", { ...question, name: names });
+  assert.equal(series.length, names.length);
+  for (const { name, steps, times, values } of series) {
+    assert.deepEqual(stored[name].steps, steps, `steps of ${name}`);
+    assert.deepEqual(stored[name].times, times, `times of ${name}`);
+    assert.deepEqual(stored[name].values, values.map(number), `values of ${name}`);
+  }
+  return stored;
+}
+
+/** Text of a figure as the page writes it must be the value, within the digits that are shown. @param {string | null} text @param {number} value @param {string} what */
+export function checkFigure(text, value, what) {
+  const shown = String(text).trim().replaceAll(",", "").replaceAll("−", "-").replaceAll("\u202f", "").replace(/\+?Inf$/, (sign) => sign.replace("Inf", "Infinity"));
+  const [, digits, unit = ""] = /^(-?(?:[\d.]+(?:e-?\d+)?|Infinity)|NaN)\s*(.*)$/.exec(shown) ?? [];
+  assert.ok(digits !== undefined, `${what}: "${text}" is no figure of ${value}`);
+  const factors = /** @type {Record<string, number>} */ ({ "%": 0.01, ms: 1e-3, "µs": 1e-6, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 });
+  const read = Number(digits) * (factors[unit] ?? 1);
+  if (Number.isFinite(value)) {
+    const precision = digits.replace(/e.*$/, "").replace(/[-.]/g, "").replace(/^0+/, "").length;
+    assert.ok(Math.abs(read - value) <= Math.max(Math.abs(value) * 10 ** (1 - Math.max(precision, 1)), 1e-300), `${what}: shows "${text}", is ${value}`);
+    assert.ok(precision >= 3 || Number.isInteger(value) || read === value, `${what}: "${text}" shows too few digits of ${value}`);
+  } else {
+    assert.ok(Object.is(read, value), `${what}: shows "${text}", is ${value}`);
+  }
+}
