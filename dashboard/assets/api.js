@@ -55,10 +55,6 @@ export class Connection extends EventTarget {
     this.retryAt = Date.now();
     this.dispatchEvent(new Event("retry"));
   }
-  /**
-   * @param {"online" | "offline"} state
-   * @param {boolean} [always]
-   */
   #set(state, always = false) {
     if (this.state === state && !always) return;
     this.state = state;
@@ -114,10 +110,6 @@ export class Api {
     }
   }
 
-  /**
-   * @param {number} status
-   * @param {string} text
-   */
   #decode(status, text) {
     let answer;
     try {

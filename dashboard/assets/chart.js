@@ -67,10 +67,10 @@ export class Chart {
     this.tableButton = el("button", { class: "icon-button small", type: "button", title: "As a table", "aria-label": `${this.title} as a table`, "aria-pressed": "false", on: { click: () => this.toggleTable() } }, icon("table"));
     this.element = el("figure", { class: "chart card", data: { series: this.id, unit: this.unit } },
       el("figcaption", { class: "chart-head" },
-        el("h3", { class: "chart-title", title: options.hint ?? null, text: this.title }), this.legend,
+        el("h3", { class: "chart-title", title: options.hint ?? null, text: this.title }), el("span", { class: "chart-space" }),
         el("div", { class: "chart-actions" }, this.logButton, this.tableButton)),
       el("div", { class: "plot-box" }, this.plot, this.tip, el("p", { class: "plot-empty", text: "No data yet" })), this.#table);
-    this.plot.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#onKey(event));
+    this.plot.addEventListener("keydown", (event) => this.#onKey(event));
     this.plot.addEventListener("blur", () => this.group.setCursor(null));
     this.#drawLegend();
     group.add(this);
@@ -114,7 +114,7 @@ export class Chart {
       const series = this.shown(trace);
       const [from, to] = this.#places(series, trace, range);
       const places = series.drawn(from, to);
-      const pick = (/** @type {Float64Array} */ column) => Array.from(places, (place) => column[place]);
+      const pick = (column) => Array.from(places, (place) => column[place]);
       const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
       return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: nonfinite.map((place) => series.steps[place]), points: series.length };
     });
@@ -141,7 +141,6 @@ export class Chart {
     this.#u.setSize({ width: this.plot.clientWidth, height: this.plot.clientHeight });
   }
 
-  /** @param {import("./series.js").Series} series */
   #xs(series) {
     return this.x === "times" ? series.times : series.steps;
   }
@@ -158,12 +157,6 @@ export class Chart {
     return { min, max };
   }
 
-  /**
-   * @param {import("./series.js").Series} series
-   * @param {Trace} trace
-   * @param {{min: number, max: number}} range
-   * @returns {[number, number]}  with one point beyond either edge, so that lines go on to it
-   */
   #places(series, trace, range) {
     const xs = this.#xs(series);
     const offset = trace.offset ?? 0;
@@ -187,7 +180,6 @@ export class Chart {
     if (!this.#table.hidden) this.#drawTable();
   }
 
-  /** @param {{min: number, max: number}} range */
   #rangeOfY(range) {
     let min = Infinity;
     let max = -Infinity;
@@ -215,31 +207,30 @@ export class Chart {
     const axis = { stroke: color("--text-muted"), font: `11px ${color("--font")}`, grid: { stroke: color("--grid"), width: 1 }, ticks: { show: false } };
     const isSteps = this.x === "steps";
     this.#u = new uPlot({
-      width: Math.max(this.plot.clientWidth, 40), height: Math.max(this.plot.clientHeight, 40), padding: [12, 8, 0, 0],
+      width: Math.max(this.plot.clientWidth, 40), height: Math.max(this.plot.clientHeight, 40), padding: [12, 16, 0, 0],
       legend: { show: false },
       cursor: {
         y: false, points: { show: false }, drag: { x: true, y: false, setScale: false },
         bind: { dblclick: () => () => (this.group.setZoom(null), null) },
       },
       scales: {
-        x: { time: false, auto: false, range: (/** @type {any} */ _, /** @type {number} */ min, /** @type {number} */ max) => [min, max] },
-        y: { auto: false, distr: this.isLog ? 3 : 1, range: (/** @type {any} */ _, /** @type {number} */ min, /** @type {number} */ max) => [min, max] },
+        x: { time: false, auto: false, range: (_, min, max) => [min, max] },
+        y: { auto: false, distr: this.isLog ? 3 : 1, range: (_, min, max) => [min, max] },
       },
       // uPlot has no points of its own: what is painted comes from columns of any length.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((value) => (isSteps ? compactCount(value) : formatSeconds(value))) },
-        { ...axis, size: 54, gap: 4, space: 34, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
+        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => splits.map((value) => (isSteps ? compactCount(value) : formatSeconds(value))) },
+        { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
       ],
       hooks: {
-        draw: [(/** @type {any} */ u) => this.#paint(u)],
-        setSelect: [(/** @type {any} */ u) => this.#onSelect(u)],
-        setCursor: [(/** @type {any} */ u) => this.#onCursor(u)],
+        draw: [(u) => this.#paint(u)],
+        setSelect: [(u) => this.#onSelect(u)],
+        setCursor: [(u) => this.#onCursor(u)],
       },
     }, [[0], [null]], this.plot);
   }
 
-  /** @param {any} u */
   #paint(u) {
     if (u.scales.x.min === null || u.scales.x.min === undefined) return;
     const area = areaOf(u);
@@ -283,7 +274,6 @@ export class Chart {
 
   // The pointer.
 
-  /** @param {any} u */
   #onSelect(u) {
     const { left, width } = u.select;
     if (width < 4) return;
@@ -293,7 +283,6 @@ export class Chart {
     this.group.setZoom(range);
   }
 
-  /** @param {any} u */
   #onCursor(u) {
     if (this.#isMoving) return;
     const { left } = u.cursor;
@@ -319,7 +308,6 @@ export class Chart {
     this.#writeLegend(x);
   }
 
-  /** @param {number | null} x */
   #showTip(x) {
     const u = this.#u;
     if (x === null || !u) {
@@ -339,7 +327,6 @@ export class Chart {
     this.tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
   }
 
-  /** @param {KeyboardEvent} event */
   #onKey(event) {
     const { group } = this;
     const range = group.range();
@@ -369,7 +356,6 @@ export class Chart {
     event.stopPropagation();
   }
 
-  /** @param {number} x */
   #goTo(x) {
     this.group.setCursor(x);
     this.#showTip(x);
@@ -380,15 +366,10 @@ export class Chart {
 
   // Text beside the drawing.
 
-  /** @param {number} x */
   #formatX(x) {
     return this.x === "times" ? formatSeconds(x) : `step ${formatCount(Math.round(x))}`;
   }
 
-  /**
-   * @param {Trace} trace
-   * @param {number | null} x  null: the latest
-   */
   #valueAt(trace, x) {
     const series = this.shown(trace);
     const place = x === null ? trace.series.length - 1 : series.nearest(this.#xs(series), x + (trace.offset ?? 0));
@@ -398,7 +379,9 @@ export class Chart {
 
   #drawLegend() {
     const isOne = this.traces.length === 1;
-    this.element.classList.toggle("is-single", isOne);
+    // A single figure stands beside the title, several below the plot.
+    if (isOne) this.element.querySelector(".chart-space").replaceChildren(this.legend);
+    else this.element.querySelector(".plot-box").after(this.legend);
     fill(this.legend, this.traces.map((trace, index) => {
       trace.value = el("span", { class: "legend-value" });
       const place = trace.color ?? index;
@@ -411,7 +394,6 @@ export class Chart {
     this.#writeLegend(null);
   }
 
-  /** @param {Trace} trace */
   #toggle(trace) {
     trace.isHidden = !trace.isHidden;
     const place = this.traces.indexOf(trace);
@@ -419,7 +401,6 @@ export class Chart {
     this.group.draw();
   }
 
-  /** @param {number | null} x */
   #writeLegend(x) {
     for (const trace of this.traces) {
       if (!trace.value) continue;
@@ -440,6 +421,7 @@ export class Chart {
   toggleTable() {
     this.#table.hidden = !this.#table.hidden;
     this.tableButton.setAttribute("aria-pressed", String(!this.#table.hidden));
+    this.element.classList.toggle("has-table", !this.#table.hidden);
     if (!this.#table.hidden) this.#drawTable();
   }
 
@@ -464,7 +446,6 @@ export class Chart {
   }
 }
 
-/** @param {number} value */
 function compactCount(value) {
   const size = Math.abs(value);
   if (size >= 1e9) return `${formatNumber(value / 1e9)}G`;
@@ -473,10 +454,6 @@ function compactCount(value) {
   return formatCount(value);
 }
 
-/**
- * @param {number} value
- * @param {string} unit
- */
 function shortValue(value, unit) {
   if (unit === "seconds" || unit === "bytes" || unit === "ratio") return formatValue(Number(value.toPrecision(3)), unit);
   if (Math.abs(value) >= 1e4) return compactCount(value);

@@ -31,7 +31,7 @@ export class EventFeed extends EventTarget {
    */
   constructor(api, run, { signal, isPaused }) {
     super();
-    const task = async (/** @type {AbortSignal} */ abort) => {
+    const task = async (abort) => {
       const answer = await api.get("events", { run: run.run, rank: run.rank, since: this.#next, max_events: 1000 }, { signal: abort });
       const isFirst = !this.isLoaded;
       this.isLoaded = true;

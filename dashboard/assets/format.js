@@ -100,7 +100,10 @@ export function formatValue(value, unit = "") {
  * @returns {string}  just now, 12 s ago
  */
 export function formatAge(seconds) {
-  return seconds < 2 ? "just now" : `${formatSeconds(Math.round(seconds))} ago`;
+  if (seconds < 2) return "just now";
+  if (seconds < 60) return `${Math.round(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
 }
 
 /**

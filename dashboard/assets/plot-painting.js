@@ -107,6 +107,7 @@ export function paintNonfinite(area, positions, words) {
   ctx.stroke();
   ctx.font = `600 ${10 * ratio}px ${color("--font")}`;
   ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
   const right = area.left + area.width;
   let free = -Infinity;
   positions.forEach((x, i) => {

@@ -51,7 +51,7 @@ export class RunList extends EventTarget {
    */
   constructor(api, signal) {
     super();
-    const task = async (/** @type {AbortSignal} */ abort) => {
+    const task = async (abort) => {
       const answer = await api.get("runs", {}, { signal: abort });
       this.runs = answer.runs;
       this.historyError = answer.history_error ?? null;

@@ -104,7 +104,6 @@ export class Series {
     if (this.#smoothed > place) this.#resetSmoothing();
   }
 
-  /** @param {number} place */
   #noteNonfinite(place) {
     this.nonfinite = grown(this.nonfinite, this.nonfiniteLength + 1);
     this.nonfinite[this.nonfiniteLength++] = place;
@@ -149,7 +148,6 @@ export class Series {
 
   // The envelope.
 
-  /** @param {number} place */
   #extendEnvelope(place) {
     if (place >= this.#width * mostBuckets) this.#widen();
     const bucket = Math.floor(place / this.#width) * bucketPoints;
@@ -157,10 +155,6 @@ export class Series {
     this.#addToBucket(bucket, place);
   }
 
-  /**
-   * @param {number} bucket
-   * @param {number} place
-   */
   #addToBucket(bucket, place) {
     const { values } = this;
     const buckets = this.#buckets;

@@ -113,12 +113,6 @@ export class SeriesStore extends EventTarget {
     return series;
   }
 
-  /**
-   * @param {Record<string, any>} more
-   * @param {AbortSignal} signal
-   * @param {string[]} [names]
-   * @returns {Promise<any[]>}
-   */
   #ask(more, signal, names = this.#names) {
     const { run, rank, attempt } = this.selection;
     const questions = [];
@@ -132,7 +126,6 @@ export class SeriesStore extends EventTarget {
     this.nonfiniteSteps = [];
   }
 
-  /** @param {any} answer */
   #take(answer) {
     for (const row of answer.series) {
       const one = this.series.get(row.name);
@@ -152,10 +145,6 @@ export class SeriesStore extends EventTarget {
   }
 }
 
-/**
- * @param {string} a  "attempt.step.revision"
- * @param {string} b
- */
 function earlier(a, b) {
   const left = a.split(".").map(Number);
   const right = b.split(".").map(Number);

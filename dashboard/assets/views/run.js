@@ -55,13 +55,13 @@ class RunView {
     context.on(this.store, "reset", () => this.group.setZoom(null));
     context.on(context.events, "change", () => this.#onEvents());
     this.#onEvents();
-    const onError = (/** @type {any} */ error) => this.#onError(error);
-    this.names = context.poll(async (/** @type {AbortSignal} */ signal) => {
+    const onError = (error) => this.#onError(error);
+    this.names = context.poll(async (signal) => {
       const { series } = await context.api.get("series/names", context.question(), { signal });
       this.#arrange(series);
       this.data.now();
     }, { seconds: namesSeconds, onError });
-    this.data = context.poll((/** @type {AbortSignal} */ signal) => this.store.update(signal), { seconds: liveSeconds, onError });
+    this.data = context.poll((signal) => this.store.update(signal), { seconds: liveSeconds, onError });
   }
 
   dispose() {
@@ -96,7 +96,6 @@ class RunView {
     this.slider.value = String(settings.smoothing);
   }
 
-  /** @param {number} weight */
   #setSmoothing(weight) {
     settings.smoothing = weight;
     this.#showSmoothing();
@@ -104,7 +103,6 @@ class RunView {
     this.group.draw();
   }
 
-  /** @param {number} window */
   #setWindow(window) {
     settings.window = window;
     for (const button of this.windows.children) button.setAttribute("aria-pressed", String(button.dataset.window === String(window)));
@@ -133,7 +131,6 @@ class RunView {
     }
   }
 
-  /** @param {string} name */
   #seriesOf(name) {
     const source = rates[/** @type {keyof typeof rates} */ (name)];
     if (!source) {
@@ -149,10 +146,6 @@ class RunView {
     return rate.series;
   }
 
-  /**
-   * @param {import("./run-panels.js").Panel} panel
-   * @param {import("../chart.js").Trace[]} traces
-   */
   #addChart(panel, traces) {
     const chart = new Chart(this.group, {
       ...panel, traces, isLog: settings.log.has(panel.id),
@@ -180,7 +173,6 @@ class RunView {
     this.group.draw();
   }
 
-  /** @param {any} error */
   #onError(error) {
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
@@ -194,7 +186,6 @@ class RunView {
     this.#showNotice(statePanel({ kind: "error", title: error.status === 404 ? "There are no steps of this run" : "The steps could not be read", text: error.message }));
   }
 
-  /** @param {HTMLElement | null} panel */
   #showNotice(panel) {
     if (!panel && this.#notice.childElementCount === 0) return;
     if (!panel) this.#grid.hidden = false;
@@ -223,10 +214,6 @@ class RunView {
     signal.addEventListener("abort", () => clearTimeout(timer));
   }
 
-  /**
-   * @param {{min: number, max: number}} zoom
-   * @param {AbortSignal} signal
-   */
   async #loadDetail(zoom, signal) {
     try {
       const detail = await this.store.range([...this.store.series.keys()], zoom.min, zoom.max, signal);
@@ -249,7 +236,7 @@ class RunView {
   #onEvents() {
     const { events: feed } = this.context;
     const events = this.#ofAttempt();
-    this.group.annotations = events.map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
+    this.group.annotations = events.filter(({ kind, details }) => kind !== "alert" || details.state !== "resolved").map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
     this.group.draw();
     const mark = `${feed.isLoaded} ${events.length} ${events.at(-1)?.id}`;
     if (mark === this.eventsMark) return;
@@ -272,7 +259,6 @@ class RunView {
     return [...kept.values()];
   }
 
-  /** @param {any} event */
   #eventRow(event) {
     const point = () => this.group.setCursor(event.step);
     const leave = () => this.group.setCursor(null);
