@@ -42,7 +42,7 @@ export function colourScale(dark) {
     for (let i = 0; i < LEVELS; ++i) {
       const t = dark ? i / (LEVELS - 1) : 1 - i / (LEVELS - 1);
       const lightness = (dark ? 0.31 : 0.28) + t * (dark ? 0.63 : 0.63);
-      scale[i] = packed(...oklch(lightness, 0.05 + 0.09 * Math.sin(Math.PI * (0.12 + 0.8 * t)), 292 - 140 * t));
+      scale[i] = packed(...oklch(lightness, 0.045 + 0.07 * Math.sin(Math.PI * (0.12 + 0.8 * t)), 292 - 140 * t));
     }
     scales.set(dark, scale);
   }

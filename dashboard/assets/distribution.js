@@ -54,7 +54,7 @@ export function histogram(of, name) {
     { key: "inf", text: "Inf", value: of.inf },
     { key: "nan", text: "NaN", value: of.nan },
   ];
-  const [width, height, slot, bottom, top] = [720, 220, 46, 34, 16];
+  const [width, height, slot, bottom, top] = [600, 216, 40, 34, 12];
   const from = left.length * slot + 10;
   const each = (width - from - right.length * slot - 10) / bins;
   const curve = Array.from({ length: bins * 4 + 1 }, (_, i) => densityAt(of.counts, i / 4));
@@ -86,8 +86,8 @@ export function histogram(of, name) {
     return svg(
       "g",
       { class: `mark${isAlarm ? " nonfinite" : ""}${one.value === 0 ? " none" : ""}`, data: { mark: one.key, value: one.value } },
-      svg("rect", { x: x + 12, width: slot - 24, y: top, height: floor - top, class: "track" }),
-      svg("rect", { x: x + 12, width: slot - 24, y: floor - tall, height: tall, class: "fill" }),
+      svg("rect", { x: x + 10, width: slot - 20, y: top, height: floor - top, class: "track" }),
+      svg("rect", { x: x + 10, width: slot - 20, y: floor - tall, height: tall, class: "fill" }),
       text(one.text, x + slot / 2, floor + 14),
       text(one.value > 0 && share < 1e-4 ? count(one.value) : percent(share), x + slot / 2, floor + 28, "tick strong"),
       svg("title", {}, `${one.text}: ${count(one.value)} of ${count(total)} elements`),
@@ -113,10 +113,11 @@ export function histogram(of, name) {
 /**
  * The distributions of several steps as rows of a heatmap: shares of all elements; NaN, Inf and overflow on top, small magnitudes
  * and zeros at the bottom. Powers of two beyond the outermost with elements are left out.
- * @param {Distribution[]} of ascending steps
+ * @param {{step: number, of: Distribution | null}[]} columns ascending steps; null: not there (yet)
  * @returns {import("./heatmap.js").HeatmapData}
  */
-export function overTime(of) {
+export function overTime(columns) {
+  const of = columns.flatMap((column) => column.of ?? []);
   if (of.length === 0) return { rows: [], steps: [], values: [] };
   const lowest = exponent(of[0].lowest_bound);
   const bins = of[0].counts.length;
@@ -134,8 +135,8 @@ export function overTime(of) {
   rows.push({ name: "0", value: (one) => one.zeros });
   return {
     rows: rows.map(({ name }) => name),
-    steps: of.map(({ step }) => step),
-    values: rows.map(({ value }) => of.map((one) => value(one) / Math.max(1, elements(one)))),
+    steps: columns.map(({ step }) => step),
+    values: rows.map(({ value }) => columns.map((column) => (column.of ? value(column.of) / Math.max(1, elements(column.of)) : null))),
     alarms: rows.map(({ alarm }) => alarm === true),
   };
 }

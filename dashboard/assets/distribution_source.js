@@ -8,6 +8,20 @@ const AT_ONCE = 3;
 
 /** @typedef {import("./distribution.js").Distribution} Distribution */
 
+/** @typedef {{step: number, of: Distribution | null}} DistributionAt */
+
+/**
+ * Multiples of a power of two, and the last step: as a run goes on, the steps that were asked for before are still among them.
+ * @param {{first: number, last: number}} range
+ */
+export function stepsOf({ first, last }) {
+  let stride = 1;
+  while ((last - first) / stride > MOST_STEPS - 2) stride *= 2;
+  const steps = [first];
+  for (let step = (Math.floor(first / stride) + 1) * stride; step < last; step += stride) steps.push(step);
+  return last > first ? [...steps, last] : steps;
+}
+
 /** @param {any} context of the view @param {() => number} attempt which of the run's, of the frame that is shown */
 export function createDistributionSource(context, attempt) {
   /** @type {Map<string, Distribution | null>} */
@@ -37,31 +51,37 @@ export function createDistributionSource(context, attempt) {
   return {
     at,
     /**
-     * Of at most MOST_STEPS of the steps, evenly spread; `onProgress` gets those that are there so far.
-     * @param {string} kind @param {string} tensor @param {number[]} steps @param {AbortSignal} signal
-     * @param {(distributions: Distribution[]) => void} onProgress
+     * Over the steps from `first` to `last`; `onProgress` gets what is there so far, with null for what has not come.
+     * @param {string} kind @param {string} tensor @param {{first: number, last: number}} range @param {AbortSignal} signal
+     * @param {(columns: DistributionAt[]) => void} onProgress
      */
-    async over(kind, tensor, steps, signal, onProgress) {
-      const stride = Math.ceil(steps.length / MOST_STEPS);
-      // Counted from the first step, so that columns which were asked for stay the same ones as a run goes on.
-      const wanted = steps.filter((_, i) => i % stride === 0 || i === steps.length - 1);
-      /** @type {Map<number, Distribution>} by the step of the answer */
-      const found = new Map();
+    async over(kind, tensor, range, signal, onProgress) {
+      const wanted = stepsOf(range);
+      /** @type {(Distribution | null | undefined)[]} undefined: has not come yet */
+      const found = wanted.map(() => undefined);
       let next = 0;
       const work = async () => {
         while (next < wanted.length) {
-          const answer = await at(kind, tensor, wanted[next++], signal);
-          if (answer) found.set(answer.step, answer);
+          const place = next++;
+          found[place] = await at(kind, tensor, wanted[place], signal);
         }
       };
-      const sorted = () => [...found.values()].sort((a, b) => a.step - b.step);
-      const timer = setInterval(() => onProgress(sorted()), 250);
+      const columns = () => {
+        /** @type {Map<number, DistributionAt>} frames are rarer than the steps asked for, so one may answer twice */
+        const byStep = new Map();
+        found.forEach((of, i) => {
+          const step = of?.step ?? wanted[i];
+          if (of !== null && !byStep.get(step)?.of) byStep.set(step, { step, of: of ?? null });
+        });
+        return [...byStep.values()].sort((a, b) => a.step - b.step);
+      };
+      const timer = setInterval(() => onProgress(columns()), 250);
       try {
         await Promise.all(Array.from({ length: AT_ONCE }, work));
       } finally {
         clearInterval(timer);
       }
-      onProgress(sorted());
+      onProgress(columns());
     },
   };
 }

@@ -29,6 +29,7 @@ const FONT = "11px system-ui, sans-serif";
  * @property {(row: number, column: number) => string} [note] more about a cell, for the readout
  * @property {(row: number, column: number) => void} [onOpen] a cell was clicked, or chosen by Enter
  * @property {string} [rowKind] what a row is
+ * @property {number} [mostRow] height of a row at most, px
  * @property {string} [zero] what a cell of value 0 is called in the legend
  * @property {string} [nonfinite] what a red cell is called in the legend
  */
@@ -87,7 +88,7 @@ export function createHeatmap(options) {
     const longest = Math.max(...names.slice(0, 400).map((name) => pen.measureText(name).width));
     box.left = Math.ceil(Math.min(longest + 8, room * 0.32, 220));
     box.width = Math.floor(Math.min(room - box.left - 4, Math.max(columns * MOST_COLUMN, 160)));
-    box.height = Math.round(Math.min(MOST_HEIGHT, Math.max(rows * Math.min(MOST_ROW, Math.max(2, 600 / rows)), 24)));
+    box.height = Math.round(Math.min(MOST_HEIGHT, Math.max(rows * Math.min(options.mostRow ?? MOST_ROW, Math.max(2, 600 / rows)), 24)));
     const height = box.height + AXIS;
     canvas.width = Math.round(room * dpr);
     canvas.height = Math.round(height * dpr);
@@ -147,7 +148,7 @@ export function createHeatmap(options) {
     const span = el("span", { class: "heatmap-scale" });
     span.append(low, bar, high);
     if (isLog) span.append(el("span", { class: "muted" }, "log"));
-    legend.append(span);
+    if (codes.some((code) => code > ZERO && code < NONFINITE)) legend.append(span);
     const kinds = /** @type {[number, string][]} */ ([[ZERO, options.zero ?? "0"], [NONFINITE, options.nonfinite ?? "NaN or Inf"], [MISSING, "not measured"]]);
     for (const [code, text] of kinds) {
       if (code !== NONFINITE && !codes.includes(code)) continue;

@@ -59,15 +59,15 @@ export function encode({ values, log, alarms, nonfinite }, columns) {
 /** @param {boolean} dark @returns {Palette} */
 export function palette(dark) {
   return dark
-    ? { dark, zero: packed(48, 52, 60), missing: packed(24, 26, 30), hatch: packed(82, 86, 94), nonfinite: packed(226, 56, 56), mark: packed(255, 214, 208), page: packed(20, 22, 26), levels: colourScale(true) }
-    : { dark, zero: packed(226, 229, 233), missing: packed(250, 250, 251), hatch: packed(176, 181, 189), nonfinite: packed(208, 32, 38), mark: packed(255, 222, 216), page: packed(255, 255, 255), levels: colourScale(false) };
+    ? { dark, zero: packed(48, 52, 60), missing: packed(24, 26, 30), hatch: packed(82, 86, 94), nonfinite: packed(214, 52, 58), mark: packed(120, 18, 28), page: packed(19, 23, 29), levels: colourScale(true) }
+    : { dark, zero: packed(226, 229, 233), missing: packed(250, 250, 251), hatch: packed(176, 181, 189), nonfinite: packed(214, 40, 48), mark: packed(255, 190, 186), page: packed(255, 255, 255), levels: colourScale(false) };
 }
 
 /** @param {Palette} colours @param {"zero" | "missing" | "nonfinite"} name */
 export const cssOf = (colours, name) => css(colours[name]);
 
 /**
- * The colour of a code at a pixel: missing cells are hatched one way, non-finite ones crossed, so that neither is told by colour alone.
+ * The colour of a code at a pixel: missing cells are hatched one way, non-finite ones the other, so that neither is told by colour alone.
  * @param {Palette} colours @param {number} code @param {number} x @param {number} y @param {number} dpr
  */
 function colourAt(colours, code, x, y, dpr) {
@@ -76,8 +76,7 @@ function colourAt(colours, code, x, y, dpr) {
   const stripe = Math.max(1, Math.round(dpr));
   const period = 6 * stripe;
   if (code === MISSING) return (x + y) % period < stripe ? colours.hatch : colours.missing;
-  const other = (((x - y) % period) + period) % period;
-  return (x + y) % period < stripe || other < stripe ? colours.mark : colours.nonfinite;
+  return (((x - y) % period) + period) % period < stripe ? colours.mark : colours.nonfinite;
 }
 
 /**

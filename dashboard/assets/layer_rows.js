@@ -84,7 +84,7 @@ function statisticColumn(side, statistic, key, head, title, format = figure) {
       const figures = side(row);
       if (figures?.missing) return el("span", { class: "muted" }, figures.missing);
       // A norm is of the finite elements alone: beside NaN it would look like a small, harmless number.
-      const isDoubtful = isBroken(figures) && statistic !== "zero_ratio";
+      const isDoubtful = figures?.[statistic] !== undefined && isBroken(figures) && statistic !== "zero_ratio";
       return isDoubtful ? el("span", { class: "nonfinite", title: `${format(figures?.[statistic])} over the finite elements` }, count(figures?.nan_values) === "0" ? "Inf" : "NaN") : format(figures?.[statistic]);
     },
   };

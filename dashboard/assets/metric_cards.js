@@ -28,13 +28,20 @@ const CARDS = /** @type {[string, RegExp][]} */ ([
 ]);
 
 /** What other views show, or is text. */
-const ELSEWHERE = /^vigil_(loss|learning_rate|gradient_norm|parameter_norm|update_ratio|clip_ratio|user_scalar|run_info|run_state|run_end_info|build_info|nonfinite_|skipped_steps_total|rollbacks_total|alert_active|last_step_duration_seconds)/;
+const ELSEWHERE = /^vigil_(loss|learning_rate|gradient_norm|parameter_norm|update_ratio|clip_ratio|user_scalar|run_info|run_state|run_end_info|build_info|nonfinite_|skipped_steps_total|rollbacks_total|alert_active|step_duration_seconds|last_step_duration_seconds)/;
 
 /** Counters that are 0 as long as nothing went wrong. */
 const TROUBLE = /(error|failure|dropped|overwritten|torn|refused|lost|hidden|unreadable|left_out|fault|out_of_memory|retries|yielded|cut_connections|wrong_passwords)/;
 
-/** `vigil_ring_torn_total` as `ring torn`. @param {string} name */
-const wordsOf = (name) => name.replace(/^(vigil|process)_/, "").replace(/_total$/, "").replace(/_(seconds|bytes|ratio)$/, "").replaceAll("_", " ");
+/** Words where those of the name do not do. */
+const WORDS = /** @type {Record<string, string>} */ ({
+  process_cpu_seconds_total: "CPU time", process_open_fds: "open files", process_max_fds: "most open files", vigil_up: "runs", vigil_history_bytes: "size", vigil_daemon_turns_total: "looks at all rings",
+  vigil_daemon_turn_seconds_total: "time that looks took", vigil_daemon_runs: "runs", vigil_overhead_seconds_total: "time in vigil", vigil_overhead_ratio: "share of the time", vigil_series: "per-tensor series",
+  vigil_alerts_total: "alerts begun", vigil_series_dropped_total: "series dropped", vigil_runs_hidden: "runs hidden", vigil_last_step_timestamp_seconds: "latest step", vigil_start_time_seconds: "watched since",
+});
+
+/** `vigil_ring_torn_total` as `torn` on the card of the rings. @param {string} name */
+const wordsOf = (name) => WORDS[name] ?? name.replace(/^(vigil_(ring|history|http|device|model|exporter|hook|remote_write|alerts)|vigil|process)_/, "").replace(/_total$/, "").replace(/_(seconds|bytes|ratio)$/, "").replaceAll("_", " ");
 
 /** @param {Family} family @param {number | string} value */
 function format({ name, kind }, value) {

@@ -50,7 +50,8 @@ export function createTensorPanel(context, on) {
     rowKind: "magnitude",
     format: percent,
     nonfinite: "NaN or Inf",
-    note: (row, column) => `of the elements, ${heatmapRows[row]?.startsWith("≤") ? "in this power of two" : ""}`.replace(/, $/, `, step ${distributions[column]?.step}`),
+    note: () => "of the elements",
+    mostRow: 12,
     onOpen: (_, column) => distributions[column] && on.onStep(distributions[column].step),
   });
   const chart = createStatisticChart(context);
@@ -68,10 +69,8 @@ export function createTensorPanel(context, on) {
   element.hidden = true;
 
   const source = createDistributionSource(context, () => shown?.attempt ?? 0);
-  /** @type {import("./distribution.js").Distribution[]} */
+  /** @type {import("./distribution_source.js").DistributionAt[]} */
   let distributions = [];
-  /** @type {string[]} */
-  let heatmapRows = [];
   /** @type {AbortController | null} */
   let loading = null;
   let shownKey = "";
@@ -123,11 +122,9 @@ export function createTensorPanel(context, on) {
       timeNote.hidden = true;
       if (!current) return fill(now, notCounted(name));
       fill(now, histogram(current, name));
-      await source.over(kind, name, steps, signal, (some) => {
+      await source.over(kind, name, { first: steps[0], last: steps[steps.length - 1] }, signal, (some) => {
         distributions = some;
-        const data = overTime(some);
-        heatmapRows = data.rows;
-        heatmap.update(data, { log: false, label: `Magnitudes of ${printable(name)} over time` });
+        heatmap.update(overTime(some), { log: false, label: `Magnitudes of ${printable(name)} over time` });
       });
     } catch (error) {
       if (signal.aborted) return;

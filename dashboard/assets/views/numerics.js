@@ -39,6 +39,7 @@ export async function mount(root, context) {
     key: (row) => String(row.first),
     empty: "No step was non-finite.",
   });
+  stretches.element.classList.add("stretches");
   const origins = el("div", { class: "origins" });
   const showAll = el("input", { type: "checkbox" });
   const timelineNote = el("p", { class: "note" });
