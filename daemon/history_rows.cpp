@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "vigil/daemon/frame_columns.h"
 #include "vigil/daemon/history_schema.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/labels.h"
+#include "vigil/history/frame_columns.h"
 
 namespace vigil {
 namespace {

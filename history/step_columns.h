@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 #include "vigil/monitor/records.h"
 
 namespace vigil {

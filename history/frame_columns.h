@@ -1,4 +1,4 @@
-// Tensor frames as columns: what the history keeps of one.
+// Tensor frames as columns: what a history keeps of one.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,7 @@ TensorRow read_row(std::string_view bytes, const std::vector<std::uint64_t>& ele
 
 std::string pack_histograms(const std::vector<MagnitudeHistogram>& histograms);
 MagnitudeHistogram read_histogram(std::string_view bytes, std::size_t index);
+std::vector<MagnitudeHistogram> read_histograms(std::string_view bytes, std::size_t count);
 
 std::string pack_activations(const std::vector<ActivationRow>& activations);
 std::vector<ActivationRow> read_activations(std::string_view bytes, std::size_t count);
