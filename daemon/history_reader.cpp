@@ -120,16 +120,13 @@ HistoryDistribution HistoryReader::distribution(const RunSelector& run, TensorKi
     const ReadRing ring = connection_->ring(run);
     const auto schema = connection_->schema(ring.row);
     const std::size_t index = row_of(*schema, kind, tensor);
-    const std::int32_t histogram = schema->rows[index].histogram;
-    if (histogram == RowSchema::kNone) {
-      throw HistoryError(HistoryError::Kind::not_found, "no magnitudes are counted of " + tensor + "; let sampling.histogram match it");
-    }
+    const std::size_t histogram = histogram_of(schema->rows[index]);
     const FrameRow row = find_frame(*connection_, ring, step);
     Statement statement(connection_->database(), "SELECT tensors, histograms FROM frames WHERE id = ?");
     Query query(statement, row.id);
     if (!query.next()) throw DamagedData("a frame is in the index only");
     HistoryDistribution distribution{ring.attempt, row.step, row.time_ns, {}, {}};
-    distribution.histogram = read_histogram(query.blob(1), static_cast<std::size_t>(histogram));
+    distribution.histogram = read_histogram(query.blob(1), histogram);
     distribution.moments = read_rows(query.blob(0), elements_of(*schema))[index].moments;
     return distribution;
   });

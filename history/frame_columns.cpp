@@ -59,6 +59,14 @@ std::vector<Row> read(std::string_view bytes, const std::array<ColumnKind, kWord
 
 }  // namespace
 
+bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
+  for (std::size_t i = 0; i < frame.rows.size(); ++i) {
+    const TensorRow& row = frame.rows[i];
+    if (row.state == TensorRow::present && (row.moments.nan_count > 0 || row.moments.inf_count > infinite[i])) return false;
+  }
+  return true;
+}
+
 std::string pack_rows(const std::vector<TensorRow>& rows, const std::vector<std::uint64_t>& elements) {
   return pack(rows, kTensorColumns, &elements);
 }

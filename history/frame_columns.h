@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "vigil/monitor/records.h"
+#include "vigil/monitor/snapshot.h"
 
 namespace vigil {
 
 // Numbers with a fraction are kept as the nearest float where that loses digits only (ColumnKind::rounded); counts are exact, and NaN and
 // infinities stay what they are. All that read throw DamagedData.
+
+/// Whether no tensor of a frame has a NaN, or more infinities than are meant to be in it: RowSchema::infinite, by row.
+bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept;
 
 /// `elements[i]` is RowSchema::element_count of row i, of which there are as many as rows.
 std::string pack_rows(const std::vector<TensorRow>& rows, const std::vector<std::uint64_t>& elements);

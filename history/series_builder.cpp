@@ -17,7 +17,56 @@ std::optional<std::string_view> in_brackets(std::string_view name, std::string_v
   return name.substr(prefix.size(), name.size() - prefix.size() - 1);
 }
 
+// `value` makes a number of a word.
+template <class Value>
+PointSummary points_of(const ColumnSummary& summary, const std::vector<std::uint64_t>& steps, const std::vector<std::uint64_t>& times,
+                       Value value) {
+  const auto point = [&](ColumnSummary::Which which) -> std::optional<SeriesPoint> {
+    const std::uint16_t place = summary.places[which];
+    if (place == ColumnSummary::kNone) return {};
+    return SeriesPoint{steps[place], static_cast<std::int64_t>(times[place]), value(summary.words[which])};
+  };
+  PointSummary points{point(ColumnSummary::first), point(ColumnSummary::smallest), point(ColumnSummary::largest),
+                      point(ColumnSummary::last), point(ColumnSummary::first_nonfinite)};
+  if (points.nonfinite) points.nonfinite->nonfinite = summary.nonfinite;
+  return points;
+}
+
 }  // namespace
+
+void SummarizedSteps::add(const SummarizedSteps& later) {
+  last_step = later.last_step;
+  steps += later.steps;
+  if (nonfinite.steps == 0) {
+    nonfinite = later.nonfinite;
+  } else if (later.nonfinite.steps > 0) {
+    nonfinite.last_step = later.nonfinite.last_step;
+    nonfinite.steps += later.nonfinite.steps;
+  }
+  for (const auto& [number, points] : later.series) {
+    const auto found = std::find_if(series.begin(), series.end(), [number = number](const auto& one) { return one.first == number; });
+    if (found != series.end()) {
+      found->second.add(points);
+    } else {
+      series.emplace_back(number, points);
+    }
+  }
+}
+
+SummarizedSteps summarize(const StepBlock& block) {
+  SummarizedSteps made{block.first_step, block.last_step, block.steps, {block.first_nonfinite, block.last_nonfinite, block.nonfinite}, {}};
+  const ColumnSetReader axis(block.axis, block.steps);
+  std::vector<std::uint64_t> steps(block.steps), times(block.steps);
+  axis.read(kStepNumber, steps.data());
+  axis.read(kTimeNumber, times.data());
+  for (const ColumnSummary& summary : read_summaries(block.summary, block.steps)) {
+    const StepColumn* const column = find_step_column(std::size_t{summary.number});
+    const auto value = [column](std::uint64_t word) { return column != nullptr ? value_of(*column, word) : double_of(word); };
+    made.series.emplace_back(summary.number, points_of(summary, steps, times, value));
+  }
+  made.series.shrink_to_fit();
+  return made;
+}
 
 SeriesSource find_source(const std::string& name, const Schema& schema, const std::vector<std::string>& scalars) {
   SeriesSource source;
@@ -102,25 +151,33 @@ void SeriesBuilder::add(std::string_view axis_bytes, std::string_view summary_by
   for (std::size_t k = 0; k < sources_.size(); ++k) {
     const auto found = std::find_if(summaries.begin(), summaries.end(),
                                     [&](const ColumnSummary& summary) { return sources_[k].number == std::size_t{summary.number}; });
-    if (found != summaries.end()) samplers_[k].add(steps_.front(), points_of(*found, sources_[k]));
+    if (found != summaries.end()) {
+      const auto value = [&source = sources_[k]](std::uint64_t word) { return source.value(word); };
+      samplers_[k].add(steps_.front(), points_of(*found, steps_, times_, value));
+    }
+  }
+}
+
+void SeriesBuilder::add(const SummarizedSteps& steps) {
+  if (steps.last_step < range_.from || steps.first_step > range_.until) return;
+  if (steps.nonfinite.steps > 0) add_nonfinite(nonfinite_, steps.nonfinite, width_);
+  for (std::size_t k = 0; k < sources_.size(); ++k) {
+    const auto found =
+        std::find_if(steps.series.begin(), steps.series.end(), [&](const auto& one) { return sources_[k].number == one.first; });
+    if (found == steps.series.end()) continue;
+    if (takes_summary(steps.first_step, steps.last_step)) {
+      samplers_[k].add(steps.first_step, found->second);
+      continue;
+    }
+    for (const SeriesPoint& point : points_in_order(found->second)) {
+      if (point.step >= range_.from && point.step <= range_.until) samplers_[k].add(point);
+    }
   }
 }
 
 void SeriesBuilder::finish(std::vector<Series>& series, std::vector<NonfiniteSteps>& nonfinite) {
   for (std::size_t k = 0; k < series.size(); ++k) series[k].points = samplers_[k].finish();
   nonfinite = std::move(nonfinite_);
-}
-
-PointSummary SeriesBuilder::points_of(const ColumnSummary& summary, const SeriesSource& source) const {
-  const auto point = [&](ColumnSummary::Which which) -> std::optional<SeriesPoint> {
-    const std::uint16_t place = summary.places[which];
-    if (place == ColumnSummary::kNone) return {};
-    return SeriesPoint{steps_[place], static_cast<std::int64_t>(times_[place]), source.value(summary.words[which])};
-  };
-  PointSummary points{point(ColumnSummary::first), point(ColumnSummary::smallest), point(ColumnSummary::largest),
-                      point(ColumnSummary::last), point(ColumnSummary::first_nonfinite)};
-  if (points.nonfinite) points.nonfinite->nonfinite = summary.nonfinite;
-  return points;
 }
 
 }  // namespace vigil

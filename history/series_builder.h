@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "vigil/history/column_codec.h"
@@ -40,6 +41,20 @@ std::vector<SeriesName> series_names(const Schema& schema, const std::vector<std
 std::vector<SeriesSource> begin_series(const std::vector<std::string>& names, const Schema& schema, const std::vector<std::string>& scalars,
                                        std::vector<Series>& series);
 
+/// Steps of which only a summary is kept.
+struct SummarizedSteps {
+  std::uint64_t first_step = 0, last_step = 0;
+  std::uint64_t steps = 0;
+  NonfiniteSteps nonfinite;
+  std::vector<std::pair<std::size_t, PointSummary>> series;  ///< by number of the column, of those with a value
+
+  void add(const SummarizedSteps& later);
+  std::size_t bytes() const noexcept { return sizeof(SummarizedSteps) + series.capacity() * sizeof(series.front()); }
+};
+
+/// What of a block outlasts its data. @throws DamagedData
+SummarizedSteps summarize(const StepBlock& block);
+
 /// Collects the points of one range from segments in the order of their steps. What reads bytes throws DamagedData.
 class SeriesBuilder {
  public:
@@ -66,12 +81,11 @@ class SeriesBuilder {
   void add(const Segment& segment);
   /// All of a block, without its data: StepBlock::axis and summary.
   void add(std::string_view axis_bytes, std::string_view summary_bytes, std::size_t steps, const NonfiniteSteps& nonfinite);
+  void add(const SummarizedSteps& steps);
   /// `series` are as many as sources.
   void finish(std::vector<Series>& series, std::vector<NonfiniteSteps>& nonfinite);
 
  private:
-  PointSummary points_of(const ColumnSummary& summary, const SeriesSource& source) const;
-
   const Range range_;
   const std::uint64_t width_;
   const std::vector<SeriesSource> sources_;

@@ -141,6 +141,12 @@ const StepColumn* find_step_column(std::string_view name) noexcept {
   return found == columns.end() ? nullptr : &*found;
 }
 
+const StepColumn* find_step_column(std::size_t number) noexcept {
+  const auto& columns = step_columns();
+  const auto found = std::find_if(columns.begin(), columns.end(), [number](const StepColumn& column) { return column.number == number; });
+  return found == columns.end() ? nullptr : &*found;
+}
+
 StepRecord StepRows::record(std::size_t i) const noexcept {
   StepRecord record;
   std::memcpy(static_cast<void*>(&record), row(i), sizeof record);

@@ -50,6 +50,12 @@ std::size_t row_of(const Schema& schema, TensorKind kind, const std::string& ten
                      "the run has no " + std::string(kTensorKindNames[static_cast<std::size_t>(kind)]) + " '" + tensor + "' in its frames");
 }
 
+std::size_t histogram_of(const RowSchema& row) {
+  if (row.histogram == RowSchema::kNone)
+    throw HistoryError(HistoryError::Kind::not_found, "no magnitudes are counted of " + row.name + "; let sampling.histogram match it");
+  return static_cast<std::size_t>(row.histogram);
+}
+
 std::vector<std::size_t> rows_of(const Schema& schema, TensorKind kind) {
   std::vector<std::size_t> rows;
   for (std::size_t i = 0; i < schema.rows.size(); ++i) {

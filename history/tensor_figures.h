@@ -32,6 +32,8 @@ std::size_t thin_out(std::vector<FramePlace>& places, std::size_t max_finite, st
 
 /// Index of a tensor's row. @throws HistoryError not_found
 std::size_t row_of(const Schema& schema, TensorKind kind, const std::string& tensor);
+/// Index of its magnitude histogram in a frame. @throws HistoryError not_found when it has none
+std::size_t histogram_of(const RowSchema& row);
 /// Indices of the rows of a kind; @throws HistoryError not_found where there are none
 std::vector<std::size_t> rows_of(const Schema& schema, TensorKind kind);
 /// RowSchema::element_count by row.
