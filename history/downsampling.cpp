@@ -1,4 +1,4 @@
-#include "vigil/daemon/downsampling.h"
+#include "vigil/history/downsampling.h"
 
 #include <algorithm>
 
@@ -30,6 +30,17 @@ void PointSummary::add(const PointSummary& later) {
   if (later.last) last = later.last;
 }
 
+std::vector<SeriesPoint> points_in_order(const PointSummary& summary) {
+  std::vector<SeriesPoint> points;
+  for (const auto* point : {&summary.first, &summary.smallest, &summary.largest, &summary.last, &summary.nonfinite}) {
+    if (!*point) continue;
+    const auto place =
+        std::lower_bound(points.begin(), points.end(), **point, [](const SeriesPoint& a, const SeriesPoint& b) { return a.step < b.step; });
+    if (place == points.end() || place->step != (*point)->step) points.insert(place, **point);
+  }
+  return points;
+}
+
 void Downsampler::enter_bucket(std::uint64_t step) {
   if (step - bucket_begin_ < width_) return;
   close_bucket();
@@ -37,20 +48,15 @@ void Downsampler::enter_bucket(std::uint64_t step) {
 }
 
 void Downsampler::close_bucket() {
-  const auto bucket = static_cast<std::ptrdiff_t>(points_.size());
-  for (const auto* point : {&bucket_.first, &bucket_.smallest, &bucket_.largest, &bucket_.last, &bucket_.nonfinite}) {
-    if (!*point) continue;
-    const auto place = std::lower_bound(points_.begin() + bucket, points_.end(), **point,
-                                        [](const SeriesPoint& a, const SeriesPoint& b) { return a.step < b.step; });
-    if (place == points_.end() || place->step != (*point)->step) points_.insert(place, **point);
-  }
+  const std::vector<SeriesPoint> kept = points_in_order(bucket_);
+  points_.insert(points_.end(), kept.begin(), kept.end());
   bucket_ = {};
 }
 
 void Downsampler::add(const SeriesPoint& point) {
   if (width_ == 0) {
     points_.push_back(point);
-    points_.back().nonfinite = is_finite_bits(point.value) ? 0 : 1;
+    points_.back().nonfinite = is_finite_bits(point.value) ? 0 : std::max<std::uint64_t>(point.nonfinite, 1);
     return;
   }
   enter_bucket(point.step);

@@ -1,4 +1,4 @@
-#include "vigil/daemon/downsampling.h"
+#include "vigil/history/downsampling.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vigil/daemon/frame_columns.h"
+#include "vigil/history/frame_columns.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "daemon/history_run.h"
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 
 namespace vigil {
 namespace {

@@ -1,4 +1,4 @@
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 
 #include <zlib.h>
 

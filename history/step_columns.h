@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 #include "vigil/monitor/records.h"
 
 namespace vigil {
@@ -30,6 +30,8 @@ inline constexpr std::size_t kStepWords = sizeof(StepRecord) / 8;
 const std::array<StepColumn, kStepWords>& step_columns() noexcept;
 /// The column that makes the series `name`, or null.
 const StepColumn* find_step_column(std::string_view name) noexcept;
+/// The column of this number, or null: a learning rate or a user scalar.
+const StepColumn* find_step_column(std::size_t number) noexcept;
 
 // Numbers of columns: some that readers ask for, and where those beside the table begin.
 inline constexpr std::size_t kStepNumber = 0, kTimeNumber = 1, kFlagsNumber = 2, kUserScalarsNumber = 21;

@@ -1,4 +1,4 @@
-#include "vigil/daemon/step_columns.h"
+#include "vigil/history/step_columns.h"
 
 #include <gtest/gtest.h>
 

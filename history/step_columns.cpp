@@ -1,4 +1,4 @@
-#include "vigil/daemon/step_columns.h"
+#include "vigil/history/step_columns.h"
 
 #include <algorithm>
 #include <cstring>
@@ -138,6 +138,12 @@ const StepColumn* find_step_column(std::string_view name) noexcept {
   if (name.empty()) return nullptr;
   const auto& columns = step_columns();
   const auto found = std::find_if(columns.begin(), columns.end(), [name](const StepColumn& column) { return column.series == name; });
+  return found == columns.end() ? nullptr : &*found;
+}
+
+const StepColumn* find_step_column(std::size_t number) noexcept {
+  const auto& columns = step_columns();
+  const auto found = std::find_if(columns.begin(), columns.end(), [number](const StepColumn& column) { return column.number == number; });
   return found == columns.end() ? nullptr : &*found;
 }
 

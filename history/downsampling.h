@@ -26,6 +26,9 @@ struct PointSummary {
   void add(const PointSummary& later);
 };
 
+/// The points of a summary, each once, by step.
+std::vector<SeriesPoint> points_in_order(const PointSummary& summary);
+
 /// Makes buckets of at least `width` steps and keeps the summary of each, at most kBucketPoints points; of width 0 keeps every point.
 /// Points come in the order of their steps. A point of a bucket may be more than one of its summary's.
 class Downsampler {

@@ -1,9 +1,9 @@
-#include "vigil/daemon/frame_columns.h"
+#include "vigil/history/frame_columns.h"
 
 #include <array>
 #include <cstring>
 
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 
 namespace vigil {
 namespace {
@@ -59,6 +59,14 @@ std::vector<Row> read(std::string_view bytes, const std::array<ColumnKind, kWord
 
 }  // namespace
 
+bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
+  for (std::size_t i = 0; i < frame.rows.size(); ++i) {
+    const TensorRow& row = frame.rows[i];
+    if (row.state == TensorRow::present && (row.moments.nan_count > 0 || row.moments.inf_count > infinite[i])) return false;
+  }
+  return true;
+}
+
 std::string pack_rows(const std::vector<TensorRow>& rows, const std::vector<std::uint64_t>& elements) {
   return pack(rows, kTensorColumns, &elements);
 }
@@ -90,12 +98,27 @@ std::string pack_histograms(const std::vector<MagnitudeHistogram>& histograms) {
   return set.finish();
 }
 
-MagnitudeHistogram read_histogram(std::string_view bytes, std::size_t index) {
+namespace {
+
+MagnitudeHistogram read_histogram(const ColumnSetReader& set, std::size_t index) {
   std::array<std::uint64_t, kHistogramWords> words{};
-  ColumnSetReader(bytes, kHistogramWords).read(index, words.data());
+  set.read(index, words.data());
   MagnitudeHistogram histogram;
   std::memcpy(static_cast<void*>(&histogram), words.data(), sizeof words);
   return histogram;
+}
+
+}  // namespace
+
+MagnitudeHistogram read_histogram(std::string_view bytes, std::size_t index) {
+  return read_histogram(ColumnSetReader(bytes, kHistogramWords), index);
+}
+
+std::vector<MagnitudeHistogram> read_histograms(std::string_view bytes, std::size_t count) {
+  const ColumnSetReader set(bytes, kHistogramWords);
+  std::vector<MagnitudeHistogram> histograms;
+  for (std::size_t i = 0; i < count; ++i) histograms.push_back(read_histogram(set, i));
+  return histograms;
 }
 
 std::string pack_activations(const std::vector<ActivationRow>& activations) { return pack(activations, kActivationColumns, nullptr); }

@@ -1,4 +1,4 @@
-#include "vigil/daemon/api_json.h"
+#include "vigil/exporters/api_json.h"
 
 #include <algorithm>
 #include <set>
@@ -7,6 +7,7 @@
 
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/seconds.h"
+#include "vigil/monitor/number_format.h"
 #include "vigil/monitor/statistics.h"
 #include "vigil/monitor/update_ratio.h"
 
@@ -65,8 +66,7 @@ void append_attempt(std::string& out, const HistoryAttempt& attempt) {
 }
 
 // A run as the host has it now.
-void append_now(std::string& out, const RunView& run) {
-  const Snapshot& snapshot = *run.snapshot;
+void append_now(std::string& out, const Snapshot& snapshot) {
   append_member(out, "state", kRunStateNames[static_cast<std::size_t>(snapshot.state)]);
   if (!snapshot.end_reason.empty()) append_member(out, "reason", snapshot.end_reason);
   append_member(out, "step", snapshot.step.step);
@@ -88,9 +88,10 @@ void append_now(std::string& out, const RunView& run) {
   });
 }
 
-const RunView* find(const HostView& view, const std::string& run, int rank) {
-  for (const RunView& one : view.runs) {
-    if (!one.is_superseded && one.identity().run == run && one.identity().rank == rank) return &one;
+const Snapshot* find(const std::vector<ExposedRun>& now, const std::string& run, int rank) {
+  for (const ExposedRun& one : now) {
+    const RunIdentity& who = one.snapshot->schema->identity;
+    if (who.run == run && who.rank == rank) return one.snapshot.get();
   }
   return nullptr;
 }
@@ -103,7 +104,23 @@ void append_points(std::string& out, const std::vector<SeriesPoint>& points) {
     append_list(out, "nonfinite", points, [](std::string& to, const SeriesPoint& point) { append(to, point.nonfinite); });
 }
 
-void append_tensor_row(std::string& out, const RowSchema& schema, const TensorRow& row) {
+// Shares of its elements that a number format of half the size would not hold.
+void append_precision(std::string& out, const MagnitudeHistogram& histogram, const Moments& moments) {
+  out += ",\"precision\":{";
+  for (const NumberFormat& format : kHalfFormats) {
+    const FormatLoss loss = loss_in(format, histogram, moments);
+    if (out.back() != '{') out += ',';
+    out += to_json(format.name) + ":{";
+    append_member(out, "overflow", loss.overflow);
+    if (loss.subnormal) append_member(out, "subnormal", *loss.subnormal);
+    if (loss.underflow) append_member(out, "underflow", *loss.underflow);
+    out += '}';
+  }
+  out += '}';
+}
+
+// `histogram` is null where magnitudes are not counted.
+void append_tensor_row(std::string& out, const RowSchema& schema, const TensorRow& row, const MagnitudeHistogram* histogram) {
   append_member(out, "kind", kTensorKindNames[static_cast<std::size_t>(schema.kind)]);
   append_member(out, "tensor", schema.name);
   append_member(out, "layer", schema.layer);
@@ -127,13 +144,16 @@ void append_tensor_row(std::string& out, const RowSchema& schema, const TensorRo
   if (schema.has_distance) append_if("distance", norm_of_change(row, row.distance));
   if (schema.has_cosine) append_if("cosine", norm_of_change(row, row.cosine));
   for (std::size_t i = 0; i < schema.optimizer_state.size(); ++i) {
-    if (row.has_state(i)) append_member(out, schema.optimizer_state[i] + "_norm", row.state_norms[i]);
+    if (!row.has_state(i)) continue;
+    out += ',' + to_json(schema.optimizer_state[i] + "_norm") + ':';  // a name from a ring file may hold anything
+    append(out, row.state_norms[i]);
   }
+  if (histogram != nullptr) append_precision(out, *histogram, row.moments);
 }
 
 }  // namespace
 
-std::string runs_json(const std::vector<HistoryRun>& history, const HostView& view, const std::string& problem) {
+std::string runs_json(const std::vector<HistoryRun>& history, const std::vector<ExposedRun>& now, const std::string& problem) {
   std::set<std::pair<std::string, int>> stored;
   for (const HistoryRun& run : history) stored.emplace(run.run, run.rank);
   std::string out = "{\"runs\":[";
@@ -144,18 +164,18 @@ std::string runs_json(const std::vector<HistoryRun>& history, const HostView& vi
     append_member(out, "run", run);
     append_member(out, "rank", rank);
   };
-  for (const RunView& run : view.runs) {
-    const RunIdentity& who = run.identity();
-    if (run.is_superseded || stored.count({who.run, who.rank}) > 0) continue;
+  for (const ExposedRun& run : now) {
+    const RunIdentity& who = run.snapshot->schema->identity;
+    if (stored.count({who.run, who.rank}) > 0) continue;
     begin(who.run, who.rank);
-    append_now(out, run);
+    append_now(out, *run.snapshot);
     append_identity(out, who);
     out += '}';
   }
   for (const HistoryRun& run : history) {
     begin(run.run, run.rank);
-    if (const RunView* const now = find(view, run.run, run.rank)) {
-      append_now(out, *now);
+    if (const Snapshot* const snapshot = find(now, run.run, run.rank)) {
+      append_now(out, *snapshot);
     } else if (!run.attempts.empty()) {
       append_member(out, "state", run.attempts.front().state);
       append_member(out, "step", run.attempts.front().last_step);
@@ -210,8 +230,11 @@ std::string tensors_json(const HistoryFrame& frame) {
   append_member(out, "finite", frame.is_finite);
   std::size_t i = 0;
   append_list(out, "tensors", frame.rows, [&](std::string& to, const TensorRow& row) {
-    append_object(to, [&](std::string& object) { append_tensor_row(object, frame.schema->rows[i], row); });
-    ++i;
+    const RowSchema& schema = frame.schema->rows[i++];
+    const auto histogram = static_cast<std::size_t>(schema.histogram);  // RowSchema::kNone is beyond every list
+    append_object(to, [&](std::string& object) {
+      append_tensor_row(object, schema, row, histogram < frame.histograms.size() ? &frame.histograms[histogram] : nullptr);
+    });
   });
   i = 0;
   append_list(out, "activations", frame.activations, [&](std::string& to, const ActivationRow& row) {
@@ -228,6 +251,36 @@ std::string tensor_series_json(const TensorSeriesReply& reply) {
   append_member(out, "downsampled", reply.is_downsampled);
   if (reply.passed_over > 0) append_member(out, "passed_over", reply.passed_over);
   append_points(out, reply.points);
+  return out + "}\n";
+}
+
+std::string heatmap_json(const HeatmapReply& reply, TensorKind kind, std::string_view statistic) {
+  std::string out = "{";
+  append_member(out, "attempt", reply.attempt);
+  append_member(out, "next", reply.next.text());
+  append_member(out, "kind", kTensorKindNames[static_cast<std::size_t>(kind)]);
+  append_member(out, "statistic", statistic);
+  if (reply.passed_over > 0) append_member(out, "passed_over", reply.passed_over);
+  if (reply.unreadable_frames > 0) append_member(out, "unreadable_frames", reply.unreadable_frames);
+  using Column = HeatmapReply::Column;
+  append_list(out, "steps", reply.columns, [](std::string& to, const Column& column) { append(to, column.step); });
+  append_list(out, "times", reply.columns, [](std::string& to, const Column& column) { append(to, to_seconds(column.time_ns)); });
+  append_list(out, "tensors", reply.rows, [&](std::string& to, std::size_t row) { append(to, reply.schema->rows[row].name); });
+  append_list(out, "layers", reply.rows, [&](std::string& to, std::size_t row) { append(to, reply.schema->rows[row].layer); });
+  std::size_t i = 0;
+  append_list(out, "values", reply.rows, [&](std::string& to, std::size_t) {
+    to += '[';
+    for (const Column& column : reply.columns) {
+      if (&column != reply.columns.data()) to += ',';
+      if (column.values[i]) {
+        append(to, *column.values[i]);
+      } else {
+        to += "null";
+      }
+    }
+    to += ']';
+    ++i;
+  });
   return out + "}\n";
 }
 
@@ -262,6 +315,43 @@ std::string events_json(const EventsReply& reply) {
       append_member(object, "step", event.step);
       append_member(object, "time", to_seconds(event.time_ns));
       object += ",\"details\":" + (event.json.empty() ? std::string("{}") : event.json);
+    });
+  });
+  return out + "}\n";
+}
+
+std::string metrics_json(const std::vector<Family>& families) {
+  const auto append_labels = [](std::string& object, const Labels& labels) {
+    object += "\"labels\":{";
+    for (const Label& label : labels->labels()) {
+      if (object.back() != '{') object += ',';
+      object += to_json(label.name) + ':' + to_json(label.value);
+    }
+    object += '}';
+  };
+  std::string out = "{";
+  append_list(out, "metrics", families, [&](std::string& to, const Family& family) {
+    append_object(to, [&](std::string& object) {
+      append_member(object, "name", family.name);
+      append_member(object, "kind", kMetricTypeNames[static_cast<std::size_t>(family.type)]);
+      append_member(object, "unit", family.unit);
+      append_member(object, "help", family.help);
+      append_list(object, "samples", family.samples, [&](std::string& list, const Sample& sample) {
+        append_object(list, [&](std::string& one) {
+          append_labels(one, sample.labels);
+          append_member(one, "value", sample.value);
+        });
+      });
+      if (family.histograms.empty()) return;
+      append_list(object, "histograms", family.histograms, [&](std::string& list, const HistogramSample& sample) {
+        append_object(list, [&](std::string& one) {
+          append_labels(one, sample.labels);
+          append_member(one, "upper_bounds", sample.value.upper_bounds.data(), sample.value.upper_bounds.size());
+          append_list(one, "cumulative", sample.value.cumulative, [](std::string& counts, std::uint64_t count) { append(counts, count); });
+          append_member(one, "count", sample.value.count);
+          append_member(one, "sum", sample.value.sum);
+        });
+      });
     });
   });
   return out + "}\n";
