@@ -15,20 +15,6 @@ constexpr const char* kNoHistory = "' is not a history of vigild";
 
 }  // namespace
 
-std::size_t row_of(const Schema& schema, TensorKind kind, const std::string& tensor) {
-  for (std::size_t i = 0; i < schema.rows.size(); ++i) {
-    if (schema.rows[i].kind == kind && schema.rows[i].name == tensor) return i;
-  }
-  throw HistoryError(HistoryError::Kind::not_found,
-                     "the run has no " + std::string(kTensorKindNames[static_cast<std::size_t>(kind)]) + " '" + tensor + "' in its frames");
-}
-
-std::vector<std::uint64_t> elements_of(const Schema& schema) {
-  std::vector<std::uint64_t> elements;
-  for (const RowSchema& row : schema.rows) elements.push_back(row.element_count);
-  return elements;
-}
-
 HistoryConnection::Moment::Moment(HistoryConnection& from) : connection(from) {
   connection.open();
   connection.database_->set_deadline(Database::Clock::now() + connection.options_.time_limit);

@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "vigil/daemon/column_codec.h"
 #include "vigil/daemon/database.h"
 #include "vigil/daemon/history_reader.h"
 #include "vigil/daemon/history_schema.h"
+#include "vigil/history/column_codec.h"
 
 namespace vigil {
 
@@ -24,10 +24,6 @@ struct ReadRing {
   std::uint64_t last_step = 0, revision = 0;
   bool has_ended = false;
 };
-
-/// Index of a tensor's row. @throws HistoryError not_found
-std::size_t row_of(const Schema& schema, TensorKind kind, const std::string& tensor);
-std::vector<std::uint64_t> elements_of(const Schema& schema);
 
 class HistoryConnection {
  public:

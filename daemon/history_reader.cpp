@@ -1,12 +1,11 @@
 #include "vigil/daemon/history_reader.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <utility>
 
-#include "vigil/daemon/frame_columns.h"
 #include "vigil/daemon/history_connection.h"
+#include "vigil/history/frame_columns.h"
+#include "vigil/history/tensor_figures.h"
 
 namespace vigil {
 namespace {
@@ -65,27 +64,6 @@ std::vector<LayerLabel> layers_of(Database& database, const ReadRing& ring, std:
 
 }  // namespace
 
-std::string HistoryCursor::text() const {
-  std::string text = std::to_string(attempt) + "." + std::to_string(step);
-  return revision == kAnyRevision ? text : text + "." + std::to_string(revision);
-}
-
-std::optional<HistoryCursor> HistoryCursor::parse(std::string_view text) {
-  std::array<std::uint64_t, 3> numbers{0, 0, kAnyRevision};
-  std::size_t count = 0;
-  for (bool is_more = true; is_more;) {
-    if (count == numbers.size()) return {};
-    const auto dot = std::min(text.find('.'), text.size());
-    const auto result = std::from_chars(text.data(), text.data() + dot, numbers[count++]);
-    if (result.ec != std::errc() || result.ptr != text.data() + dot) return {};
-    is_more = dot < text.size();
-    text.remove_prefix(is_more ? dot + 1 : dot);
-  }
-  if (count == 1) return HistoryCursor{0, numbers[0]};
-  if (numbers[0] > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return {};
-  return HistoryCursor{static_cast<std::int64_t>(numbers[0]), numbers[1], numbers[2]};
-}
-
 HistoryReader::HistoryReader(HistoryReaderOptions options) : connection_(std::make_unique<HistoryConnection>(std::move(options))) {}
 HistoryReader::~HistoryReader() = default;
 HistoryReader::HistoryReader(HistoryReader&&) noexcept = default;
@@ -126,11 +104,12 @@ HistoryFrame HistoryReader::frame(const RunSelector& run, std::optional<std::uin
     frame.is_finite = row.is_finite;
     frame.schema = connection_->schema(ring.row);
     frame.layers = layers_of(connection_->database(), ring, row.layers);
-    Statement statement(connection_->database(), "SELECT tensors, activations FROM frames WHERE id = ?");
+    Statement statement(connection_->database(), "SELECT tensors, activations, histograms FROM frames WHERE id = ?");
     Query query(statement, row.id);
     if (!query.next()) throw DamagedData("a frame is in the index only");
     frame.rows = read_rows(query.blob(0), elements_of(*frame.schema));
     frame.activations = read_activations(query.blob(1), row.layers);
+    frame.histograms = read_histograms(query.blob(2), frame.schema->histograms);
     return frame;
   });
 }
@@ -141,16 +120,13 @@ HistoryDistribution HistoryReader::distribution(const RunSelector& run, TensorKi
     const ReadRing ring = connection_->ring(run);
     const auto schema = connection_->schema(ring.row);
     const std::size_t index = row_of(*schema, kind, tensor);
-    const std::int32_t histogram = schema->rows[index].histogram;
-    if (histogram == RowSchema::kNone) {
-      throw HistoryError(HistoryError::Kind::not_found, "no magnitudes are counted of " + tensor + "; let sampling.histogram match it");
-    }
+    const std::size_t histogram = histogram_of(schema->rows[index]);
     const FrameRow row = find_frame(*connection_, ring, step);
     Statement statement(connection_->database(), "SELECT tensors, histograms FROM frames WHERE id = ?");
     Query query(statement, row.id);
     if (!query.next()) throw DamagedData("a frame is in the index only");
     HistoryDistribution distribution{ring.attempt, row.step, row.time_ns, {}, {}};
-    distribution.histogram = read_histogram(query.blob(1), static_cast<std::size_t>(histogram));
+    distribution.histogram = read_histogram(query.blob(1), histogram);
     distribution.moments = read_rows(query.blob(0), elements_of(*schema))[index].moments;
     return distribution;
   });

@@ -3,24 +3,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "vigil/daemon/frame_columns.h"
 #include "vigil/daemon/history_schema.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/labels.h"
+#include "vigil/history/frame_columns.h"
 
 namespace vigil {
 namespace {
 
 constexpr std::int64_t kMaxIntervalMs = std::int64_t{1} << 40;  // more than thirty years
-
-bool is_finite(const Frame& frame, const std::vector<std::uint64_t>& infinite) noexcept {
-  for (std::size_t i = 0; i < frame.rows.size(); ++i) {
-    const TensorRow& row = frame.rows[i];
-    if (row.state == TensorRow::present && (row.moments.nan_count > 0 || row.moments.inf_count > infinite[i])) return false;
-  }
-  return true;
-}
 
 // What tells the alerts of a ring apart, as the JSON of an alert has it.
 std::string subject_of(std::string_view rule, std::string_view parameter, std::string_view layer, std::string_view subject) {

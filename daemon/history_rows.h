@@ -11,8 +11,8 @@
 
 #include "vigil/daemon/database.h"
 #include "vigil/daemon/history_rings.h"
-#include "vigil/daemon/step_columns.h"
 #include "vigil/exporters/alert_text.h"
+#include "vigil/history/step_columns.h"
 #include "vigil/monitor/records.h"
 #include "vigil/monitor/schema.h"
 #include "vigil/monitor/snapshot.h"

@@ -5,10 +5,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "vigil/daemon/column_codec.h"
 #include "vigil/exporters/json_fields.h"
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/record_json.h"
+#include "vigil/history/column_codec.h"
 
 namespace vigil {
 namespace {

@@ -16,8 +16,13 @@
 namespace vigil {
 namespace {
 
-// Runs that are exposed. Of one run and rank the latest; with a name only those that have it.
-std::vector<ExposedRun> exposed(const HostView& view, const std::optional<std::string_view>& run, const std::optional<int>& rank) {
+std::string render(const std::vector<ExposedRun>& runs, TextFormat format, bool is_gzip, const std::vector<Family>& more) {
+  return is_gzip ? render_joint_gzip_exposition(runs, format, more) : render_joint_exposition(runs, format, more);
+}
+
+}  // namespace
+
+std::vector<ExposedRun> exposed_runs(const HostView& view, const std::optional<std::string_view>& run, const std::optional<int>& rank) {
   std::vector<ExposedRun> runs;
   for (const RunView& one : view.runs) {
     const RunIdentity& who = one.identity();
@@ -27,14 +32,19 @@ std::vector<ExposedRun> exposed(const HostView& view, const std::optional<std::s
   return runs;
 }
 
-std::string render(const std::vector<ExposedRun>& runs, TextFormat format, bool is_gzip, const std::vector<Family>& more) {
-  return is_gzip ? render_joint_gzip_exposition(runs, format, more) : render_joint_exposition(runs, format, more);
-}
-
-}  // namespace
-
 HostEndpoint::HostEndpoint(HostEndpointOptions options, HostEndpointSources sources)
-    : options_(std::move(options)), sources_(std::move(sources)) {}
+    : options_(std::move(options)), sources_(std::move(sources)), api_(api_sources()) {}
+
+ApiSources HostEndpoint::api_sources() {
+  ApiSources api;
+  api.program = "vigild";
+  api.metrics_path = options_.metrics_path;
+  api.runs = [this] { return exposed_runs(*sources_.view()); };
+  api.own_families = [this] { return own_families(*sources_.view()); };
+  api.with_history = sources_.with_history;
+  api.no_history = "No history is kept; start vigild with --storage.path.";
+  return api;
+}
 
 std::vector<HttpMethods> HostEndpoint::methods() { return {{"/-/reload", {"POST", "PUT"}}}; }
 
@@ -47,7 +57,7 @@ HttpResponse HostEndpoint::answer(const HttpRequest& request) {
     return sources_.view()->turns > 0 ? text_response(200, "vigild is ready.\n")
                                       : text_response(503, "vigild has not looked through its directories yet.\n");
   if (path == "/-/reload") return reload();
-  if (starts_with(path, "/api/")) return sources_.api(request);
+  if (starts_with(path, "/api/")) return api_.answer(request);
   if (path == "/") return page();
   return text_response(404, "Not found. Try " + options_.metrics_path + ", /sd, /api/v1/runs, /-/healthy, /-/ready or /.\n");
 }
@@ -75,7 +85,7 @@ HttpResponse HostEndpoint::metrics(const HttpRequest& request) {
   const std::optional<std::string_view> run = request.query("run"), rank_text = request.query("rank");
   if (!run && !rank_text) {
     response.body =
-        renderings_.get(view, format, is_gzip, [&] { return render(exposed(*view, {}, {}), format, is_gzip, own_families(*view)); });
+        renderings_.get(view, format, is_gzip, [&] { return render(exposed_runs(*view), format, is_gzip, own_families(*view)); });
     return response;
   }
   std::optional<int> rank;
@@ -86,7 +96,7 @@ HttpResponse HostEndpoint::metrics(const HttpRequest& request) {
     if (error != std::errc{} || stop != end || number < 0) return text_response(400, "rank: expected a whole number from 0 on\n");
     rank = number;
   }
-  const std::vector<ExposedRun> runs = exposed(*view, run, rank);
+  const std::vector<ExposedRun> runs = exposed_runs(*view, run, rank);
   if (runs.empty()) return text_response(404, "No such run here; /api/v1/runs lists them.\n");
   response.body = std::make_shared<const std::string>(render(runs, format, is_gzip, {}));
   return response;

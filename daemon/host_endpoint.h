@@ -3,10 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "vigil/daemon/daemon_families.h"
 #include "vigil/daemon/host_view.h"
+#include "vigil/exporters/api.h"
 #include "vigil/exporters/http_server.h"
 #include "vigil/exporters/shared_rendering.h"
 
@@ -23,10 +27,14 @@ struct HostEndpointOptions {
 struct HostEndpointSources {
   std::function<std::shared_ptr<const HostView>()> view;  ///< never null
   std::function<DaemonReading()> reading;
-  std::function<std::string()> reload;                  ///< empty text: done; else what is wrong
-  std::function<HttpResponse(const HttpRequest&)> api;  ///< of paths below /api/v1/
+  std::function<std::string()> reload;              ///< empty text: done; else what is wrong
+  decltype(ApiSources::with_history) with_history;  ///< empty: no history is kept
   std::function<bool()> is_tls;
 };
+
+/// Runs that are exposed: of one run and rank the latest; with a name only those that have it.
+std::vector<ExposedRun> exposed_runs(const HostView& view, const std::optional<std::string_view>& run = {},
+                                     const std::optional<int>& rank = {});
 
 /// Answers
 ///   /metrics            all runs and vigild itself; with `run=` (and `rank=`) only that run's, 404 when there is none;
@@ -46,6 +54,7 @@ class HostEndpoint {
   static std::vector<HttpMethods> methods();
 
  private:
+  ApiSources api_sources();
   HttpResponse metrics(const HttpRequest& request);
   std::vector<Family> own_families(const HostView& view) const;
   HttpResponse targets(const HttpRequest& request) const;
@@ -54,6 +63,7 @@ class HostEndpoint {
 
   const HostEndpointOptions options_;
   const HostEndpointSources sources_;
+  const Api api_;
   SharedRenderings renderings_;
 };
 

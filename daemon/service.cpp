@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "vigil/config/config_reader.h"
-#include "vigil/daemon/api.h"
+#include "vigil/daemon/history_reader.h"
 #include "vigil/daemon/history_thread.h"
 #include "vigil/daemon/host.h"
 #include "vigil/daemon/host_endpoint.h"
@@ -88,7 +88,7 @@ struct Service::Parts {
   const std::unique_ptr<Pushing> pushing;         // null: nothing is pushed
   Host host;
   std::optional<HistoryThread> history;
-  std::optional<Api> api;
+  std::optional<HistoryReaders> readers;
   std::optional<HostEndpoint> endpoint;
   std::optional<HttpServer> server;  // last: its threads use the others
 };
@@ -120,10 +120,10 @@ Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::mo
     history.frame_interval_ms = given.frame_interval_ms;
     parts.history.emplace(
         std::move(history), [&parts] { return parts.host.files(); }, [&parts] { return parts.host.view(); });
+    HistoryReaderOptions reading;
+    reading.path = given.storage_path;
+    parts.readers.emplace(reading, static_cast<std::size_t>(given.web_threads));
   }
-  parts.api.emplace(
-      given.storage_path, [&parts] { return parts.host.view(); }, static_cast<std::size_t>(given.web_threads));
-
   HostEndpointOptions endpoint;
   endpoint.metrics_path = given.metrics_path;
   endpoint.external_address = given.external_address;
@@ -132,7 +132,7 @@ Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::mo
   sources.view = [&parts] { return parts.host.view(); };
   sources.reading = [&parts] { return parts.reading(); };
   sources.reload = [this] { return reload(); };
-  sources.api = [&parts](const HttpRequest& request) { return parts.api->answer(request); };
+  if (parts.readers) sources.with_history = [&parts](const auto& ask) { return parts.readers->with_reader(ask); };
   sources.is_tls = [&parts] { return parts.server && parts.server->is_tls(); };
   parts.endpoint.emplace(std::move(endpoint), std::move(sources));
 

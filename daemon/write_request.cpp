@@ -5,7 +5,7 @@
 
 #include <snappy.h>
 
-#include "vigil/daemon/column_codec.h"
+#include "vigil/history/column_codec.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil {

@@ -196,6 +196,12 @@ std::string render_gzip_exposition(const Snapshot& snapshot, const SeriesPlan& p
   return gzip.finish();
 }
 
+std::vector<Family> make_run_families(const ExposedRun& run) {
+  if (run.is_tombstone) return make_tombstone_families(*run.snapshot);
+  const SeenTensors tensors(*run.snapshot, *run.plan);
+  return run_families({*run.snapshot, *run.plan, tensors});
+}
+
 namespace {
 
 std::vector<std::unique_ptr<SeenTensors>> tensors_of(const std::vector<ExposedRun>& runs) {

@@ -37,6 +37,9 @@ struct ExposedRun {
   bool is_tombstone = false;
 };
 
+/// What the exposition tells of one run beside its tensors and activations, or of a tombstone.
+std::vector<Family> make_run_families(const ExposedRun& run);
+
 /// The same of several runs, each family once with the series of all of them, but without vigil_build_info; `more` comes first and has none
 /// of their families.
 std::string render_joint_exposition(const std::vector<ExposedRun>& runs, TextFormat format, const std::vector<Family>& more);

@@ -45,13 +45,8 @@ void append_help(std::string& out, std::string_view help, TextFormat format) {
 }
 
 std::string_view type_name(MetricType type, TextFormat format) noexcept {
-  switch (type) {
-    case MetricType::gauge: return "gauge";
-    case MetricType::counter: return "counter";
-    case MetricType::histogram: return "histogram";
-    case MetricType::untyped: return format == TextFormat::openmetrics ? "unknown" : "untyped";
-  }
-  return "unknown";
+  if (type == MetricType::untyped && format == TextFormat::openmetrics) return "unknown";
+  return kMetricTypeNames[static_cast<std::size_t>(type)];
 }
 
 bool ends_in_total(std::string_view name) noexcept {

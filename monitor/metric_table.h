@@ -13,6 +13,7 @@ namespace vigil {
 
 /// `untyped` (`unknown` in OpenMetrics) is a gauge with a label that linters reserve for histograms (`le`) or summaries (`quantile`).
 enum class MetricType : unsigned char { gauge, counter, histogram, untyped };
+inline constexpr std::array<std::string_view, 4> kMetricTypeNames{"gauge", "counter", "histogram", "untyped"};
 
 /// One row of the contract. `name` is the whole name as Prometheus stores it (with `_total` for counters); `unit` is the
 /// OpenMetrics unit that the name ends in, or empty; `labels` are the names beyond `run` and `rank`, comma-separated.

@@ -1,5 +1,5 @@
 // What the API takes, and what it says where it does not.
-#include "vigil/daemon/api.h"
+#include "vigil/exporters/api.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 
 #include "daemon/history_run.h"
 #include "files.h"
+#include "vigil/daemon/history_reader.h"
 #include "vigil/daemon/history_writer.h"
 #include "vigil/exporters/http_target.h"
 
@@ -24,14 +25,19 @@ class ApiTest : public testing::Test {
     nlohmann::json body;
     std::string error() const { return body.value("error", ""); }
   };
-  static std::shared_ptr<const HostView> host_view() {
+  static std::vector<ExposedRun> runs_now() {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->schema = std::make_shared<const Schema>(make_history_schema("living"));
     snapshot->state = RunState::running;
-    auto view = std::make_shared<HostView>();
-    view->runs.emplace_back();
-    view->runs.back().snapshot = snapshot;
-    return view;
+    return {{snapshot, std::make_shared<const SeriesPlan>(*snapshot->schema, PrometheusConfig{}), false}};
+  }
+  ApiSources sources() {
+    ApiSources sources;
+    sources.program = "vigild";
+    sources.runs = runs_now;
+    sources.own_families = [] { return std::vector<Family>{make_build_info()}; };
+    sources.with_history = [this](const auto& ask) { return readers_.with_reader(ask); };
+    return sources;
   }
   Answer ask(const std::string& target) {
     const HttpTarget parsed = parse_target("/api/v1" + target).value();
@@ -47,7 +53,13 @@ class ApiTest : public testing::Test {
 
   const TemporaryFolder folder_;
   const std::string path_ = folder_.file("history.db");
-  Api api_{path_, host_view, 1};
+  HistoryReaders readers_{[this] {
+                            HistoryReaderOptions options;
+                            options.path = path_;
+                            return options;
+                          }(),
+                          1};
+  const Api api_{sources()};
 };
 
 TEST_F(ApiTest, AParameterThatAPathDoesNotTakeIsNamedWithThoseThatItTakes) {

@@ -17,11 +17,12 @@ namespace {
 const std::map<std::string, std::set<std::string>> kMayInclude{
     {"monitor", {}},
     {"config", {}},
-    {"exporters", {"monitor", "config"}},
+    {"history", {"monitor"}},
+    {"exporters", {"history", "monitor", "config"}},
     {"hooks", {"monitor", "config", "exporters"}},
     {"model", {"monitor"}},
-    {"daemon", {"exporters", "monitor", "config"}},
-    {"tools", {"daemon", "exporters", "monitor", "config"}},
+    {"daemon", {"exporters", "history", "monitor", "config"}},
+    {"tools", {"daemon", "exporters", "history", "monitor", "config"}},
     {"bench", {"hooks", "exporters", "monitor", "config"}},
     {"examples", {"hooks", "monitor", "config"}},
 };
@@ -52,7 +53,7 @@ TEST(Tree, EachFolderIncludesOnlyTheFoldersBelowIt) {
 }
 
 TEST(Tree, OnlyHooksAndWhatTrainsKnowLibtorch) {
-  for (const char* folder : {"monitor", "config", "exporters", "daemon", "tools"}) {
+  for (const char* folder : {"monitor", "config", "history", "exporters", "daemon", "tools"}) {
     for (const auto& file : cpp_files(folder)) {
       for (const std::string& include : includes_of(file)) {
         for (const char* prefix : {"torch/", "ATen/", "c10/", "caffe2/"}) {

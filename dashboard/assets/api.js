@@ -1,0 +1,182 @@
+// @ts-check
+// Questions to the API, and whether it answers at all.
+
+/** What went wrong with a question. `status` is 0 where no answer came. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status
+   */
+  constructor(message, status) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+  }
+  /** The server was not reached: the connection shows it, and every poll is tried again. */
+  get isDisconnected() {
+    return this.status === 0 || this.status === 502;
+  }
+  /** No history is kept (vigild without --storage.path), or too many questions at once. */
+  get isUnavailable() {
+    return this.status === 503;
+  }
+}
+
+const firstRetrySeconds = 1;
+const longestRetrySeconds = 30;
+
+/**
+ * Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`.
+ */
+export class Connection extends EventTarget {
+  /** @type {"connecting" | "online" | "offline"} */
+  state = "connecting";
+  /** When the last answer came, in ms of Date.now(); 0 before the first. */
+  lastAnswer = 0;
+  /** When it is tried again, in ms of Date.now(). */
+  retryAt = 0;
+  #failures = 0;
+
+  answered() {
+    this.lastAnswer = Date.now();
+    this.#failures = 0;
+    this.#set("online");
+  }
+  failed() {
+    // Several polls fail at the same time; together they are one failure.
+    if (this.state === "offline" && Date.now() < this.retryAt) return;
+    const seconds = Math.min(firstRetrySeconds * 2 ** this.#failures, longestRetrySeconds);
+    ++this.#failures;
+    // Spread, so that all pages that are open do not come back in the same moment.
+    this.retryAt = Date.now() + seconds * 1000 * (0.9 + 0.2 * Math.random());
+    this.#set("offline", true);
+  }
+  retryNow() {
+    this.retryAt = Date.now();
+    this.dispatchEvent(new Event("retry"));
+  }
+  #set(state, always = false) {
+    if (this.state === state && !always) return;
+    this.state = state;
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** Reads the API below `api/v1/` of the page's own address. */
+export class Api {
+  /**
+   * @param {Connection} connection
+   * @param {string} [base]
+   */
+  constructor(connection, base = "api/v1/") {
+    this.connection = connection;
+    this.base = new URL(base, document.baseURI);
+  }
+
+  /**
+   * One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one.
+   * @param {string} path  "runs", "series", …
+   * @param {Record<string, string | number | string[] | null | undefined>} [parameters]  a list repeats the parameter; null leaves it out
+   * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
+   * @returns {Promise<any>}  rejects with ApiError, or AbortError when `signal` said so
+   */
+  async get(path, parameters = {}, { signal, timeoutMs = 10000 } = {}) {
+    const url = new URL(path, this.base);
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value === null || value === undefined) continue;
+      for (const item of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(item));
+    }
+    const abort = new AbortController();
+    const onAbort = () => abort.abort();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", onAbort);
+    const timer = setTimeout(onAbort, timeoutMs);
+    try {
+      const response = await fetch(url, { signal: abort.signal, cache: "no-cache", headers: { accept: "application/json" } });
+      const text = await response.text();
+      if (response.status !== 502) this.connection.answered();
+      return this.#decode(response.status, text);
+    } catch (error) {
+      if (error instanceof ApiError) {
+        if (error.isDisconnected) this.connection.failed();
+        throw error;
+      }
+      if (signal?.aborted) throw new DOMException("No longer needed.", "AbortError");
+      this.connection.failed();
+      throw new ApiError(abort.signal.aborted ? `No answer within ${timeoutMs / 1000} s.` : "The server cannot be reached.", 0);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #decode(status, text) {
+    let answer;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      throw new ApiError(status === 200 ? "The answer is no JSON; is this the right server?" : `The server answered with status ${status}.`, status === 200 ? -1 : status);
+    }
+    if (status !== 200) throw new ApiError(typeof answer?.error === "string" ? answer.error : `The server answered with status ${status}.`, status);
+    return answer;
+  }
+}
+
+/**
+ * Calls `task` again and again: at once, then `seconds` after each end, while the page is visible. A task that fails since the server is away is
+ * tried again when the connection says so; any other error goes to `onError`, and the poll goes on.
+ * @param {Connection} connection
+ * @param {(signal: AbortSignal) => Promise<void>} task
+ * @param {{seconds: number, signal: AbortSignal, isPaused?: () => boolean, onError?: (error: Error) => void}} options  `signal` ends it
+ * @returns {{now: () => void}}  `now` does not wait for the next turn
+ */
+export function poll(connection, task, { seconds, signal, isPaused = () => false, onError = () => {} }) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  let isRunning = false;
+  let isDue = false;
+  let wasAway = false;
+
+  const turn = async () => {
+    clearTimeout(timer);
+    if (signal.aborted) return;
+    if (isRunning) {
+      isDue = true;
+      return;
+    }
+    isRunning = true;
+    isDue = false;
+    wasAway = false;
+    try {
+      await task(signal);
+    } catch (error) {
+      wasAway = error instanceof ApiError && error.isDisconnected;
+      if (!signal.aborted && !wasAway) onError(/** @type {Error} */ (error));
+    }
+    isRunning = false;
+    if (signal.aborted) return;
+    if (isDue) void turn();
+    else wait();
+  };
+  const wait = () => {
+    const delay = connection.state === "offline" ? Math.max(connection.retryAt - Date.now(), 50) : seconds * 1000;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (document.visibilityState === "hidden" || isPaused()) wait();
+      else void turn();
+    }, delay);
+  };
+  const onVisible = () => {
+    if (document.visibilityState === "visible" && !isPaused()) void turn();
+  };
+  const onRetry = () => void turn();
+  const onChange = () => {
+    if (wasAway && connection.state === "online") void turn();
+  };
+  connection.addEventListener("change", onChange, { signal });
+  document.addEventListener("visibilitychange", onVisible, { signal });
+  connection.addEventListener("retry", onRetry, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  void turn();
+  return { now: () => void turn() };
+}

@@ -1,0 +1,167 @@
+// @ts-check
+// Charts that share their x-axis: range, zoom, cursor, and one turn in which all that is due is drawn.
+
+import { themeChanges } from "./theme.js";
+
+/**
+ * @typedef {{x: number, title: string, text: string, severity: "critical" | "warning" | "info"}} Annotation
+ * @typedef {{first: number, last: number}} Band  a stretch of x whose steps were not finite
+ */
+
+/** Fires "zoom" when the range changes, "cursor" when the cursor moves. */
+export class ChartGroup extends EventTarget {
+  /** @type {import("./chart.js").Chart[]} */
+  charts = [];
+  /** @type {{min: number, max: number} | null} */
+  zoom = null;
+  /** Only this much of x up to the latest is shown while nothing is zoomed; Infinity: everything. */
+  window = Infinity;
+  /** @type {number | null} */
+  cursor = null;
+  /** @type {Annotation[]} in rising order of x */
+  annotations = [];
+  /** @type {Band[]} */
+  bands = [];
+  /** Time that data took to take in before the next drawing, ms; belongs to the measured update. */
+  ingestMs = 0;
+  /** Called after the first drawing with data. @type {(() => void) | null} */
+  onFirstDraw = null;
+  #frame = 0;
+  #dirty = new Set();
+  #byElement = new WeakMap();
+  #visibility = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const chart = this.#byElement.get(entry.target);
+      if (!chart) continue;
+      chart.isVisible = entry.isIntersecting;
+      if (chart.isVisible && this.#dirty.has(chart)) this.#schedule();
+    }
+  }, { rootMargin: "120px" });
+  #sizes = new ResizeObserver((entries) => {
+    for (const entry of entries) this.#byElement.get(entry.target)?.resize();
+  });
+
+  constructor() {
+    super();
+    themeChanges.addEventListener("change", () => {
+      for (const chart of this.charts) chart.restyle();
+    });
+  }
+
+  /** @param {import("./chart.js").Chart} chart */
+  add(chart) {
+    this.charts.push(chart);
+    this.#byElement.set(chart.plot, chart);
+    this.#visibility.observe(chart.plot);
+    this.#sizes.observe(chart.plot);
+    this.draw(chart);
+  }
+
+  /** @param {import("./chart.js").Chart} chart */
+  remove(chart) {
+    this.charts = this.charts.filter((one) => one !== chart);
+    this.#dirty.delete(chart);
+    this.#visibility.unobserve(chart.plot);
+    this.#sizes.unobserve(chart.plot);
+  }
+
+  dispose() {
+    cancelAnimationFrame(this.#frame);
+    this.#visibility.disconnect();
+    this.#sizes.disconnect();
+    for (const chart of this.charts) chart.dispose();
+    this.charts = [];
+  }
+
+  /**
+   * Draws in the next frame: one chart, or all. What is not visible waits until it is.
+   * @param {import("./chart.js").Chart} [chart]
+   */
+  draw(chart) {
+    if (chart) this.#dirty.add(chart);
+    else for (const one of this.charts) this.#dirty.add(one);
+    this.#schedule();
+  }
+
+  #schedule() {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => this.#drawNow());
+  }
+
+  #drawNow() {
+    this.#frame = 0;
+    const begin = performance.now();
+    let drawn = 0;
+    let hasData = false;
+    for (const chart of this.#dirty) {
+      if (!chart.isVisible) {
+        chart.describe();
+        continue;
+      }
+      this.#dirty.delete(chart);
+      chart.draw();
+      hasData ||= chart.hasData;
+      ++drawn;
+    }
+    if (drawn === 0) return;
+    const end = performance.now();
+    if (!hasData) return;
+    // Taking data in happened before; the measure is as long as both together.
+    performance.measure("vigil:update", { start: begin - this.ingestMs, end, detail: { charts: drawn, ingestMs: this.ingestMs, drawMs: end - begin } });
+    this.ingestMs = 0;
+    this.onFirstDraw?.();
+    this.onFirstDraw = null;
+  }
+
+  /**
+   * What is shown of x.
+   * @returns {{min: number, max: number}}
+   */
+  range() {
+    if (this.zoom) return this.zoom;
+    const all = this.extent();
+    return { min: Math.max(all.min, all.max - this.window), max: all.max };
+  }
+
+  /** Everything that there is of x. */
+  extent() {
+    let min = Infinity;
+    let max = -Infinity;
+    for (const chart of this.charts) {
+      const range = chart.extent();
+      min = Math.min(min, range.min);
+      max = Math.max(max, range.max);
+    }
+    if (min > max) return { min: 0, max: 1 };
+    return min === max ? { min: min - 0.5, max: max + 0.5 } : { min, max };
+  }
+
+  /**
+   * Zooms all charts to a range of x; null shows everything again.
+   * @param {{min: number, max: number} | null} range
+   */
+  setZoom(range) {
+    if (range === null && this.zoom === null) return;
+    this.zoom = range;
+    this.dispatchEvent(new Event("zoom"));
+    this.draw();
+  }
+
+  /** @param {number} window */
+  setWindow(window) {
+    this.window = window;
+    this.draw();
+  }
+
+  /**
+   * Puts the cursor of all charts to an x; null takes it away.
+   * @param {number | null} x
+   * @param {import("./chart.js").Chart} [source]  the chart that the pointer is over, whose cursor is there already
+   */
+  setCursor(x, source) {
+    if (x === this.cursor) return;
+    this.cursor = x;
+    for (const chart of this.charts) if (chart.isVisible) chart.showCursor(x, chart !== source);
+    this.dispatchEvent(new Event("cursor"));
+  }
+}

@@ -1,0 +1,461 @@
+// @ts-check
+// One chart: uPlot draws axes and takes the pointer, plot-painting.js what lies between them.
+
+import { el, fill, icon, setText } from "./dom.js";
+import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
+import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite } from "./plot-painting.js";
+import { color, seriesColor } from "./theme.js";
+
+const uPlot = /** @type {any} */ (globalThis).uPlot;
+
+/**
+ * @typedef {object} Trace
+ * @property {import("./series.js").Series} series
+ * @property {string} label
+ * @property {number} [color]  place among the colours of series; its place in the chart unless told
+ * @property {number} [offset]  taken from each x, for times that are relative
+ * @property {boolean} [isHidden]
+ * @property {HTMLElement} [value]  where the legend writes
+ */
+
+/**
+ * @typedef {object} ChartOptions
+ * @property {string} id  for tests: data-series of the element
+ * @property {string} title
+ * @property {string} [unit]  seconds, bytes, ratio, or a word
+ * @property {string} [hint]  a sentence behind the title
+ * @property {Trace[]} traces
+ * @property {"steps" | "times"} [x]
+ * @property {boolean} [isLog]
+ * @property {boolean} [fromZero]  a linear scale begins at 0
+ * @property {(isLog: boolean) => void} [onScale]
+ */
+
+/** Steps are whole numbers. */
+const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+const rowsOfTable = 200;
+
+export class Chart {
+  isVisible = false;
+  hasData = false;
+  /** @type {any} */
+  #u = null;
+  /** Series in more detail while zoomed, by name. @type {Map<string, import("./series.js").Series> | null} */
+  #detail = null;
+  #table = el("div", { class: "chart-table", hidden: true });
+  #isMoving = false;
+  #described = "";
+
+  /**
+   * @param {import("./chart-group.js").ChartGroup} group
+   * @param {ChartOptions} options
+   */
+  constructor(group, options) {
+    this.group = group;
+    this.id = options.id;
+    this.title = options.title;
+    this.unit = options.unit ?? "";
+    this.x = options.x ?? "steps";
+    this.traces = options.traces;
+    this.isLog = options.isLog ?? false;
+    this.fromZero = options.fromZero ?? false;
+    this.onScale = options.onScale ?? (() => {});
+    this.plot = el("div", { class: "plot", tabindex: "0", role: "img" });
+    this.tip = el("div", { class: "tip", hidden: true });
+    this.legend = el("div", { class: "legend" });
+    this.logButton = el("button", { class: "toggle", type: "button", text: "log", title: "Logarithmic scale", "aria-pressed": String(this.isLog), on: { click: () => this.setLog(!this.isLog) } });
+    this.tableButton = el("button", { class: "icon-button small", type: "button", title: "As a table", "aria-label": `${this.title} as a table`, "aria-pressed": "false", on: { click: () => this.toggleTable() } }, icon("table"));
+    this.element = el("figure", { class: "chart card", data: { series: this.id, unit: this.unit } },
+      el("figcaption", { class: "chart-head" },
+        el("h3", { class: "chart-title", title: options.hint ?? null, text: this.title }), el("span", { class: "chart-space" }),
+        el("div", { class: "chart-actions" }, this.logButton, this.tableButton)),
+      el("div", { class: "plot-box" }, this.plot, this.tip, el("p", { class: "plot-empty", text: "No data yet" })), this.#table);
+    this.plot.addEventListener("keydown", (event) => this.#onKey(event));
+    this.plot.addEventListener("blur", () => this.group.setCursor(null));
+    this.#drawLegend();
+    group.add(this);
+  }
+
+  dispose() {
+    this.#u?.destroy();
+    this.#u = null;
+  }
+
+  /**
+   * Other traces, such as a learning rate that has come to be.
+   * @param {Trace[]} traces
+   */
+  setTraces(traces) {
+    this.traces = traces;
+    this.#drawLegend();
+    this.group.draw(this);
+  }
+
+  /**
+   * Series with more points within the zoom; null: there are none.
+   * @param {Map<string, import("./series.js").Series> | null} detail
+   */
+  setDetail(detail) {
+    this.#detail = detail;
+    this.group.draw(this);
+  }
+
+  /** @param {Trace} trace */
+  shown(trace) {
+    const detail = this.#detail?.get(trace.series.name);
+    if (detail && detail.smoothing !== trace.series.smoothing) detail.smoothing = trace.series.smoothing;
+    return detail ?? trace.series;
+  }
+
+  /** What is drawn, for tests: of each trace the points between the edges. */
+  get drawn() {
+    const range = this.group.range();
+    return this.traces.filter((trace) => !trace.isHidden).map((trace) => {
+      const series = this.shown(trace);
+      const [from, to] = this.#places(series, trace, range);
+      const places = series.drawn(from, to);
+      const pick = (column) => Array.from(places, (place) => column[place]);
+      const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
+      return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: nonfinite.map((place) => series.steps[place]), points: series.length };
+    });
+  }
+
+  /** @param {boolean} isLog */
+  setLog(isLog) {
+    this.isLog = isLog;
+    this.logButton.setAttribute("aria-pressed", String(isLog));
+    this.restyle();
+    this.onScale(isLog);
+  }
+
+  /** Made anew: uPlot keeps colours and the kind of a scale from its beginning. */
+  restyle() {
+    this.#u?.destroy();
+    this.#u = null;
+    this.#drawLegend();
+    this.group.draw(this);
+  }
+
+  resize() {
+    if (!this.#u || this.plot.clientWidth === 0) return;
+    this.#u.setSize({ width: this.plot.clientWidth, height: this.plot.clientHeight });
+  }
+
+  #xs(series) {
+    return this.x === "times" ? series.times : series.steps;
+  }
+
+  extent() {
+    let min = Infinity;
+    let max = -Infinity;
+    for (const { series, offset = 0, isHidden } of this.traces) {
+      if (series.length === 0 || isHidden) continue;
+      const xs = this.#xs(series);
+      min = Math.min(min, xs[0] - offset);
+      max = Math.max(max, xs[series.length - 1] - offset);
+    }
+    return { min, max };
+  }
+
+  #places(series, trace, range) {
+    const xs = this.#xs(series);
+    const offset = trace.offset ?? 0;
+    const from = Math.max(series.lowerBound(xs, range.min + offset) - 1, 0);
+    const to = Math.min(series.lowerBound(xs, range.max + offset) + 1, series.length);
+    return [from, to];
+  }
+
+  draw() {
+    this.hasData = this.traces.some((trace) => trace.series.length > 0);
+    this.element.classList.toggle("is-empty", !this.hasData);
+    if (!this.#u) this.#make();
+    const range = this.group.range();
+    const y = this.#rangeOfY(range);
+    this.#u.batch(() => {
+      this.#u.setScale("x", { ...range });
+      this.#u.setScale("y", y);
+    });
+    if (this.group.cursor === null) this.#writeLegend(null);
+    this.describe();
+    if (!this.#table.hidden) this.#drawTable();
+  }
+
+  #rangeOfY(range) {
+    let min = Infinity;
+    let max = -Infinity;
+    const isLog = this.isLog;
+    for (const trace of this.traces) {
+      if (trace.isHidden) continue;
+      const series = this.shown(trace);
+      const [from, to] = this.#places(series, trace, range);
+      const { values } = series;
+      for (const place of series.drawn(from, to)) {
+        const value = values[place];
+        if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+    }
+    if (min > max) return isLog ? { min: 0.1, max: 1 } : { min: 0, max: 1 };
+    if (isLog) return min === max ? { min: min / 2, max: max * 2 } : { min: min / (max / min) ** 0.05, max: max * (max / min) ** 0.05 };
+    if (this.fromZero && min > 0) min = 0;
+    const pad = max > min ? (max - min) * 0.06 : Math.abs(max) * 0.1 || 1;
+    return { min: this.fromZero && min === 0 ? 0 : min - pad, max: max + pad };
+  }
+
+  #make() {
+    const axis = { stroke: color("--text-muted"), font: `11px ${color("--font")}`, grid: { stroke: color("--grid"), width: 1 }, ticks: { show: false } };
+    const isSteps = this.x === "steps";
+    this.#u = new uPlot({
+      width: Math.max(this.plot.clientWidth, 40), height: Math.max(this.plot.clientHeight, 40), padding: [12, 16, 0, 0],
+      legend: { show: false },
+      cursor: {
+        y: false, points: { show: false }, drag: { x: true, y: false, setScale: false },
+        bind: { dblclick: () => () => (this.group.setZoom(null), null) },
+      },
+      scales: {
+        x: { time: false, auto: false, range: (_, min, max) => [min, max] },
+        y: { auto: false, distr: this.isLog ? 3 : 1, range: (_, min, max) => [min, max] },
+      },
+      // uPlot has no points of its own: what is painted comes from columns of any length.
+      series: [{}, { paths: () => null, points: { show: false } }],
+      axes: [
+        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => splits.map((value) => (isSteps ? compactCount(value) : formatSeconds(value))) },
+        { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
+      ],
+      hooks: {
+        draw: [(u) => this.#paint(u)],
+        setSelect: [(u) => this.#onSelect(u)],
+        setCursor: [(u) => this.#onCursor(u)],
+      },
+    }, [[0], [null]], this.plot);
+  }
+
+  #paint(u) {
+    if (u.scales.x.min === null || u.scales.x.min === undefined) return;
+    const area = areaOf(u);
+    const { ctx } = area;
+    const range = this.group.range();
+    paintAnnotations(area, this.group.annotations);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(area.left, area.top - area.ratio, area.width, area.height + 2 * area.ratio);
+    ctx.clip();
+    paintBands(area, this.group.bands);
+    /** @type {Map<number, string>} */
+    const marks = new Map();
+    this.traces.forEach((trace, index) => {
+      const series = this.shown(trace);
+      if (trace.isHidden || series.length === 0) return;
+      const xs = this.#xs(series);
+      const offset = trace.offset ?? 0;
+      const [from, to] = this.#places(series, trace, range);
+      const places = series.drawn(from, to);
+      const place = trace.color ?? index;
+      const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
+      if (series.smoothing > 0) {
+        paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.3, dots: false });
+        paintLine(area, places, xs, offset, series.smooth, { ...style, dots: false });
+      } else {
+        paintLine(area, places, xs, offset, series.values, style);
+      }
+      for (let i = 0; i < series.nonfiniteLength; ++i) {
+        const at = series.nonfinite[i];
+        if (at < from || at >= to) continue;
+        const x = Math.round(area.toX(xs[at] - offset));
+        if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
+      }
+    });
+    const positions = [...marks.keys()].sort((a, b) => a - b);
+    paintNonfinite(area, positions, positions.map((x) => /** @type {string} */ (marks.get(x))));
+    ctx.restore();
+    this.plot.dataset.nonfinite = String(positions.length);
+  }
+
+  // The pointer.
+
+  #onSelect(u) {
+    const { left, width } = u.select;
+    if (width < 4) return;
+    const range = { min: u.posToVal(left, "x"), max: u.posToVal(left + width, "x") };
+    u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    if (this.x === "steps" && range.max - range.min < 1) range.max = range.min + 1;
+    this.group.setZoom(range);
+  }
+
+  #onCursor(u) {
+    if (this.#isMoving) return;
+    const { left } = u.cursor;
+    const isInside = left !== null && left !== undefined && left >= 0;
+    const x = isInside ? u.posToVal(left, "x") : null;
+    this.group.setCursor(x, this);
+    this.showCursor(x, false);
+    this.#showTip(x);
+  }
+
+  /**
+   * @param {number | null} x
+   * @param {boolean} moves  whether uPlot's own line is to go there
+   */
+  showCursor(x, moves) {
+    if (!this.#u) return;
+    if (moves) {
+      this.#isMoving = true;
+      this.#u.setCursor({ left: x === null ? -10 : this.#u.valToPos(x, "x"), top: x === null ? -10 : 0 }, false);
+      this.#isMoving = false;
+      this.tip.hidden = true;
+    }
+    this.#writeLegend(x);
+  }
+
+  #showTip(x) {
+    const u = this.#u;
+    if (x === null || !u) {
+      this.tip.hidden = true;
+      return;
+    }
+    const at = u.valToPos(x, "x");
+    const near = this.group.annotations.filter((one) => Math.abs(u.valToPos(one.x, "x") - at) <= 5).slice(0, 4);
+    this.tip.hidden = near.length === 0;
+    if (near.length === 0) return;
+    fill(this.tip, near.map((one) => el("p", { class: `tip-row is-${one.severity}` }, el("strong", { text: one.title }), el("span", { class: "tip-step", text: this.#formatX(one.x) }), one.text && el("span", { class: "tip-text", text: one.text }))));
+    const box = u.over.getBoundingClientRect();
+    const host = this.plot.getBoundingClientRect();
+    const left = box.left - host.left + at;
+    const isRight = at > box.width / 2;
+    this.tip.style.setProperty("left", isRight ? "auto" : `${left + 8}px`);
+    this.tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
+  }
+
+  #onKey(event) {
+    const { group } = this;
+    const range = group.range();
+    const first = this.traces.find((trace) => !trace.isHidden && trace.series.length > 0);
+    if (event.key === "Escape" && group.zoom) group.setZoom(null);
+    else if (event.key === "+" || event.key === "-") {
+      const middle = group.cursor ?? (range.min + range.max) / 2;
+      const half = ((range.max - range.min) / 2) * (event.key === "+" ? 0.5 : 2);
+      const all = group.extent();
+      const next = { min: Math.max(middle - half, all.min), max: Math.min(middle + half, all.max) };
+      group.setZoom(next.min <= all.min && next.max >= all.max ? null : next);
+    } else if (first && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
+      const series = this.shown(first);
+      const xs = this.#xs(series);
+      const offset = first.offset ?? 0;
+      const [from, to] = this.#places(series, first, range);
+      const now = group.cursor === null ? (event.key === "ArrowRight" ? from - 1 : to) : series.nearest(xs, group.cursor + offset);
+      const stride = event.shiftKey ? Math.max(Math.round((to - from) / 20), 1) : 1;
+      const next = event.key === "Home" ? from : event.key === "End" ? to - 1 : now + (event.key === "ArrowRight" ? stride : -stride);
+      this.#goTo(xs[Math.min(Math.max(next, from), to - 1)] - offset);
+    } else if (event.key === "n" || event.key === "p") {
+      const here = group.cursor ?? (event.key === "n" ? -Infinity : Infinity);
+      const target = event.key === "n" ? group.annotations.find((one) => one.x > here) : group.annotations.findLast((one) => one.x < here);
+      if (target) this.#goTo(target.x);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #goTo(x) {
+    this.group.setCursor(x);
+    this.#showTip(x);
+    const notes = this.group.annotations.filter((one) => one.x === x).map((one) => `${one.title}. ${one.text}`);
+    const announcer = document.getElementById("announcer");
+    if (announcer) setText(announcer, [`${this.#formatX(x)}: ${this.traces.map((trace) => `${trace.label} ${this.#valueAt(trace, x)}`).join(", ")}`, ...notes].join(". "));
+  }
+
+  // Text beside the drawing.
+
+  #formatX(x) {
+    return this.x === "times" ? formatSeconds(x) : `step ${formatCount(Math.round(x))}`;
+  }
+
+  #valueAt(trace, x) {
+    const series = this.shown(trace);
+    const place = x === null ? trace.series.length - 1 : series.nearest(this.#xs(series), x + (trace.offset ?? 0));
+    if (place < 0) return "–";
+    return formatValue((x === null ? trace.series : series).values[place], this.unit);
+  }
+
+  #drawLegend() {
+    const isOne = this.traces.length === 1;
+    // A single figure stands beside the title, several below the plot.
+    if (isOne) this.element.querySelector(".chart-space").replaceChildren(this.legend);
+    else this.element.querySelector(".plot-box").after(this.legend);
+    fill(this.legend, this.traces.map((trace, index) => {
+      trace.value = el("span", { class: "legend-value" });
+      const place = trace.color ?? index;
+      const swatch = el("span", { class: `swatch${place >= 8 ? " is-dashed" : ""}`, style: { "--swatch": `var(--series-${(place % 8) + 1})` } });
+      if (isOne) return el("span", { class: "legend-item" }, trace.value);
+      return el("button", {
+        class: "legend-item", type: "button", title: `Show or hide ${trace.label}`, "aria-pressed": String(!trace.isHidden), on: { click: () => this.#toggle(trace) },
+      }, swatch, el("span", { class: "legend-label", text: trace.label }), trace.value);
+    }));
+    this.#writeLegend(null);
+  }
+
+  #toggle(trace) {
+    trace.isHidden = !trace.isHidden;
+    const place = this.traces.indexOf(trace);
+    this.legend.children[place].setAttribute("aria-pressed", String(!trace.isHidden));
+    this.group.draw();
+  }
+
+  #writeLegend(x) {
+    for (const trace of this.traces) {
+      if (!trace.value) continue;
+      const text = this.#valueAt(trace, x);
+      setText(trace.value, text);
+      trace.value.classList.toggle("is-nonfinite", text === "NaN" || text.endsWith("Inf"));
+    }
+  }
+
+  /** Says in words what the picture shows, for those who do not see it. */
+  describe() {
+    const range = this.traces.map((trace) => `${trace.label} ${this.#valueAt(trace, null)}`).join(", ");
+    const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
+    const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;
+    if (text !== this.#described) this.plot.setAttribute("aria-label", (this.#described = text));
+  }
+
+  toggleTable() {
+    this.#table.hidden = !this.#table.hidden;
+    this.tableButton.setAttribute("aria-pressed", String(!this.#table.hidden));
+    this.element.classList.toggle("has-table", !this.#table.hidden);
+    if (!this.#table.hidden) this.#drawTable();
+  }
+
+  #drawTable() {
+    const range = this.group.range();
+    const columns = this.traces.filter((trace) => !trace.isHidden);
+    if (columns.length === 0) return fill(this.#table);
+    const [lead] = columns;
+    const series = this.shown(lead);
+    const xs = this.#xs(series);
+    const [from, to] = this.#places(series, lead, range);
+    const rows = [];
+    const stride = Math.max(Math.ceil((to - from) / rowsOfTable), 1);
+    for (let place = to - 1; place >= from; place -= stride) {
+      const x = xs[place] - (lead.offset ?? 0);
+      rows.push(el("tr", {}, el("th", { scope: "row", text: this.x === "times" ? formatSeconds(x) : formatCount(x) }), columns.map((trace) => el("td", { text: this.#valueAt(trace, x) }))));
+    }
+    fill(this.#table, el("table", {},
+      el("caption", { class: "visually-hidden", text: `${this.title}${stride > 1 ? `, every ${stride}th point` : ""}, the latest first` }),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col", text: this.x === "times" ? "time" : "step" }), columns.map((trace) => el("th", { scope: "col", text: trace.label })))),
+      el("tbody", {}, rows)));
+  }
+}
+
+function compactCount(value) {
+  const size = Math.abs(value);
+  if (size >= 1e9) return `${formatNumber(value / 1e9)}G`;
+  if (size >= 1e6) return `${formatNumber(value / 1e6)}M`;
+  if (size >= 1e4) return `${formatNumber(value / 1e3)}k`;
+  return formatCount(value);
+}
+
+function shortValue(value, unit) {
+  if (unit === "seconds" || unit === "bytes" || unit === "ratio") return formatValue(Number(value.toPrecision(3)), unit);
+  if (Math.abs(value) >= 1e4) return compactCount(value);
+  return formatNumber(Number(value.toPrecision(6))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+}

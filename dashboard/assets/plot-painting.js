@@ -1,0 +1,184 @@
+// @ts-check
+// What a chart paints between uPlot's axes: lines, marks of values that are not finite, annotations.
+
+import { color } from "./theme.js";
+
+/**
+ * The plotting area and the way from values to its pixels.
+ * @typedef {object} Area
+ * @property {CanvasRenderingContext2D} ctx
+ * @property {number} left
+ * @property {number} top
+ * @property {number} width
+ * @property {number} height
+ * @property {number} ratio  pixels of the canvas for one of the stylesheet
+ * @property {(x: number) => number} toX
+ * @property {(y: number) => number} toY  NaN where a logarithmic scale has no place for it
+ */
+
+/**
+ * @param {any} u  a uPlot
+ * @returns {Area}
+ */
+export function areaOf(u) {
+  const { left, top, width, height } = u.bbox;
+  const { x, y } = u.scales;
+  const perX = width / (x.max - x.min);
+  const isLog = y.distr === 3;
+  const low = isLog ? Math.log10(y.min) : y.min;
+  const high = isLog ? Math.log10(y.max) : y.max;
+  const perY = height / (high - low);
+  return {
+    ctx: u.ctx, left, top, width, height, ratio: devicePixelRatio,
+    toX: (value) => left + (value - x.min) * perX,
+    toY: isLog ? (value) => (value > 0 ? top + (high - Math.log10(value)) * perY : NaN) : (value) => top + (high - value) * perY,
+  };
+}
+
+/**
+ * A line through points; it ends where a value is not finite, and begins again behind it. A point between two such gaps is a dot.
+ * @param {Area} area
+ * @param {Int32Array} places
+ * @param {Float64Array} xs
+ * @param {number} offset  taken from each x
+ * @param {Float64Array} ys
+ * @param {{stroke: string, width: number, alpha?: number, dash?: number[], dots?: boolean}} style
+ */
+export function paintLine(area, places, xs, offset, ys, style) {
+  const { ctx, ratio } = area;
+  ctx.save();
+  ctx.globalAlpha = style.alpha ?? 1;
+  ctx.strokeStyle = ctx.fillStyle = style.stroke;
+  ctx.lineWidth = style.width * ratio;
+  ctx.lineJoin = "round";
+  ctx.lineCap = "round";
+  if (style.dash) ctx.setLineDash(style.dash.map((length) => length * ratio));
+  ctx.beginPath();
+  const radius = Math.max(style.width, 1.25) * 1.35 * ratio;
+  /** @type {number[]} */
+  const dots = [];
+  let run = 0;
+  let x = 0;
+  let y = 0;
+  for (let i = 0; i < places.length; ++i) {
+    const nextY = area.toY(ys[places[i]]);
+    if (!Number.isFinite(nextY)) {
+      if (run === 1) dots.push(x, y);
+      run = 0;
+      continue;
+    }
+    x = area.toX(xs[places[i]] - offset);
+    y = nextY;
+    if (run++ === 0) ctx.moveTo(x, y);
+    else ctx.lineTo(x, y);
+    if (style.dots) dots.push(x, y);
+  }
+  if (run === 1) dots.push(x, y);
+  ctx.stroke();
+  if (dots.length > 0) {
+    ctx.beginPath();
+    for (let i = 0; i < dots.length; i += 2) {
+      ctx.moveTo(dots[i] + radius, dots[i + 1]);
+      ctx.arc(dots[i], dots[i + 1], radius, 0, 2 * Math.PI);
+    }
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+/**
+ * Marks of values that are not finite: a red line over the whole height, with what it was written at its top where there is room.
+ * @param {Area} area
+ * @param {number[]} positions  pixels, rising
+ * @param {string[]} words  NaN, +Inf, −Inf
+ */
+export function paintNonfinite(area, positions, words) {
+  if (positions.length === 0) return;
+  const { ctx, ratio, top, height } = area;
+  const bottom = top + height;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = color("--nonfinite");
+  ctx.lineWidth = 1.25 * ratio;
+  ctx.beginPath();
+  for (const x of positions) {
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, bottom);
+  }
+  ctx.stroke();
+  ctx.font = `600 ${10 * ratio}px ${color("--font")}`;
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  const right = area.left + area.width;
+  let free = -Infinity;
+  positions.forEach((x, i) => {
+    const width = ctx.measureText(words[i]).width + 8 * ratio;
+    const left = Math.min(x, right - width);
+    if (left < free) return;
+    free = left + width + 2 * ratio;
+    ctx.fillStyle = color("--nonfinite");
+    ctx.fillRect(left, top, width, 14 * ratio);
+    ctx.fillStyle = color("--on-nonfinite");
+    ctx.fillText(words[i], left + 4 * ratio, top + 7.5 * ratio);
+  });
+  ctx.restore();
+}
+
+/**
+ * Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart.
+ * @param {Area} area
+ * @param {import("./chart-group.js").Band[]} bands
+ */
+export function paintBands(area, bands) {
+  const { ctx, ratio, left, width, top, height } = area;
+  ctx.save();
+  ctx.fillStyle = color("--nonfinite");
+  for (const band of bands) {
+    const from = Math.max(area.toX(band.first), left);
+    const to = Math.min(area.toX(band.last), left + width);
+    if (to < left || from > left + width) continue;
+    ctx.fillRect(from - ratio, top + height - 3 * ratio, Math.max(to - from, 0) + 2 * ratio, 3 * ratio);
+  }
+  ctx.restore();
+}
+
+/**
+ * Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot.
+ * @param {Area} area
+ * @param {import("./chart-group.js").Annotation[]} annotations
+ */
+export function paintAnnotations(area, annotations) {
+  const { ctx, ratio, left, width, top, height } = area;
+  ctx.save();
+  ctx.lineWidth = ratio;
+  const size = 3.5 * ratio;
+  let last = -Infinity;
+  for (const { x: at, severity } of annotations) {
+    const x = Math.round(area.toX(at)) + 0.5;
+    if (x < left || x > left + width || x - last < 2 * ratio) continue;
+    last = x;
+    ctx.strokeStyle = ctx.fillStyle = color(`--${severity}`);
+    ctx.globalAlpha = severity === "info" ? 0.45 : 0.7;
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.globalAlpha = 1;
+    ctx.beginPath();
+    if (severity === "critical") {
+      ctx.moveTo(x - size, top - size * 1.6);
+      ctx.lineTo(x + size, top - size * 1.6);
+      ctx.lineTo(x, top);
+    } else if (severity === "warning") {
+      ctx.moveTo(x, top - size * 2);
+      ctx.lineTo(x + size, top - size);
+      ctx.lineTo(x, top);
+      ctx.lineTo(x - size, top - size);
+    } else {
+      ctx.arc(x, top - size, size * 0.7, 0, 2 * Math.PI);
+    }
+    ctx.fill();
+  }
+  ctx.restore();
+}

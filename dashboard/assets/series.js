@@ -1,0 +1,259 @@
+// @ts-check
+// One series as columns of numbers, its smoothed values, and which of its points a chart has to draw.
+
+import { toNumber } from "./format.js";
+
+/** Points of an envelope's bucket: first, smallest, largest, last finite, first that is not finite. */
+const bucketPoints = 5;
+/** Buckets of an envelope at most; twice as wide ones take their place then. */
+const mostBuckets = 1024;
+
+/**
+ * Grows by doubling.
+ * @template {Float64Array | Int32Array} T
+ * @param {T} column
+ * @param {number} length
+ * @returns {T}
+ */
+function grown(column, length) {
+  if (column.length >= length) return column;
+  const larger = /** @type {T} */ (new /** @type {any} */ (column.constructor)(Math.max(length, column.length * 2)));
+  larger.set(/** @type {any} */ (column));
+  return larger;
+}
+
+/**
+ * A series by step. Appending is cheap: only the last bucket of the envelope and the last smoothed values are computed.
+ */
+export class Series {
+  length = 0;
+  /** Changes with every change of the data. */
+  version = 0;
+  /** Whether points were left out by the server. */
+  isDownsampled = false;
+  steps = new Float64Array(256);
+  times = new Float64Array(256);
+  values = new Float64Array(256);
+  smooth = new Float64Array(256);
+  /** Places of the points that are not finite. */
+  nonfinite = new Int32Array(16);
+  nonfiniteLength = 0;
+  #weight = 0;
+  #average = 0;
+  #correction = 0;
+  #smoothed = 0;
+  #buckets = new Int32Array(mostBuckets * bucketPoints);
+  #width = 1;
+
+  /**
+   * @param {string} name
+   * @param {string} [unit]
+   */
+  constructor(name, unit = "") {
+    this.name = name;
+    this.unit = unit;
+  }
+
+  clear() {
+    this.length = 0;
+    this.nonfiniteLength = 0;
+    this.isDownsampled = false;
+    this.#width = 1;
+    this.#resetSmoothing();
+    ++this.version;
+  }
+
+  /**
+   * Appends columns as the API has them; steps go up. A step that is there already is replaced when it is the last, and left out else.
+   * @param {ArrayLike<number>} steps
+   * @param {ArrayLike<number>} times
+   * @param {ArrayLike<number | string>} values
+   * @returns {number}  points that were appended or replaced
+   */
+  append(steps, times, values) {
+    let from = 0;
+    const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
+    while (from < steps.length && steps[from] < last) ++from;
+    if (from === steps.length) return 0;
+    if (steps[from] === last) this.#removeLast();
+    const count = steps.length - from;
+    const total = this.length + count;
+    this.steps = grown(this.steps, total);
+    this.times = grown(this.times, total);
+    this.values = grown(this.values, total);
+    this.smooth = grown(this.smooth, total);
+    for (let i = from; i < steps.length; ++i) {
+      const place = this.length++;
+      this.steps[place] = steps[i];
+      this.times[place] = times[i];
+      this.values[place] = toNumber(values[i]);
+      if (!Number.isFinite(this.values[place])) this.#noteNonfinite(place);
+      this.#extendEnvelope(place);
+    }
+    this.#extendSmoothing();
+    ++this.version;
+    return count;
+  }
+
+  #removeLast() {
+    const place = --this.length;
+    if (this.nonfiniteLength > 0 && this.nonfinite[this.nonfiniteLength - 1] === place) --this.nonfiniteLength;
+    // The bucket of that point is made anew out of what is left of it.
+    const first = Math.floor(place / this.#width) * this.#width;
+    for (let i = first; i < place; ++i) this.#extendEnvelope(i);
+    if (this.#smoothed > place) this.#resetSmoothing();
+  }
+
+  #noteNonfinite(place) {
+    this.nonfinite = grown(this.nonfinite, this.nonfiniteLength + 1);
+    this.nonfinite[this.nonfiniteLength++] = place;
+  }
+
+  // Smoothing: the exponential average of the finite values, divided by the sum of its weights, so that the first ones do not pull it to 0.
+
+  get smoothing() {
+    return this.#weight;
+  }
+
+  /** @param {number} weight  of what was before, 0 (none) to below 1 */
+  set smoothing(weight) {
+    if (weight === this.#weight) return;
+    this.#weight = weight;
+    this.#resetSmoothing();
+    this.#extendSmoothing();
+    ++this.version;
+  }
+
+  #resetSmoothing() {
+    this.#average = 0;
+    this.#correction = 0;
+    this.#smoothed = 0;
+  }
+
+  #extendSmoothing() {
+    const weight = this.#weight;
+    if (weight === 0) return;
+    for (let i = this.#smoothed; i < this.length; ++i) {
+      const value = this.values[i];
+      if (Number.isFinite(value)) {
+        this.#average = weight * this.#average + (1 - weight) * value;
+        this.#correction = weight * this.#correction + (1 - weight);
+        this.smooth[i] = this.#average / this.#correction;
+      } else {
+        this.smooth[i] = NaN;
+      }
+    }
+    this.#smoothed = this.length;
+  }
+
+  // The envelope.
+
+  #extendEnvelope(place) {
+    if (place >= this.#width * mostBuckets) this.#widen();
+    const bucket = Math.floor(place / this.#width) * bucketPoints;
+    if (place % this.#width === 0) this.#buckets.fill(-1, bucket, bucket + bucketPoints);
+    this.#addToBucket(bucket, place);
+  }
+
+  #addToBucket(bucket, place) {
+    const { values } = this;
+    const buckets = this.#buckets;
+    const value = values[place];
+    if (!Number.isFinite(value)) {
+      if (buckets[bucket + 4] < 0) buckets[bucket + 4] = place;
+      return;
+    }
+    if (buckets[bucket] < 0) buckets[bucket] = buckets[bucket + 1] = buckets[bucket + 2] = place;
+    else if (value < values[buckets[bucket + 1]]) buckets[bucket + 1] = place;
+    else if (value > values[buckets[bucket + 2]]) buckets[bucket + 2] = place;
+    buckets[bucket + 3] = place;
+  }
+
+  /** Makes one bucket out of every two. */
+  #widen() {
+    const old = this.#buckets.slice();
+    this.#width *= 2;
+    this.#buckets.fill(-1);
+    for (let i = 0; i < mostBuckets; ++i) {
+      const bucket = (i >> 1) * bucketPoints;
+      for (let point = 0; point < bucketPoints; ++point) {
+        const place = old[i * bucketPoints + point];
+        if (place >= 0) this.#addToBucket(bucket, place);
+      }
+      // Points of a bucket come in another order than their steps.
+      const last = old[i * bucketPoints + 3];
+      if (last >= 0) this.#buckets[bucket + 3] = last;
+    }
+  }
+
+  /**
+   * Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite.
+   * @param {number} from
+   * @param {number} to
+   * @param {number} most  all of them up to so many
+   * @returns {Int32Array}  in rising order; valid until the next call of any series
+   */
+  drawn(from, to, most = 2 * mostBuckets) {
+    let count = 0;
+    if (to - from <= most || this.#width === 1) {
+      scratch = grown(scratch, to - from);
+      for (let i = from; i < to; ++i) scratch[count++] = i;
+      return scratch.subarray(0, count);
+    }
+    const firstBucket = Math.floor(from / this.#width);
+    const lastBucket = Math.floor((to - 1) / this.#width);
+    scratch = grown(scratch, (lastBucket - firstBucket + 1) * bucketPoints);
+    for (let bucket = firstBucket; bucket <= lastBucket; ++bucket) {
+      const start = count;
+      for (let point = 0; point < bucketPoints; ++point) {
+        const place = this.#buckets[bucket * bucketPoints + point];
+        if (place < from || place >= to) continue;
+        // Insertion into at most four.
+        let at = count;
+        while (at > start && scratch[at - 1] > place) --at;
+        if (at > start && scratch[at - 1] === place) continue;
+        scratch.copyWithin(at + 1, at, count);
+        scratch[at] = place;
+        ++count;
+      }
+    }
+    return scratch.subarray(0, count);
+  }
+
+  /**
+   * The first place whose x is not below `x`.
+   * @param {Float64Array} xs  `steps` or `times`
+   * @param {number} x
+   * @returns {number}  0 to length
+   */
+  lowerBound(xs, x) {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (xs[middle] < x) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * The place whose x is nearest to `x`; -1 without points.
+   * @param {Float64Array} xs
+   * @param {number} x
+   */
+  nearest(xs, x) {
+    if (this.length === 0) return -1;
+    const next = this.lowerBound(xs, x);
+    if (next === 0) return 0;
+    if (next === this.length) return this.length - 1;
+    return x - xs[next - 1] <= xs[next] - x ? next - 1 : next;
+  }
+
+  /** The latest value; NaN without points. */
+  get latest() {
+    return this.length > 0 ? this.values[this.length - 1] : NaN;
+  }
+}
+
+let scratch = new Int32Array(4096);

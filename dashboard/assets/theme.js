@@ -1,0 +1,67 @@
+// @ts-check
+// Dark, light or as the system has it, and the colours of the stylesheet for canvases.
+
+const key = "vigil.theme";
+const root = document.documentElement;
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
+
+/** Fires "change" when colours differ from what was drawn. */
+export const themeChanges = new EventTarget();
+
+/** @type {Map<string, string>} */
+const cache = new Map();
+
+function changed() {
+  cache.clear();
+  themeChanges.dispatchEvent(new Event("change"));
+}
+systemDark.addEventListener("change", changed);
+
+/**
+ * @returns {"dark" | "light"}
+ */
+export function theme() {
+  const chosen = root.dataset.theme;
+  if (chosen === "dark" || chosen === "light") return chosen;
+  return systemDark.matches ? "dark" : "light";
+}
+
+/** Changes to the other theme and remembers it. */
+export function toggleTheme() {
+  const next = theme() === "dark" ? "light" : "dark";
+  root.dataset.theme = next;
+  try {
+    localStorage.setItem(key, next);
+  } catch {
+    // Not remembered where storage is denied.
+  }
+  changed();
+}
+
+/**
+ * The value of a custom property of the stylesheet, such as "--text-muted".
+ * @param {string} name
+ * @returns {string}
+ */
+export function color(name) {
+  let value = cache.get(name);
+  if (value === undefined) {
+    value = getComputedStyle(root).getPropertyValue(name).trim();
+    // A canvas does not know light-dark().
+    const pair = /^light-dark\((.+), (.+)\)$/.exec(value);
+    if (pair) value = pair[theme() === "dark" ? 2 : 1];
+    cache.set(name, value);
+  }
+  return value;
+}
+
+/** Colours that tell series apart; further ones repeat with another dash. */
+export const seriesColors = 8;
+
+/**
+ * @param {number} index  place of a series in its chart
+ * @returns {string}
+ */
+export function seriesColor(index) {
+  return color(`--series-${(index % seriesColors) + 1}`);
+}
