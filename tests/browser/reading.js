@@ -61,18 +61,47 @@ export async function checkSeries(visit, server, question) {
   return stored;
 }
 
-/** Text of a figure as the page writes it must be the value, within the digits that are shown. @param {string | null} text @param {number} value @param {string} what */
+/**
+ * Text of a figure as the page writes it must be the value, within the digits that are shown: three at least, two before a power of ten, and all of whole numbers.
+ * @param {string | null} text @param {number} value @param {string} what
+ */
 export function checkFigure(text, value, what) {
-  const shown = String(text).trim().replaceAll(",", "").replaceAll("−", "-").replaceAll("\u202f", "").replace(/\+?Inf$/, (sign) => sign.replace("Inf", "Infinity"));
+  const shown = String(text).trim().replaceAll(",", "").replaceAll("−", "-").replace(/\+?Inf$/, (sign) => sign.replace("Inf", "Infinity"));
+  if (shown === "< 0.01 %") return assert.ok(value > 0 && value < 1e-4, `${what}: "${text}" of ${value}`);
+  if (shown === "> 99.9 %") return assert.ok(value > 0.999 && value < 1, `${what}: "${text}" of ${value}`);
   const [, digits, unit = ""] = /^(-?(?:[\d.]+(?:e-?\d+)?|Infinity)|NaN)\s*(.*)$/.exec(shown) ?? [];
   assert.ok(digits !== undefined, `${what}: "${text}" is no figure of ${value}`);
   const factors = /** @type {Record<string, number>} */ ({ "%": 0.01, ms: 1e-3, "µs": 1e-6, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 });
   const read = Number(digits) * (factors[unit] ?? 1);
-  if (Number.isFinite(value)) {
-    const precision = digits.replace(/e.*$/, "").replace(/[-.]/g, "").replace(/^0+/, "").length;
-    assert.ok(Math.abs(read - value) <= Math.max(Math.abs(value) * 10 ** (1 - Math.max(precision, 1)), 1e-300), `${what}: shows "${text}", is ${value}`);
-    assert.ok(precision >= 3 || Number.isInteger(value) || read === value, `${what}: "${text}" shows too few digits of ${value}`);
-  } else {
-    assert.ok(Object.is(read, value), `${what}: shows "${text}", is ${value}`);
-  }
+  if (!Number.isFinite(value)) return assert.ok(Object.is(read, value), `${what}: shows "${text}", is ${value}`);
+  const precision = digits.replace(/e.*$/, "").replace(/[-.]/g, "").replace(/^0+/, "").length;
+  const whole = Number.isInteger(value) && unit === "";
+  assert.ok(Math.abs(read - value) <= (whole ? 0 : Math.abs(value) * 10 ** (1 - Math.max(precision, 1))), `${what}: shows "${text}", is ${value}`);
+  assert.ok(precision >= (digits.includes("e") ? 2 : 3) || whole || Math.abs(read - value) <= 1e-9 * Math.abs(value), `${what}: "${text}" shows too few digits of ${value}`);
+}
+
+/**
+ * A table that is shown: of each row its key, and of each cell what it says and the number behind that.
+ * @param {import("./browser.js").Visit} visit @param {string} label
+ * @returns {Promise<{key: string, cells: Record<string, {value: string, text: string}>}[]>}
+ */
+export function shownTable(visit, label) {
+  return visit.page.locator(`table[aria-label="${label}"] tbody`).evaluate((body) => [...body.querySelectorAll("tr[data-key]")].map((row) => ({
+    key: /** @type {HTMLElement} */ (row).dataset.key ?? "",
+    cells: Object.fromEntries([...row.querySelectorAll("[data-column]")].map((cell) => [/** @type {HTMLElement} */ (cell).dataset.column,
+      { value: /** @type {HTMLElement} */ (cell).dataset.value, text: cell.textContent }])),
+  })));
+}
+
+/** What the view has for tests. @param {import("./browser.js").Visit} visit @returns {Promise<any>} */
+export const viewStore = (visit) => visit.page.evaluate(() => /** @type {any} */ (window).vigil.view?.store ?? null);
+
+/**
+ * Goes to a view of a run, and waits until it is mounted.
+ * @param {import("./browser.js").Visit} visit @param {string} view @param {{run: string, rank?: number}} of @param {Record<string, string>} [params]
+ */
+export async function goTo(visit, view, { run, rank = 0 }, params = {}) {
+  const query = new URLSearchParams({ ...(view === "run" ? {} : { view }), ...params }).toString();
+  await visit.go(`#/run/${encodeURIComponent(run)}/${rank}${query ? `?${query}` : ""}`);
+  await visit.page.locator(`[data-view="${view}"]`).first().waitFor();
 }

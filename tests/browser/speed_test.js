@@ -1,0 +1,89 @@
+// How much the page loads, how long an update takes with 100,000 points in each chart, and how long a run of a million steps takes to open.
+// The machine may be shared: of the sizes the only one counts, of the updates the median, of the openings the best.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
+import { stopAll, temporaryFolder } from "./programs.js";
+import { lastStep, untilStep } from "./reading.js";
+import { makeHistory, startVigild } from "./servers.js";
+
+const mostBytes = 60_000;
+const mostUpdateMs = 50;
+const mostOpenMs = 1000;
+const of = { run: "million", rank: 0 };
+/** @type {import("./servers.js").Server} */
+let vigild;
+
+before(async () => {
+  const folder = temporaryFolder();
+  await makeHistory(folder, "million");
+  vigild = await startVigild(folder);
+  await startBrowser();
+});
+afterEach(closeVisits);
+after(async () => {
+  await stopBrowser();
+  await stopAll();
+});
+
+/** @param {import("./browser.js").Visit} page @param {string} name @returns {Promise<number[]>} durations, ms */
+const measures = (page, name) => page.page.evaluate((of) => performance.getEntriesByName(of).map((one) => one.duration), name);
+
+describe("a run of a million steps", () => {
+  test(`opens within ${mostOpenMs} ms, with a first view of ${mostBytes} bytes at most`, async () => {
+    const opened = [];
+    for (let i = 0; i < 3; ++i) {
+      const page = await visit(`${vigild.url}/#/run/million/0`);
+      await untilStep(page, 1_000_000);
+      await page.until("the first drawing", () => performance.getEntriesByName("vigil:open").length > 0);
+      opened.push((await measures(page, "vigil:open"))[0]);
+      if (i > 0) continue;
+      const files = page.responses.filter((one) => !new URL(one.url()).pathname.startsWith("/api/"));
+      const sizes = files.map((one) => Number(one.headers()["content-length"]));
+      const bytes = sizes.reduce((sum, size) => sum + size, 0);
+      console.log(`first view: ${files.length} files, ${bytes} bytes packed`);
+      assert.ok(files.every((one) => one.headers()["content-encoding"] === "gzip"));
+      assert.ok(files.length > 5 && bytes <= mostBytes, files.map((one, place) => `${new URL(one.url()).pathname} ${sizes[place]}`).join("\n"));
+    }
+    console.log(`open, ms: ${opened.map(Math.round)}`);
+    assert.ok(Math.min(...opened) <= mostOpenMs, `${opened}`);
+  });
+});
+
+describe("100,000 points in each chart", () => {
+  test(`are updated within ${mostUpdateMs} ms`, async () => {
+    // The page is shown the run as it was at step 99,000, every step of it, and then 100 more steps at each question.
+    let step = 99_000;
+    const all = async (/** @type {URL} */ url, /** @type {number} */ since, /** @type {number} */ to) => {
+      const name = url.searchParams.getAll("name");
+      const pieces = [];
+      for (let from = since; from < to; from += 20_000) pieces.push(await vigild.api("series", { ...of, name, since: from, until: Math.min(from + 20_000, to), max_points: 20_000 }));
+      const last = pieces[pieces.length - 1];
+      const join = (/** @type {string} */ column) => (/** @type {any} */ _, /** @type {number} */ i) => pieces.flatMap((piece) => piece.series[i][column]);
+      return { ...last, downsampled: false, nonfinite_steps: pieces.flatMap((piece) => piece.nonfinite_steps ?? []),
+        series: last.series.map((/** @type {any} */ one, /** @type {number} */ i) => ({ ...one, steps: join("steps")(one, i), times: join("times")(one, i), values: join("values")(one, i) })) };
+    };
+    const page = await visit(`${vigild.url}/#/run/million/0`, {
+      height: 2400,
+      before: async ({ page: context }) => context.route("**/api/v1/series?*", async (route) => {
+        const url = new URL(route.request().url());
+        const since = Number(url.searchParams.get("since")?.split(".")[1] ?? 0);
+        if (since > 0) step += 100;
+        const answer = await all(url, since, step);
+        await route.fulfill({ json: { ...answer, next: `1.${step}.0` } });
+      }),
+    });
+    await untilStep(page, 99_000);
+    const charts = await page.page.evaluate(() => /** @type {any} */ (window).vigil.charts.map((/** @type {any} */ one) => ({ id: one.id, isVisible: one.isVisible, points: one.traces[0]?.series.length })));
+    assert.ok(charts.filter((/** @type {any} */ one) => one.isVisible && one.points >= 98_000).length >= 7, JSON.stringify(charts));
+    await page.page.evaluate(() => performance.clearMeasures("vigil:update"));
+    const begin = await lastStep(page);
+    await untilStep(page, begin + 800);
+    const updates = (await measures(page, "vigil:update")).sort((a, b) => a - b);
+    const median = updates[updates.length >> 1];
+    console.log(`update, ms: ${updates.map((one) => one.toFixed(1))}; median ${median.toFixed(1)}`);
+    assert.ok(updates.length >= 5);
+    assert.ok(median <= mostUpdateMs, `${updates}`);
+  });
+});
