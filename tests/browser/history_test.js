@@ -24,10 +24,10 @@ after(async () => {
 });
 
 describe("a history of 10,000 steps", () => {
-  const of = { run: "ten_thousand", rank: 1 };
+  const of = { run: "ten_thousand", rank: 0 };
 
   test("is shown as the API has it in every view", async () => {
-    const page = await visit(`${vigild.url}/#/run/ten_thousand/1`);
+    const page = await visit(`${vigild.url}/#/run/ten_thousand/0`);
     const run = await checkRun(page, vigild, of);
     assert.equal(run.attempts[0].steps, 10_000);
     const { history } = await checkLayers(page, vigild, of);
@@ -42,7 +42,7 @@ describe("a history of 10,000 steps", () => {
   });
 
   test("shows every step where one zooms in, and no extreme is lost before", async () => {
-    const page = await visit(`${vigild.url}/#/run/ten_thousand/1`);
+    const page = await visit(`${vigild.url}/#/run/ten_thousand/0`);
     await untilStep(page, 10_000);
     const all = (await vigild.api("series", { ...of, name: "loss", max_points: 20_000 })).series[0];
     const [whole] = await drawnChart(page, "loss");
@@ -67,7 +67,7 @@ describe("a history of 10,000 steps", () => {
   });
 
   test("marks the step that was not finite in red", async () => {
-    const page = await visit(`${vigild.url}/#/run/ten_thousand/1`);
+    const page = await visit(`${vigild.url}/#/run/ten_thousand/0`);
     await untilStep(page, 10_000);
     const [trace] = await drawnChart(page, "gradient_norm");
     assert.deepEqual(trace.nonfiniteSteps, [7000]);
@@ -76,10 +76,10 @@ describe("a history of 10,000 steps", () => {
 });
 
 describe("a model of 500 parameters", () => {
-  const of = { run: "wide", rank: 1 };
+  const of = { run: "wide", rank: 0 };
 
   test("is filtered and sorted as the API's figures say", async () => {
-    const page = await visit(`${vigild.url}/#/run/wide/1?view=layers`);
+    const page = await visit(`${vigild.url}/#/run/wide/0?view=layers`);
     const { answer, history } = await checkLayers(page, vigild, of);
     assert.equal(answer.tensors.filter((/** @type {any} */ one) => one.kind === "parameter").length, 500);
     assert.equal(history.tensors.length, 500);

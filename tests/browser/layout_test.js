@@ -9,7 +9,7 @@ import { goTo, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
 
 const folder = temporaryFolder();
-const of = { run: "ten_thousand", rank: 1 };
+const of = { run: "ten_thousand", rank: 0 };
 /** @type {import("./servers.js").Server} */
 let vigild;
 
@@ -33,7 +33,7 @@ const there = /** @type {Record<string, string>} */ ({
 /** Goes through all views. @param {import("./browser.js").Visit} page @param {(view: string) => Promise<void>} look */
 async function throughViews(page, look) {
   for (const [view, selector] of Object.entries(there)) {
-    if (view === "compare") await page.go("#/compare?run=pair/a&run=pair/b");
+    if (view === "compare") await page.go("#/compare?run=pair%252Fa/0&run=pair%252Fb/0");
     else await goTo(page, view, of, view === "layers" ? { tensor: "layer0.weight", kind: "parameter" } : {});
     await page.page.locator(selector).first().waitFor();
     if (view === "run") await untilStep(page, 10_000);
@@ -71,7 +71,7 @@ for (const scheme of /** @type {("dark" | "light")[]} */ (["dark", "light"])) {
 
 describe("with the keyboard alone", () => {
   test("one reaches every view, moves over a chart, and opens a tensor", async () => {
-    const page = await visit(`${vigild.url}/#/run/ten_thousand/1`);
+    const page = await visit(`${vigild.url}/#/run/ten_thousand/0`);
     const { keyboard } = page.page;
     const viewIs = (/** @type {string} */ view) => page.until(`the view ${view}`, (wanted) => /** @type {any} */ (window).vigil.route.view === wanted, view);
     const focused = () => page.page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200) ?? "");
