@@ -254,7 +254,7 @@ export class Chart {
       const place = trace.color ?? index;
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
       if (series.smoothing > 0) {
-        paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.3, dots: false });
+        paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.28, dots: false });
         paintLine(area, places, xs, offset, series.smooth, { ...style, dots: false });
       } else {
         paintLine(area, places, xs, offset, series.values, style);

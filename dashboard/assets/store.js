@@ -41,6 +41,7 @@ export class SeriesStore extends EventTarget {
   /**
    * Which series are kept. New ones are asked for from the beginning at the next update.
    * @param {{name: string, unit: string}[]} names
+   * @returns {Series[]}
    */
   want(names) {
     let isNew = false;
@@ -51,6 +52,7 @@ export class SeriesStore extends EventTarget {
     }
     this.#names = [...this.series.keys()];
     if (isNew) this.#next = null;
+    return names.map(({ name }) => /** @type {Series} */ (this.series.get(name)));
   }
 
   /**
