@@ -3,7 +3,7 @@
 
 import { el, fill, icon, setText } from "./dom.js";
 import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
-import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite } from "./plot-painting.js";
+import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot-painting.js";
 import { color, seriesColor } from "./theme.js";
 
 const uPlot = /** @type {any} */ (globalThis).uPlot;
@@ -262,7 +262,7 @@ export class Chart {
       for (let i = 0; i < series.nonfiniteLength; ++i) {
         const at = series.nonfinite[i];
         if (at < from || at >= to) continue;
-        const x = Math.round(area.toX(xs[at] - offset));
+        const x = Math.round(toX(area, xs[at] - offset));
         if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
       }
     });

@@ -3,8 +3,8 @@
 
 import { Series } from "./series.js";
 
-/** Points of one series above which the server is asked for a thinned-out range again. */
-const mostPoints = 100000;
+/** Points of one series above which the server is asked for a thinned-out range again: 100,000 and room for those that come meanwhile. */
+const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
 /** Names in one question; a URL has an end. */
 const namesOfAQuestion = 60;
