@@ -36,7 +36,7 @@ export class ChartGroup extends EventTarget {
       chart.isVisible = entry.isIntersecting;
       if (chart.isVisible && this.#dirty.has(chart)) this.#schedule();
     }
-  }, { rootMargin: "120px" });
+  }, { rootMargin: "40px" });
   #sizes = new ResizeObserver((entries) => {
     for (const entry of entries) this.#byElement.get(entry.target)?.resize();
   });

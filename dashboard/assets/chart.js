@@ -3,7 +3,7 @@
 
 import { el, fill, icon, setText } from "./dom.js";
 import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
-import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite } from "./plot-painting.js";
+import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot-painting.js";
 import { color, seriesColor } from "./theme.js";
 
 const uPlot = /** @type {any} */ (globalThis).uPlot;
@@ -254,7 +254,7 @@ export class Chart {
       const place = trace.color ?? index;
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
       if (series.smoothing > 0) {
-        paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.3, dots: false });
+        paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.28, dots: false });
         paintLine(area, places, xs, offset, series.smooth, { ...style, dots: false });
       } else {
         paintLine(area, places, xs, offset, series.values, style);
@@ -262,7 +262,7 @@ export class Chart {
       for (let i = 0; i < series.nonfiniteLength; ++i) {
         const at = series.nonfinite[i];
         if (at < from || at >= to) continue;
-        const x = Math.round(area.toX(xs[at] - offset));
+        const x = Math.round(toX(area, xs[at] - offset));
         if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
       }
     });

@@ -8,8 +8,8 @@ import { theme, themeChanges } from "./theme.js";
 
 const MOST_HEIGHT = 880;
 const MOST_ROW = 18;
-const LEAST_LABEL = 11;
-const MOST_COLUMN = 24;
+const LEAST_LABEL = 12;
+const MOST_COLUMN = 40;
 const AXIS = 22;
 const FONT = "11px system-ui, sans-serif";
 
@@ -108,10 +108,7 @@ export function createHeatmap(options) {
     pen.textAlign = "right";
     const each = box.height / rows;
     const stride = Math.ceil(LEAST_LABEL / each);
-    for (let r = 0; r < rows; r += stride) {
-      const middle = stride === 1 ? (r + 0.5) * each : Math.max(6, r * each + each / 2);
-      if (middle < box.height - 2) pen.fillText(fitted(pen, names[r], box.left - 8), box.left - 5, middle);
-    }
+    for (let r = Math.floor(stride / 2); r < rows; r += stride) pen.fillText(fitted(pen, names[r], box.left - 8), box.left - 5, (r + 0.5) * each);
     drawSteps(pen, columns);
     drawLegend(colours, dpr);
     showCursor();
@@ -198,7 +195,7 @@ export function createHeatmap(options) {
     return { row: Math.floor((y * data.rows.length) / box.height), column: Math.floor((x * data.steps.length) / box.width) };
   }
 
-  canvas.addEventListener("pointermove", (event) => {
+  canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
     hovered = cellAt(event);
     canvas.style.setProperty("cursor", hovered && options.onOpen ? "pointer" : "default");
     showCursor();
@@ -207,14 +204,14 @@ export function createHeatmap(options) {
     hovered = null;
     showCursor();
   });
-  canvas.addEventListener("click", (event) => {
+  canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     const cell = cellAt(event);
     if (!cell) return;
     chosen = cell;
     showCursor();
     options.onOpen?.(cell.row, cell.column);
   });
-  canvas.addEventListener("keydown", (event) => {
+  canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const [rows, columns] = [data.rows.length, data.steps.length];
     if (rows === 0 || columns === 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const from = chosen ?? { row: 0, column: columns - 1 };

@@ -151,6 +151,7 @@ export function activationColumns() {
     column("dead_ratio", "Dead", "Share of the units of a ReLU that are 0 for all of the batch", percent),
     column("saturated_ratio", "Saturated", "Share of the inputs of a tanh or sigmoid where its derivative is 0", percent),
     counted("nan_values", "NaN", "Elements that are NaN"),
-    counted("inf_values", "Inf", "Elements that are infinite"),
+    // Operators such as masked_fill make infinities that are meant; a layer with parameters does not.
+    { ...counted("inf_values", "Inf", "Elements that are infinite"), state: (row) => ((numberOrNull(row.inf_values) ?? 0) === 0 ? "muted" : row.layer.includes("/") ? "" : "nonfinite") },
   ];
 }

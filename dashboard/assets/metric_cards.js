@@ -44,11 +44,10 @@ const WORDS = /** @type {Record<string, string>} */ ({
 const wordsOf = (name) => WORDS[name] ?? name.replace(/^(vigil_(ring|history|http|device|model|exporter|hook|remote_write|alerts)|vigil|process)_/, "").replace(/_total$/, "").replace(/_(seconds|bytes|ratio)$/, "").replaceAll("_", " ");
 
 /** @param {Family} family @param {number | string} value */
-function format({ name, kind }, value) {
+function format({ name, kind, unit }, value) {
   const number = toNumber(value);
   if (/timestamp_seconds$|start_time_seconds$/.test(name)) return formatTime(number);
-  const unit = /_seconds(_total)?$/.test(name) ? "seconds" : /_bytes(_total)?$/.test(name) ? "bytes" : /_ratio$/.test(name) ? "ratio" : "";
-  if (unit) return formatValue(number, unit);
+  if (unit === "seconds" || unit === "bytes" || unit === "ratio") return formatValue(number, unit);
   return kind === "counter" || Number.isInteger(number) ? formatCount(number) : formatNumber(number);
 }
 
@@ -60,8 +59,11 @@ function line(family, sample, words) {
     el("dd", { data: { metric: family.name, labels: JSON.stringify(sample.labels), value: raw(sample.value) } }, format(family, sample.value)));
 }
 
+/** Labels but for those that all samples of a run have. @param {Sample} sample */
+const ownLabels = (sample) => Object.entries(sample.labels).filter(([name]) => name !== "run" && name !== "rank");
+
 /** @param {Sample} sample */
-const labelWords = (sample) => printable(Object.values(sample.labels).filter((value) => value !== "").join(" · "));
+const labelWords = (sample) => printable(ownLabels(sample).filter(([, value]) => value !== "").map(([, value]) => value).join(" · "));
 
 /** @param {Family} family @param {Set<string>} open families whose samples are shown one by one */
 function lines(family, open) {
@@ -73,7 +75,7 @@ function lines(family, open) {
   if (family.samples.length <= 3) return family.samples.map((sample) => line(family, sample, `${wordsOf(family.name)}, ${labelWords(sample)}`));
   const sum = family.samples.reduce((total, { value }) => total + toNumber(value), 0);
   const isBad = TROUBLE.test(family.name) && sum > 0;
-  const [label] = Object.keys(family.samples[0].labels);
+  const [label] = ownLabels(family.samples[0])[0] ?? [""];
   const details = el("details", { class: "metric-group", open: open.has(family.name), data: { metric: family.name } },
     el("summary", { class: `metric${isBad ? " warning" : ""}`, title: family.help }, el("span", {}, `${wordsOf(family.name)}, by ${label}`), el("span", { class: "metric-sum" }, format(family, sum))),
     el("dl", { class: "metrics" }, family.samples.map((sample) => line(family, sample, labelWords(sample)))));

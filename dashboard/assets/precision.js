@@ -25,8 +25,9 @@ export function shareBar(share, name) {
 export function precisionColumns(format) {
   const share = (/** @type {any} */ row, /** @type {string} */ what) => numberOrNull(row.precision?.[format()]?.[what]);
   const outside = (/** @type {any} */ row) => {
-    const [over, under] = [share(row, "overflow"), share(row, "underflow")];
-    return over === null || under === null ? null : over + under;
+    // Of bfloat16 only the overflow can be told: its smallest numbers are far below what is counted.
+    const known = [share(row, "overflow"), share(row, "underflow")].filter((one) => one !== null);
+    return known.length === 0 ? null : known.reduce((sum, one) => Number(sum) + Number(one), 0);
   };
   const column = (/** @type {string} */ what, /** @type {string} */ head, /** @type {string} */ title) => ({
     key: what, head, title, value: (/** @type {any} */ row) => share(row, what), show: (/** @type {any} */ row) => shareBar(share(row, what), what),

@@ -13,7 +13,7 @@ import { numberOrNull } from "./text.js";
 export function sparkline(values, { width = 96, height = 20, log = false, nonfinite = () => false } = {}) {
   const numbers = values.map((value, i) => (nonfinite(i) ? NaN : numberOrNull(value)));
   const place = (/** @type {number} */ value) => (log ? Math.log(value) : value);
-  const drawn = numbers.filter((value) => value !== null && Number.isFinite(value) && !(log && value <= 0));
+  const drawn = numbers.flatMap((value) => (value !== null && Number.isFinite(value) && !(log && value <= 0) ? [value] : []));
   const low = Math.min(...drawn.map(place));
   const high = Math.max(...drawn.map(place));
   const x = (/** @type {number} */ i) => (numbers.length > 1 ? 1 + (i * (width - 2)) / (numbers.length - 1) : width / 2);

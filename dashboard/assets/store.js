@@ -3,8 +3,8 @@
 
 import { Series } from "./series.js";
 
-/** Points of one series above which the server is asked for a thinned-out range again. */
-const mostPoints = 100000;
+/** Points of one series above which the server is asked for a thinned-out range again: 100,000 and room for those that come meanwhile. */
+const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
 /** Names in one question; a URL has an end. */
 const namesOfAQuestion = 60;
@@ -41,6 +41,7 @@ export class SeriesStore extends EventTarget {
   /**
    * Which series are kept. New ones are asked for from the beginning at the next update.
    * @param {{name: string, unit: string}[]} names
+   * @returns {Series[]}
    */
   want(names) {
     let isNew = false;
@@ -51,6 +52,7 @@ export class SeriesStore extends EventTarget {
     }
     this.#names = [...this.series.keys()];
     if (isNew) this.#next = null;
+    return names.map(({ name }) => /** @type {Series} */ (this.series.get(name)));
   }
 
   /**

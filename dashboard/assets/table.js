@@ -156,7 +156,8 @@ export function createTable(options) {
     if (!sorted.some((row) => options.key(row) === focused)) focused = sorted.length > 0 ? options.key(sorted[0]) : "";
     const isAll = sorted.length <= BUILD_ALL;
     element.classList.toggle("scrolls", !isAll);
-    const room = element.clientHeight || 600;
+    // What is hidden, or has no rows yet, has no height yet.
+    const room = Math.max(element.clientHeight, 600);
     const first = isAll ? 0 : Math.max(0, Math.floor(element.scrollTop / ROW) - BEYOND);
     const last = isAll ? sorted.length : Math.min(sorted.length, Math.ceil((element.scrollTop + room) / ROW) + BEYOND);
     if (!isChanged && first === from && last === to) return;

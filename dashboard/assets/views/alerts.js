@@ -30,22 +30,21 @@ export async function mount(root, context) {
   const nowHead = el("h2", { text: "Firing now" });
   const timeline = el("div", {});
   const note = el("p", { class: "note" });
-  const end = (/** @type {any} */ row) => row.end ?? null;
-  const table = createTable({
+  const table = createTable(/** @type {import("../table.js").TableOptions<import("../timeline.js").Firing>} */ ({
     label: "Alerts that fired",
     columns: [
-      { key: "severity", head: "Severity", text: true, value: (/** @type {any} */ row) => String(GRAVE.indexOf(row.severity)), show: (row) => badge(row.severity) },
+      { key: "severity", head: "Severity", text: true, value: (row) => String(GRAVE.indexOf(row.severity)), show: (row) => badge(row.severity) },
       { key: "alert", head: "Alert", text: true, value: (row) => row.alert },
       { key: "about", head: "About", text: true, value: subjectOf, show: (row) => el("bdi", { class: "tensor-name", title: printable(subjectOf(row)) }, printable(subjectOf(row)) || "–") },
       { key: "begin", head: "From step", value: (row) => row.begin, show: (row) => count(row.begin) },
-      { key: "end", head: "To step", value: end, show: (row) => (row.end === null ? openWord() : count(row.end)) },
+      { key: "end", head: "To step", value: (row) => row.end, show: (row) => (row.end === null ? openWord() : count(row.end)) },
       { key: "duration", head: "Duration", value: (row) => (row.endTime === null ? null : row.endTime - row.beginTime), show: (row) => (row.endTime === null ? "–" : formatSeconds(row.endTime - row.beginTime)) },
       { key: "time", head: "Began", value: (row) => row.beginTime, show: (row) => formatTime(row.beginTime) },
       { key: "sentence", head: "What", text: true, unsorted: true, value: (row) => row.sentence, show: (row) => el("span", { class: "sentence" }, printable(row.sentence)) },
     ],
     key: (row) => JSON.stringify([row.alert, row.begin, row.parameter, row.layer, row.subject]),
     empty: "No alert has fired in this run.",
-  });
+  }));
   table.element.classList.add("wraps");
   const historyPanel = el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "History" })), note, timeline, table.element);
   fill(root, el("div", { class: "view-content" }, el("section", { class: "card panel" }, el("div", { class: "panel-head" }, nowHead), now), historyPanel));

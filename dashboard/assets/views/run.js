@@ -13,7 +13,7 @@ import { panelsOf, rates, sourcesOf } from "./run-panels.js";
 const liveSeconds = 1;
 const namesSeconds = 10;
 const eventsShown = 100;
-const settings = { smoothing: 0.6, window: Infinity, /** @type {Set<string>} */ log: new Set() };
+const settings = { smoothing: 0.9, window: Infinity, /** @type {Set<string>} */ log: new Set() };
 
 /**
  * @param {HTMLElement} root
@@ -73,7 +73,7 @@ class RunView {
   /** @param {KeyboardEvent} event */
   onKey(event) {
     if (event.key === "z") this.group.setZoom(null);
-    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.6);
+    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.9);
     else return false;
     return true;
   }

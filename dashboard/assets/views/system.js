@@ -99,8 +99,10 @@ export async function mount(root, context) {
     setText(processHead, isTrainer() ? "Process of the trainer" : "Process of vigild");
     hostHead.hidden = isTrainer() || !ofHost;
     const isOfProcess = (/** @type {any} */ family) => family.name.startsWith("process_");
-    if (ofRun) drawCards(runCards, ofRun.metrics.filter((/** @type {any} */ family) => isTrainer() || !isOfProcess(family)), open);
-    if (ofHost) drawCards(hostCards, ofHost.metrics, open);
+    const own = (ofRun?.metrics ?? []).filter((/** @type {any} */ family) => !isOfProcess(family));
+    const host = ((ofHost ?? ofRun)?.metrics ?? []).filter((/** @type {any} */ family) => isOfProcess(family) || (!isTrainer() && ofHost !== null));
+    if (ofRun) drawCards(runCards, own, open);
+    drawCards(hostCards, host, open);
     for (const chart of charts) {
       for (const trace of chart.traces) trace.offset = offset();
       context.group.draw(chart);
@@ -128,7 +130,7 @@ export async function mount(root, context) {
   context.poll(async (/** @type {AbortSignal} */ signal) => {
     const { run, rank } = context.selection;
     const ask = (/** @type {any} */ of) => context.api.get("metrics", of, { signal });
-    [ofRun, ofHost] = await Promise.all([ask({ run, rank }).catch(missing), isTrainer() ? null : ask({}).catch(missing)]);
+    [ofRun, ofHost] = await Promise.all([ask({ run, rank }).catch(missing), ask({}).catch(missing)]);
     const families = (ofHost ?? ofRun)?.metrics ?? [];
     takeReading(families, Date.now() / 1000);
     problem.hidden = ofRun !== null;
@@ -158,8 +160,8 @@ export async function mount(root, context) {
   };
 }
 
-/** A run that has ended long ago has no metrics. @param {any} error */
+/** A run that has ended long ago has no metrics, and a trainer has none but of its run. @param {any} error */
 function missing(error) {
-  if (error.status === 404) return null;
+  if (error.status === 404 || error.status === 400) return null;
   throw error;
 }
