@@ -1,11 +1,11 @@
 // A run at 100 steps a second, watched by a page while vigild goes away and comes back, until the run ends.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 
 import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
 import { stopAll, temporaryFolder, until } from "./programs.js";
 import { checkSeries, lastStep, storedSeries, untilStep } from "./reading.js";
-import { startRingTrainer, startVigild } from "./servers.js";
+import { makeHistory, startRingTrainer, startVigild } from "./servers.js";
 
 const away = [/ERR_CONNECTION_REFUSED/, /ERR_CONNECTION_RESET/, /ERR_EMPTY_RESPONSE/, /ERR_SOCKET_NOT_CONNECTED/, /ERR_INCOMPLETE_CHUNKED/];
 const everyStepOnce = (/** @type {number[]} */ steps) => assert.deepEqual(steps, steps.map((_, i) => i + 1));
@@ -21,8 +21,8 @@ describe("the page at 100 steps a second", () => {
 
   before(startBrowser);
   after(async () => {
-    await stopBrowser();
-    await stopAll();
+    await trainer?.stop("SIGKILL");
+    await vigild?.stop();
   });
 
   test("says what to do where there is no run yet, and goes on by itself when one begins", async () => {
@@ -94,5 +94,42 @@ describe("the page at 100 steps a second", () => {
     await untilStep(page, 300);
     await checkSeries(page, vigild, { run: "short" });
     await closeVisits();
+  });
+});
+
+describe("before there is anything to show", () => {
+  after(async () => {
+    await stopBrowser();
+    await stopAll();
+  });
+  afterEach(closeVisits);
+
+  test("the page says that it is loading, until the steps have come", async () => {
+    const folder = temporaryFolder();
+    await makeHistory(folder, "pair");
+    const vigild = await startVigild(folder);
+    let release = () => {};
+    const held = new Promise((resolve) => (release = () => resolve(undefined)));
+    const page = await visit(`${vigild.url}/`, {
+      before: ({ page: context }) => context.route("**/api/v1/series**", async (route) => {
+        await held;
+        await route.continue();
+      }),
+    });
+    await page.page.locator("[aria-busy=true]").first().waitFor();
+    assert.equal(await lastStep(page), 0);
+    release();
+    await untilStep(page);
+    await page.until("nothing is busy", () => document.querySelector("[aria-busy=true]") === null);
+  });
+
+  test("the page says what to do where vigild keeps no history", async () => {
+    const folder = temporaryFolder();
+    const program = await startRingTrainer(folder, "unkept", "--interval-us", "10000");
+    const vigild = await startVigild(folder, { flags: ["--storage.disabled"] });
+    await until("vigild knows the run", () => vigild.run("unkept"));
+    const page = await visit(`${vigild.url}/`, { before: async (made) => void made.expected.push(/503/) });
+    await page.page.getByText("--storage.path").first().waitFor();
+    await program.stop("SIGKILL");
   });
 });

@@ -27,7 +27,7 @@ after(async () => {
 /** What a view has when it is all there. */
 const there = /** @type {Record<string, string>} */ ({
   run: '.event[data-kind]', layers: 'table[aria-label="Parameters"] tr[data-key]', numerics: ".origin-message",
-  alerts: 'table[aria-label="Alerts that fired"] tr[data-key]', system: "[data-fact=model]", compare: "[data-view=compare] .chart",
+  alerts: 'table[aria-label="Alerts that fired"] tr[data-key]', system: "[data-fact=model]", compare: ".view[data-view=compare] .chart",
 });
 
 /** Goes through all views. @param {import("./browser.js").Visit} page @param {(view: string) => Promise<void>} look */

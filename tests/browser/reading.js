@@ -102,5 +102,5 @@ export const viewStore = (visit) => visit.page.evaluate(() => /** @type {any} */
 export async function goTo(visit, view, { run, rank = 0 }, params = {}) {
   const query = new URLSearchParams({ ...(view === "run" ? {} : { view }), ...params }).toString();
   await visit.go(`#/run/${encodeURIComponent(run)}/${rank}${query ? `?${query}` : ""}`);
-  await visit.page.locator(`[data-view="${view}"]`).first().waitFor();
+  await visit.page.locator(`.view[data-view="${view}"]`).waitFor();
 }

@@ -50,7 +50,7 @@ export function ringFolder(folder) {
  */
 export async function startVigild(folder, { port = 0, flags = [] } = {}) {
   const program = new Program(built("VIGIL_VIGILD"), [`--ring.directory=${ringFolder(folder)}`, "--ring.interval=100ms",
-    `--storage.path=${join(folder, "history.db")}`, "--storage.retention.time=0s", "--storage.frame-interval=0s",
+    ...(flags.includes("--storage.disabled") ? [] : [`--storage.path=${join(folder, "history.db")}`, "--storage.retention.time=0s", "--storage.frame-interval=0s"]),
     `--web.listen-address=127.0.0.1:${port}`, ...flags]);
   const [, url] = await program.said(/(http:\/\/127\.0\.0\.1:\d+)/);
   return new Server(program, url);

@@ -164,7 +164,7 @@ export async function checkNumerics(visit, server, of) {
 /** Alerts: what fires now, and what has fired. @param {Visit} visit @param {Server} server @param {Of} of */
 export async function checkAlerts(visit, server, of) {
   await goTo(visit, "alerts", of);
-  await visit.page.locator(".alerts-now *").first().waitFor();
+  await visit.page.locator(".view-alerts [role=status] > *").first().waitFor();
   const { events } = await server.api("events", { ...of, max_events: 1000 });
   const firings = events.filter((/** @type {any} */ one) => one.kind === "alert" && one.details.state === "firing");
   await visit.until("Alerts has its table", (count) => /** @type {any} */ (window).vigil.view?.store?.firings?.length === count, firings.length);
