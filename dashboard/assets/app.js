@@ -91,10 +91,7 @@ class App extends EventTarget {
     this.announcer.textContent = text;
   }
 
-  /**
-   * Goes to another view, run or attempt; what is not named stays.
-   * @param {{view?: string, run?: string, rank?: number, attempt?: number | null, params?: Record<string, string>}} target
-   */
+  /** Goes to another view, run or attempt; what is not named stays. */
   go(target) {
     const entry = views.find((one) => one.id === (target.view ?? this.route.view));
     const run = entry?.scope === "host" ? null : (target.run ?? this.selection?.run ?? null);

@@ -108,11 +108,12 @@ export function formatAge(seconds) {
 
 /**
  * @param {number} time  seconds since the epoch
- * @returns {string}  14:02:11 of today, else with the date; local time
+ * @returns {string}  14:02:11 of today, 27 Nov 14:02 of another day; local time
  */
 export function formatTime(time) {
   const date = new Date(time * 1000);
   const clock = date.toLocaleTimeString("en-GB");
   if (date.toDateString() === new Date().toDateString()) return clock;
-  return `${date.toLocaleDateString("en-CA")} ${clock}`;
+  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: date.getFullYear() === new Date().getFullYear() ? undefined : "numeric" });
+  return `${day} ${clock.slice(0, 5)}`;
 }
