@@ -21,9 +21,7 @@ export class ApiError extends Error {
 const firstRetrySeconds = 1;
 const longestRetrySeconds = 30;
 
-/**
- * Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`.
- */
+/** Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`. */
 export class Connection extends EventTarget {
   /** @type {"connecting" | "online" | "offline"} */
   state = "connecting";
@@ -111,10 +109,7 @@ export class Api {
 /**
  * Calls `task` again and again: at once, then `seconds` after each end, while the page is visible. A task that fails since the server is away is
  * tried again when the connection says so; any other error goes to `onError`, and the poll goes on.
- * @param {Connection} connection
- * @param {(signal: AbortSignal) => Promise<void>} task
- * @param {{seconds: number, signal: AbortSignal, isPaused?: () => boolean, onError?: (error: Error) => void}} options  `signal` ends it
- * @returns {{now: () => void}}  `now` does not wait for the next turn
+ * @param {Connection} connection @param {(signal: AbortSignal) => Promise<void>} task @param {PollOptions} options `signal` ends it @returns {{now: () => void}} `now` does not wait for the next turn
  */
 export function poll(connection, task, { seconds, signal, isPaused = () => false, onError = () => {} }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */

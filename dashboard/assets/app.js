@@ -10,14 +10,6 @@ import { RunList } from "./runs.js";
 import { Shell } from "./shell.js";
 import { toggleTheme } from "./theme.js";
 
-/**
- * @typedef {object} ViewEntry
- * @property {string} id
- * @property {string} title
- * @property {"run" | "host"} scope  of one run, or of all
- * @property {() => Promise<any>} load
- */
-
 /** @type {ViewEntry[]} */
 export const views = [
   { id: "run", title: "Run", scope: "run", load: () => import("./views/run.js") },
@@ -105,7 +97,7 @@ class App extends EventTarget {
     });
   }
 
-  /** @type {{run: string, rank: number, attempt: number | null} | null} the run that is shown, or was before Compare */
+  /** @type {RunChoice | null} the run that is shown, or was before Compare */
   selection = null;
 
   #follow() {

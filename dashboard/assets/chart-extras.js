@@ -6,11 +6,7 @@ import { formatCount, formatSeconds } from "./format.js";
 
 const rowsOfTable = 200;
 
-/**
- * Arrows move the cursor, plus and minus zoom, n and p go from event to event.
- * @param {import("./chart.js").Chart} chart
- * @param {KeyboardEvent} event
- */
+/** Arrows move the cursor, plus and minus zoom, n and p go from event to event. @param {Chart} chart @param {KeyboardEvent} event */
 export function onKey(chart, event) {
   const { group } = chart;
   const { key } = event;
@@ -50,11 +46,7 @@ function goTo(chart, x) {
   if (announcer) setText(announcer, [`${chart.formatX(x)}: ${chart.traces.map((trace) => `${trace.label} ${chart.valueAt(trace, x)}`).join(", ")}`, ...notes].join(". "));
 }
 
-/**
- * The points that are shown, the latest first; of many every so manieth.
- * @param {import("./chart.js").Chart} chart
- * @param {HTMLElement} host
- */
+/** The points that are shown, the latest first; of many every so manieth. @param {Chart} chart @param {HTMLElement} host */
 export function fillTable(chart, host) {
   const columns = chart.traces.filter((trace) => !trace.isHidden);
   if (columns.length === 0) return fill(host);

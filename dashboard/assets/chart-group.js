@@ -3,16 +3,11 @@
 
 import { themeChanges } from "./theme.js";
 
-/**
- * @typedef {{x: number, title: string, text: string, severity: "critical" | "warning" | "info"}} Annotation
- * @typedef {{first: number, last: number}} Band  a stretch of x whose steps were not finite
- */
-
 /** Fires "zoom" when the range changes, "cursor" when the cursor moves. */
 export class ChartGroup extends EventTarget {
-  /** @type {import("./chart.js").Chart[]} */
+  /** @type {Chart[]} */
   charts = [];
-  /** @type {{min: number, max: number} | null} */
+  /** @type {Span | null} */
   zoom = null;
   /** Only this much of x up to the latest is shown while nothing is zoomed; Infinity: everything. */
   window = Infinity;
@@ -20,7 +15,7 @@ export class ChartGroup extends EventTarget {
   cursor = null;
   /** @type {Annotation[]} in rising order of x */
   annotations = [];
-  /** @type {Band[]} */
+  /** @type {Stretch[]} */
   bands = [];
   /** Time that data took to take in before the next drawing, ms; belongs to the measured update. */
   ingestMs = 0;

@@ -8,29 +8,6 @@ import { color, seriesColor } from "./theme.js";
 
 const uPlot = /** @type {any} */ (globalThis).uPlot;
 
-/**
- * @typedef {object} Trace
- * @property {import("./series.js").Series} series
- * @property {string} label
- * @property {number} [color]  place among the colours of series; its place in the chart unless told
- * @property {number} [offset]  taken from each x, for times that are relative
- * @property {boolean} [isHidden]
- * @property {HTMLElement} [value]  where the legend writes
- */
-
-/**
- * @typedef {object} ChartOptions
- * @property {string} id  for tests: data-series of the element
- * @property {string} title
- * @property {string} [unit]  seconds, bytes, ratio, or a word
- * @property {string} [hint]  a sentence behind the title
- * @property {Trace[]} traces
- * @property {"steps" | "times"} [x]
- * @property {boolean} [isLog]
- * @property {boolean} [fromZero]  a linear scale begins at 0
- * @property {(isLog: boolean) => void} [onScale]
- */
-
 /** Steps are whole numbers. */
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 /** What few people use of a chart is loaded when it is used. */

@@ -3,16 +3,6 @@
 
 import { poll } from "./api.js";
 
-/**
- * @typedef {object} RunEvent
- * @property {number} id
- * @property {number} attempt
- * @property {string} kind  nonfinite, alert, state, …
- * @property {number} step
- * @property {number} time
- * @property {any} details
- */
-
 const mostEvents = 2000;
 
 /** Keeps the latest 2,000 events of a run, the oldest first. Fires "change" when there are new ones. */
@@ -53,10 +43,7 @@ export class EventFeed extends EventTarget {
   }
 }
 
-/**
- * @param {RunEvent} event
- * @returns {"critical" | "warning" | "info"}  how grave it is
- */
+/** @param {RunEvent} event @returns {Severity} how grave it is */
 export function severityOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return "critical";
@@ -65,10 +52,7 @@ export function severityOf(event) {
   return "info";
 }
 
-/**
- * @param {RunEvent} event
- * @returns {string}  a few words: what it is
- */
+/** @param {RunEvent} event @returns {string} a few words: what it is */
 export function titleOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return details.loss_nonfinite ? "Loss not finite" : "Gradients not finite";
@@ -77,10 +61,7 @@ export function titleOf(event) {
   return kind.replaceAll("_", " ");
 }
 
-/**
- * @param {RunEvent} event
- * @returns {string}  a sentence, or nothing
- */
+/** @param {RunEvent} event @returns {string} a sentence, or nothing */
 export function sentenceOf(event) {
   const details = event.details ?? {};
   return String(details.sentence ?? details.message ?? details.reason ?? details.path ?? "");

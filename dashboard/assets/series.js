@@ -1,41 +1,31 @@
 // @ts-check
-// One series as columns of numbers, its smoothed values, and which of its points a chart has to draw.
+// A series as columns, its smoothed values, and which of its points a chart has to draw.
 
 import { toNumber } from "./format.js";
 
-/** Points of an envelope's bucket: first, smallest, largest, last finite, first that is not finite. */
+/** First, smallest, largest, last finite, first not finite. */
 const bucketPoints = 5;
-/** Buckets of an envelope at most; twice as wide ones take their place then. */
+/** When there are more, twice as wide ones take their place. */
 const mostBuckets = 1024;
 
-/**
- * Grows by doubling.
- * @template {Float64Array | Int32Array} T
- * @param {T} column
- * @param {number} length
- * @returns {T}
- */
 function grown(column, length) {
   if (column.length >= length) return column;
-  const larger = /** @type {T} */ (new /** @type {any} */ (column.constructor)(Math.max(length, column.length * 2)));
-  larger.set(/** @type {any} */ (column));
+  const larger = new column.constructor(Math.max(length, column.length * 2));
+  larger.set(column);
   return larger;
 }
 
-/**
- * A series by step. Appending is cheap: only the last bucket of the envelope and the last smoothed values are computed.
- */
+/** Appending is cheap: it makes only the last bucket and the last smoothed values anew. */
 export class Series {
   length = 0;
-  /** Changes with every change of the data. */
   version = 0;
-  /** Whether points were left out by the server. */
+  /** The server left points out. */
   isDownsampled = false;
   steps = new Float64Array(256);
   times = new Float64Array(256);
   values = new Float64Array(256);
   smooth = new Float64Array(256);
-  /** Places of the points that are not finite. */
+  /** Places of points. */
   nonfinite = new Int32Array(16);
   nonfiniteLength = 0;
   #weight = 0;
@@ -59,7 +49,7 @@ export class Series {
     ++this.version;
   }
 
-  /** Appends columns as the API has them; steps go up. A step that is there already is replaced when it is the last, and left out else. */
+  /** Appends columns as the API has them. Of steps that are there already the last is replaced, others are left out. */
   append(steps, times, values) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
@@ -88,7 +78,6 @@ export class Series {
   #removeLast() {
     const place = --this.length;
     if (this.nonfiniteLength > 0 && this.nonfinite[this.nonfiniteLength - 1] === place) --this.nonfiniteLength;
-    // The bucket of that point is made anew out of what is left of it.
     const first = Math.floor(place / this.#width) * this.#width;
     for (let i = first; i < place; ++i) this.#extendEnvelope(i);
     if (this.#smoothed > place) this.#resetSmoothing();
@@ -99,7 +88,7 @@ export class Series {
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // Smoothing: the exponential average of the finite values, divided by the sum of its weights, so that the first ones do not pull it to 0.
+  // The exponential average of the finite values, over the sum of its weights: else it would begin near 0.
 
   get smoothing() {
     return this.#weight;

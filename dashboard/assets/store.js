@@ -9,10 +9,6 @@ const pointsOfAnAnswer = 2000;
 /** Names in one question; a URL has an end. */
 const namesOfAQuestion = 60;
 
-/**
- * @typedef {{first: number, last: number, count: number}} Stretch  steps whose loss or gradients were not finite
- */
-
 /** Fires "change" after data came, and "reset" when another attempt has taken the place of the one before. */
 export class SeriesStore extends EventTarget {
   /** @type {Map<string, Series>} */

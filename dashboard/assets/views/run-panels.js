@@ -1,19 +1,6 @@
 // @ts-check
 // Which charts the Run view has, out of the names of the series that a run has.
 
-/**
- * @typedef {object} Panel
- * @property {string} id
- * @property {string} title
- * @property {string} [unit]
- * @property {string} [hint]
- * @property {{name: string, label: string}[]} traces
- * @property {boolean} [fromZero]
- * @property {boolean} [isWide]
- * @property {boolean} [isOptional]  only shown once it has data
- * @property {boolean} [isExact]  not smoothed: it has no noise
- */
-
 /** Charts of every run, in their order; they are there before the first answer, so that nothing jumps. */
 const always = /** @type {Panel[]} */ ([
   { id: "loss", title: "Loss", isWide: true, traces: [{ name: "loss", label: "loss" }] },
@@ -39,10 +26,7 @@ const optional = /** @type {Panel[]} */ ([
 /** Series that are computed here: of which one. */
 export const rates = { examples_per_second: "examples_total" };
 
-/**
- * @param {{name: string}[]} names  of /api/v1/series/names
- * @returns {Panel[]}
- */
+/** @param {{name: string}[]} names of /api/v1/series/names @returns {Panel[]} */
 export function panelsOf(names) {
   const learningRates = names.filter(({ name }) => name.startsWith("learning_rate["));
   const scalars = names.filter(({ name }) => name.startsWith("user_scalar["));
@@ -58,11 +42,7 @@ export function panelsOf(names) {
   ];
 }
 
-/**
- * Names to ask the server for.
- * @param {Panel[]} panels
- * @returns {string[]}
- */
+/** Names to ask the server for. @param {Panel[]} panels @returns {string[]} */
 export function sourcesOf(panels) {
   const names = panels.flatMap((panel) => panel.traces.map(({ name }) => (name in rates ? rates[/** @type {keyof typeof rates} */ (name)] : name)));
   return [...new Set(names)];

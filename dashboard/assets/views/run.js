@@ -15,10 +15,7 @@ const namesSeconds = 10;
 const eventsShown = 100;
 const settings = { smoothing: 0.8, window: Infinity, /** @type {Set<string>} */ log: new Set() };
 
-/**
- * @param {HTMLElement} root
- * @param {any} context
- */
+/** @param {HTMLElement} root @param {any} context */
 export async function mount(root, context) {
   return new RunView(root, context);
 }
@@ -31,7 +28,7 @@ class RunView {
   #rates = new Map();
   /** @type {Map<string, Chart>} */
   #charts = new Map();
-  /** @type {Set<import("../series.js").Series>} */
+  /** @type {Set<Series>} */
   #smoothed = new Set();
   #zoomAbort = new AbortController();
   #grid = el("div", { class: "chart-grid is-loading", "aria-busy": "true" });
