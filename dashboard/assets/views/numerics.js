@@ -7,7 +7,7 @@ import { createHeatmap } from "../heatmap.js";
 import { originReport, originsOf } from "../origin_report.js";
 import { precisionColumns, precisionRows } from "../precision.js";
 import { createTable } from "../table.js";
-import { columnsFor, loadHistory } from "../tensor_history.js";
+import { columnsFor, hasSteps, loadHistory } from "../tensor_history.js";
 import { count, numberOrNull, printable, raw } from "../text.js";
 import { stretchStrip } from "../timeline.js";
 
@@ -114,11 +114,11 @@ export async function mount(root, context) {
     steps = columns;
     timelineNote.dataset.tensors = String(all.length);
     timelineNote.dataset.nonfinite = String(bad.length);
-    setText(timelineNote, columns.length === 0 ? "No tensors sampled yet."
+    setText(timelineNote, columns.length === 0 ? "No tensors are sampled."
       : bad.length === 0 ? `No tensor held NaN or Inf in the ${count(columns.length)} frames shown here (${count(all.length)} tensors).`
-      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in the ${count(columns.length)} frames shown here.`);
+      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in the ${count(columns.length)} frames shown here; ∇ are gradients.`);
     heatmap.element.hidden = shown.length === 0 || columns.length === 0;
-    heatmap.update({ rows: shown.map(({ name, kind }) => (kind === "parameter" ? name : `${name} (${kind})`)), steps: columns, values: shown.map(({ values }) => values), alarms: shown.map(() => true) });
+    heatmap.update({ rows: shown.map(({ name, kind }) => (kind === "gradient" ? `${name} ∇` : name)), steps: columns, values: shown.map(({ values }) => values), alarms: shown.map(() => true) });
   }
 
   function drawOrigins() {
@@ -158,6 +158,10 @@ export async function mount(root, context) {
   /** @type {number | undefined} */
   let seenStep;
   context.poll(async (/** @type {AbortSignal} */ signal) => {
+    if (!hasSteps(context)) {
+      drawPrecision();
+      return setText(timelineNote, "No tensors sampled yet.");
+    }
     const next = await context.api.get("tensors", context.question(), { signal });
     if (frame && frame.step === next.step && frame.attempt === next.attempt && seenStep !== undefined) return;
     frame = next;
