@@ -3,10 +3,6 @@
 
 /** What went wrong with a question. `status` is 0 where no answer came. */
 export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {number} status
-   */
   constructor(message, status) {
     super(message);
     this.name = "ApiError";
@@ -55,10 +51,6 @@ export class Connection extends EventTarget {
     this.retryAt = Date.now();
     this.dispatchEvent(new Event("retry"));
   }
-  /**
-   * @param {"online" | "offline"} state
-   * @param {boolean} [always]
-   */
   #set(state, always = false) {
     if (this.state === state && !always) return;
     this.state = state;
@@ -68,22 +60,12 @@ export class Connection extends EventTarget {
 
 /** Reads the API below `api/v1/` of the page's own address. */
 export class Api {
-  /**
-   * @param {Connection} connection
-   * @param {string} [base]
-   */
   constructor(connection, base = "api/v1/") {
     this.connection = connection;
     this.base = new URL(base, document.baseURI);
   }
 
-  /**
-   * One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one.
-   * @param {string} path  "runs", "series", …
-   * @param {Record<string, string | number | string[] | null | undefined>} [parameters]  a list repeats the parameter; null leaves it out
-   * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
-   * @returns {Promise<any>}  rejects with ApiError, or AbortError when `signal` said so
-   */
+  /** One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one. */
   async get(path, parameters = {}, { signal, timeoutMs = 10000 } = {}) {
     const url = new URL(path, this.base);
     for (const [name, value] of Object.entries(parameters)) {
@@ -114,10 +96,6 @@ export class Api {
     }
   }
 
-  /**
-   * @param {number} status
-   * @param {string} text
-   */
   #decode(status, text) {
     let answer;
     try {

@@ -36,7 +36,7 @@ export class ChartGroup extends EventTarget {
       chart.isVisible = entry.isIntersecting;
       if (chart.isVisible && this.#dirty.has(chart)) this.#schedule();
     }
-  }, { rootMargin: "120px" });
+  }, { rootMargin: "40px" });
   #sizes = new ResizeObserver((entries) => {
     for (const entry of entries) this.#byElement.get(entry.target)?.resize();
   });
@@ -48,7 +48,6 @@ export class ChartGroup extends EventTarget {
     });
   }
 
-  /** @param {import("./chart.js").Chart} chart */
   add(chart) {
     this.charts.push(chart);
     this.#byElement.set(chart.plot, chart);
@@ -57,7 +56,6 @@ export class ChartGroup extends EventTarget {
     this.draw(chart);
   }
 
-  /** @param {import("./chart.js").Chart} chart */
   remove(chart) {
     this.charts = this.charts.filter((one) => one !== chart);
     this.#dirty.delete(chart);
@@ -73,10 +71,7 @@ export class ChartGroup extends EventTarget {
     this.charts = [];
   }
 
-  /**
-   * Draws in the next frame: one chart, or all. What is not visible waits until it is.
-   * @param {import("./chart.js").Chart} [chart]
-   */
+  /** Draws in the next frame: one chart, or all. What is not visible waits until it is. */
   draw(chart) {
     if (chart) this.#dirty.add(chart);
     else for (const one of this.charts) this.#dirty.add(one);
@@ -113,10 +108,7 @@ export class ChartGroup extends EventTarget {
     this.onFirstDraw = null;
   }
 
-  /**
-   * What is shown of x.
-   * @returns {{min: number, max: number}}
-   */
+  /** What is shown of x. */
   range() {
     if (this.zoom) return this.zoom;
     const all = this.extent();
@@ -136,10 +128,7 @@ export class ChartGroup extends EventTarget {
     return min === max ? { min: min - 0.5, max: max + 0.5 } : { min, max };
   }
 
-  /**
-   * Zooms all charts to a range of x; null shows everything again.
-   * @param {{min: number, max: number} | null} range
-   */
+  /** Zooms all charts to a range of x; null shows everything again. */
   setZoom(range) {
     if (range === null && this.zoom === null) return;
     this.zoom = range;
@@ -147,17 +136,12 @@ export class ChartGroup extends EventTarget {
     this.draw();
   }
 
-  /** @param {number} window */
   setWindow(window) {
     this.window = window;
     this.draw();
   }
 
-  /**
-   * Puts the cursor of all charts to an x; null takes it away.
-   * @param {number | null} x
-   * @param {import("./chart.js").Chart} [source]  the chart that the pointer is over, whose cursor is there already
-   */
+  /** Puts the cursor of all charts to an x; null takes it away. */
   setCursor(x, source) {
     if (x === this.cursor) return;
     this.cursor = x;

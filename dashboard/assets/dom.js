@@ -5,10 +5,6 @@
  * @typedef {Node | string | number | null | undefined | false} Child
  */
 
-/**
- * @param {HTMLElement | SVGElement} element
- * @param {Record<string, any>} properties  class, text, data: {…}, style: {"--name": value}, on: {event: listener}, else attributes; null and false leave one out
- */
 function setProperties(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;

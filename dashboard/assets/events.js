@@ -24,14 +24,9 @@ export class EventFeed extends EventTarget {
   isLoaded = false;
   #next = /** @type {number | null} */ (null);
 
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {{run: string, rank: number}} run
-   * @param {{signal: AbortSignal, isPaused: () => boolean}} options
-   */
   constructor(api, run, { signal, isPaused }) {
     super();
-    const task = async (/** @type {AbortSignal} */ abort) => {
+    const task = async (abort) => {
       const answer = await api.get("events", { run: run.run, rank: run.rank, since: this.#next, max_events: 1000 }, { signal: abort });
       const isFirst = !this.isLoaded;
       this.isLoaded = true;
@@ -51,10 +46,7 @@ export class EventFeed extends EventTarget {
     });
   }
 
-  /**
-   * Events of one attempt; null is the newest that has any.
-   * @param {number | null} attempt
-   */
+  /** Events of one attempt; null is the newest that has any. */
   of(attempt) {
     const wanted = attempt ?? this.events.reduce((newest, event) => Math.max(newest, event.attempt), 0);
     return this.events.filter((event) => event.attempt === wanted);
@@ -81,7 +73,7 @@ export function titleOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return details.loss_nonfinite ? "Loss not finite" : "Gradients not finite";
   if (kind === "alert") return `${details.alert ?? "Alert"} ${details.state === "resolved" ? "resolved" : "firing"}`;
-  if (kind === "state") return `Run ${details.state}`;
+  if (kind === "state") return details.state === "running" ? "Run goes on" : `Run ${details.state}`;
   return kind.replaceAll("_", " ");
 }
 

@@ -100,16 +100,20 @@ export function formatValue(value, unit = "") {
  * @returns {string}  just now, 12 s ago
  */
 export function formatAge(seconds) {
-  return seconds < 2 ? "just now" : `${formatSeconds(Math.round(seconds))} ago`;
+  if (seconds < 2) return "just now";
+  if (seconds < 60) return `${Math.round(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
 }
 
 /**
  * @param {number} time  seconds since the epoch
- * @returns {string}  14:02:11 of today, else with the date; local time
+ * @returns {string}  14:02:11 of today, 27 Nov 14:02 of another day; local time
  */
 export function formatTime(time) {
   const date = new Date(time * 1000);
   const clock = date.toLocaleTimeString("en-GB");
   if (date.toDateString() === new Date().toDateString()) return clock;
-  return `${date.toLocaleDateString("en-CA")} ${clock}`;
+  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: date.getFullYear() === new Date().getFullYear() ? undefined : "numeric" });
+  return `${day} ${clock.slice(0, 5)}`;
 }

@@ -32,7 +32,6 @@ export function parseRoute(hash) {
   };
 }
 
-/** @param {string} part */
 function decode(part) {
   try {
     return decodeURIComponent(part);

@@ -45,13 +45,9 @@ export class RunList extends EventTarget {
   /** Clock of the server less that of this browser, in seconds, as far as /info told. */
   clockOffset = 0;
 
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {AbortSignal} signal
-   */
   constructor(api, signal) {
     super();
-    const task = async (/** @type {AbortSignal} */ abort) => {
+    const task = async (abort) => {
       const answer = await api.get("runs", {}, { signal: abort });
       this.runs = answer.runs;
       this.historyError = answer.history_error ?? null;
@@ -68,11 +64,6 @@ export class RunList extends EventTarget {
     });
   }
 
-  /**
-   * @param {string | null} run
-   * @param {number} rank
-   * @returns {Run | undefined}
-   */
   find(run, rank) {
     return this.runs?.find((row) => row.run === run && row.rank === rank);
   }

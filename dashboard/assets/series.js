@@ -45,10 +45,6 @@ export class Series {
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
 
-  /**
-   * @param {string} name
-   * @param {string} [unit]
-   */
   constructor(name, unit = "") {
     this.name = name;
     this.unit = unit;
@@ -63,13 +59,7 @@ export class Series {
     ++this.version;
   }
 
-  /**
-   * Appends columns as the API has them; steps go up. A step that is there already is replaced when it is the last, and left out else.
-   * @param {ArrayLike<number>} steps
-   * @param {ArrayLike<number>} times
-   * @param {ArrayLike<number | string>} values
-   * @returns {number}  points that were appended or replaced
-   */
+  /** Appends columns as the API has them; steps go up. A step that is there already is replaced when it is the last, and left out else. */
   append(steps, times, values) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
@@ -104,7 +94,6 @@ export class Series {
     if (this.#smoothed > place) this.#resetSmoothing();
   }
 
-  /** @param {number} place */
   #noteNonfinite(place) {
     this.nonfinite = grown(this.nonfinite, this.nonfiniteLength + 1);
     this.nonfinite[this.nonfiniteLength++] = place;
@@ -116,7 +105,6 @@ export class Series {
     return this.#weight;
   }
 
-  /** @param {number} weight  of what was before, 0 (none) to below 1 */
   set smoothing(weight) {
     if (weight === this.#weight) return;
     this.#weight = weight;
@@ -149,7 +137,6 @@ export class Series {
 
   // The envelope.
 
-  /** @param {number} place */
   #extendEnvelope(place) {
     if (place >= this.#width * mostBuckets) this.#widen();
     const bucket = Math.floor(place / this.#width) * bucketPoints;
@@ -157,10 +144,6 @@ export class Series {
     this.#addToBucket(bucket, place);
   }
 
-  /**
-   * @param {number} bucket
-   * @param {number} place
-   */
   #addToBucket(bucket, place) {
     const { values } = this;
     const buckets = this.#buckets;
@@ -192,13 +175,7 @@ export class Series {
     }
   }
 
-  /**
-   * Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite.
-   * @param {number} from
-   * @param {number} to
-   * @param {number} most  all of them up to so many
-   * @returns {Int32Array}  in rising order; valid until the next call of any series
-   */
+  /** Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite. */
   drawn(from, to, most = 2 * mostBuckets) {
     let count = 0;
     if (to - from <= most || this.#width === 1) {
@@ -226,12 +203,7 @@ export class Series {
     return scratch.subarray(0, count);
   }
 
-  /**
-   * The first place whose x is not below `x`.
-   * @param {Float64Array} xs  `steps` or `times`
-   * @param {number} x
-   * @returns {number}  0 to length
-   */
+  /** The first place whose x is not below `x`. */
   lowerBound(xs, x) {
     let low = 0;
     let high = this.length;
@@ -243,11 +215,7 @@ export class Series {
     return low;
   }
 
-  /**
-   * The place whose x is nearest to `x`; -1 without points.
-   * @param {Float64Array} xs
-   * @param {number} x
-   */
+  /** The place whose x is nearest to `x`; -1 without points. */
   nearest(xs, x) {
     if (this.length === 0) return -1;
     const next = this.lowerBound(xs, x);
@@ -263,3 +231,46 @@ export class Series {
 }
 
 let scratch = new Int32Array(4096);
+
+/** How fast a counter grows by wall time: examples a second from examples_total. */
+export class Rate {
+  #taken = 0;
+  #version = -1;
+  #lastStep = NaN;
+
+  constructor(source, name, unit) {
+    this.source = source;
+    this.series = new Series(name, unit);
+  }
+
+  /** Takes in what the source has got since the last time. */
+  update() {
+    const { source, series } = this;
+    if (source.version === this.#version) return;
+    this.#version = source.version;
+    const isContinued = this.#taken <= source.length && (this.#taken === 0 || source.steps[this.#taken - 1] === this.#lastStep);
+    if (!isContinued) {
+      series.clear();
+      this.#taken = 0;
+    }
+    // The last point may have been replaced by the source.
+    const begin = Math.max(this.#taken - 1, 1);
+    const steps = [];
+    const times = [];
+    const values = [];
+    for (let i = begin; i < source.length; ++i) {
+      const seconds = source.times[i] - source.times[i - 1];
+      const stride = source.steps[i] - source.steps[i - 1];
+      // Thinned-out points come in close pairs with a wide gap before and behind: the pair says little, and much of it noise.
+      const before = i > 1 ? source.steps[i - 1] - source.steps[i - 2] : stride;
+      const behind = i + 1 < source.length ? source.steps[i + 1] - source.steps[i] : stride;
+      if (seconds <= 0 || (stride * 8 < before && stride * 8 < behind)) continue;
+      steps.push(source.steps[i]);
+      times.push(source.times[i]);
+      values.push((source.values[i] - source.values[i - 1]) / seconds);
+    }
+    series.append(steps, times, values);
+    this.#taken = source.length;
+    this.#lastStep = source.length > 0 ? source.steps[source.length - 1] : NaN;
+  }
+}

@@ -47,6 +47,9 @@ export function color(name) {
   let value = cache.get(name);
   if (value === undefined) {
     value = getComputedStyle(root).getPropertyValue(name).trim();
+    // A canvas does not know light-dark().
+    const pair = /^light-dark\((.+), (.+)\)$/.exec(value);
+    if (pair) value = pair[theme() === "dark" ? 2 : 1];
     cache.set(name, value);
   }
   return value;

@@ -11,17 +11,18 @@
  * @property {boolean} [fromZero]
  * @property {boolean} [isWide]
  * @property {boolean} [isOptional]  only shown once it has data
+ * @property {boolean} [isExact]  not smoothed: it has no noise
  */
 
 /** Charts of every run, in their order; they are there before the first answer, so that nothing jumps. */
 const always = /** @type {Panel[]} */ ([
   { id: "loss", title: "Loss", isWide: true, traces: [{ name: "loss", label: "loss" }] },
   { id: "gradient_norm", title: "Gradient norm", hint: "Euclidean norm over all gradients, before clipping", traces: [{ name: "gradient_norm", label: "gradient norm" }] },
-  { id: "learning_rate", title: "Learning rate", traces: [{ name: "learning_rate[0]", label: "group 0" }] },
-  { id: "parameter_norm", title: "Parameter norm", hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
+  { id: "learning_rate", title: "Learning rate", isExact: true, traces: [{ name: "learning_rate[0]", label: "group 0" }] },
+  { id: "parameter_norm", title: "Parameter norm", isExact: true, hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
   {
     id: "step_time", title: "Step time", unit: "seconds", fromZero: true,
-    traces: [{ name: "step_seconds", label: "total" }, { name: "forward_backward_seconds", label: "forward, backward" }, { name: "optimizer_seconds", label: "optimizer" }, { name: "data_seconds", label: "data" }],
+    traces: [{ name: "step_seconds", label: "total" }, { name: "forward_backward_seconds", label: "fwd + bwd" }, { name: "optimizer_seconds", label: "optimizer" }, { name: "data_seconds", label: "data" }],
   },
   { id: "examples_per_second", title: "Examples per second", unit: "/s", fromZero: true, hint: "By wall time, waiting for data and evaluation among it", traces: [{ name: "examples_per_second", label: "examples" }] },
   { id: "overhead", title: "Time in vigil", unit: "seconds", fromZero: true, hint: "Of each step, what the training thread spent in vigil; samples stand out", traces: [{ name: "vigil_seconds", label: "vigil" }] },
@@ -30,7 +31,7 @@ const always = /** @type {Panel[]} */ ([
 const optional = /** @type {Panel[]} */ ([
   { id: "clip_ratio", title: "Clip ratio", isOptional: true, hint: "What clipping multiplies the gradients by", traces: [{ name: "clip_ratio", label: "clip ratio" }] },
   {
-    id: "device_memory", title: "Device memory", unit: "bytes", fromZero: true, isOptional: true,
+    id: "device_memory", title: "Device memory", unit: "bytes", isExact: true, fromZero: true, isOptional: true,
     traces: [{ name: "device_allocated_bytes", label: "allocated" }, { name: "device_reserved_bytes", label: "reserved" }, { name: "device_peak_bytes", label: "peak" }],
   },
 ]);
