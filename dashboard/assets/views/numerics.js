@@ -40,6 +40,7 @@ export async function mount(root, context) {
     empty: "No step was non-finite.",
   });
   stretches.element.classList.add("stretches");
+  stretches.element.hidden = true;
   const origins = el("div", { class: "origins" });
   const showAll = el("input", { type: "checkbox" });
   const timelineNote = el("p", { class: "note" });
@@ -53,6 +54,7 @@ export async function mount(root, context) {
     format: (value) => `${count(value)} not finite`,
     onOpen: (row, column) => context.go({ view: "layers", params: { tensor: shown[row].name, kind: shown[row].kind, step: String(steps[column]) } }),
   });
+  heatmap.element.hidden = true;
   /** @type {number[]} */
   let steps = [];
   const precisionFormat = el("select", { "aria-label": "Number format" }, el("option", { value: "float16" }, "float16"), el("option", { value: "bfloat16" }, "bfloat16"));
@@ -65,6 +67,7 @@ export async function mount(root, context) {
     sort: { key: "outside", descending: true },
     onOpen: (row) => context.go({ view: "layers", params: { tensor: row.tensor, kind: row.kind } }),
   });
+  precision.element.hidden = true;
   const precisionStep = el("span", { class: "frame-step" });
 
   fill(
@@ -93,7 +96,7 @@ export async function mount(root, context) {
     }));
     const axis = summary.series[0]?.steps ?? [];
     const bad = numberOrNull(last("nonfinite_steps_total")) ?? 0;
-    verdict.dataset.state = bad > 0 ? "bad" : "good";
+    verdict.dataset.state = axis.length === 0 ? "none" : bad > 0 ? "bad" : "good";
     setText(verdict, axis.length === 0 ? "No step yet." : bad > 0 ? "" : `Loss and gradients were finite on all steps up to ${count(axis.at(-1))}.`);
     verdict.hidden = axis.length > 0 && bad > 0;
     stretches.update(found);
