@@ -10,14 +10,6 @@ import { RunList } from "./runs.js";
 import { Shell } from "./shell.js";
 import { toggleTheme } from "./theme.js";
 
-/**
- * @typedef {object} ViewEntry
- * @property {string} id
- * @property {string} title
- * @property {"run" | "host"} scope  of one run, or of all
- * @property {() => Promise<any>} load
- */
-
 /** @type {ViewEntry[]} */
 export const views = [
   { id: "run", title: "Run", scope: "run", load: () => import("./views/run.js") },
@@ -80,21 +72,18 @@ class App extends EventTarget {
     }
   }
 
-  setLive(/** @type {boolean} */ live) {
+  setLive(live) {
     if (this.live === live) return;
     this.live = live;
     this.announce(live ? "Live" : "Paused");
     this.dispatchEvent(new Event("live"));
   }
 
-  announce(/** @type {string} */ text) {
+  announce(text) {
     this.announcer.textContent = text;
   }
 
-  /**
-   * Goes to another view, run or attempt; what is not named stays.
-   * @param {{view?: string, run?: string, rank?: number, attempt?: number | null, params?: Record<string, string>}} target
-   */
+  /** Goes to another view, run or attempt; what is not named stays. */
   go(target) {
     const entry = views.find((one) => one.id === (target.view ?? this.route.view));
     const run = entry?.scope === "host" ? null : (target.run ?? this.selection?.run ?? null);
@@ -108,7 +97,7 @@ class App extends EventTarget {
     });
   }
 
-  /** @type {{run: string, rank: number, attempt: number | null} | null} the run that is shown, or was before Compare */
+  /** @type {RunChoice | null} the run that is shown, or was before Compare */
   selection = null;
 
   #follow() {
@@ -148,10 +137,6 @@ class App extends EventTarget {
     }
   }
 
-  /**
-   * @param {string} what
-   * @param {HTMLElement} element
-   */
   #show(what, element) {
     if (this.#mounted === what) return;
     this.#unmount();
@@ -168,10 +153,6 @@ class App extends EventTarget {
     this.#abort = new AbortController();
   }
 
-  /**
-   * @param {ViewEntry} entry
-   * @param {{run: string, rank: number, attempt: number | null} | null} run
-   */
   async #mount(entry, run) {
     const mark = JSON.stringify([entry.id, run]);
     if (this.#mounted === mark) return;
@@ -200,12 +181,6 @@ class App extends EventTarget {
   }
   #hasOpened = false;
 
-  /**
-   * @param {ViewEntry} entry
-   * @param {{run: string, rank: number, attempt: number | null} | null} run
-   * @param {AbortSignal} signal
-   * @param {number} openedAt
-   */
   #makeContext(entry, run, signal, openedAt) {
     const app = this;
     /** @type {any} */
@@ -227,28 +202,27 @@ class App extends EventTarget {
       get events() {
         return run ? app.#feedOf(run) : null;
       },
-      question: (/** @type {Record<string, any>} */ more = {}) => (run ? { run: run.run, rank: run.rank, attempt: run.attempt, ...more } : more),
-      poll: (/** @type {(signal: AbortSignal) => Promise<void>} */ task, /** @type {{seconds: number, onError?: (error: Error) => void}} */ options) => {
+      question: (more = {}) => (run ? { run: run.run, rank: run.rank, attempt: run.attempt, ...more } : more),
+      poll: (task, options) => {
         const handle = poll(this.connection, task, { ...options, signal, isPaused: () => !this.live });
         this.addEventListener("live", () => this.live && handle.now(), { signal });
         return handle;
       },
-      setParams: (/** @type {Record<string, string | null>} */ changes) => {
+      setParams: (changes) => {
         for (const [name, value] of Object.entries(changes)) {
           if (value === null) this.route.params.delete(name);
           else this.route.params.set(name, value);
         }
         history.replaceState(null, "", formatRoute({ view: entry.id, ...(run ?? {}), params: this.route.params }));
       },
-      on: (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {(event: Event) => void} */ listener) => target.addEventListener(type, listener, { signal }),
-      go: (/** @type {any} */ target) => this.go(target),
-      announce: (/** @type {string} */ text) => this.announce(text),
+      on: (target, type, listener) => target.addEventListener(type, listener, { signal }),
+      go: (target) => this.go(target),
+      announce: (text) => this.announce(text),
       loadStyle,
     };
     return context;
   }
 
-  /** @param {{run: string, rank: number}} run */
   #feedOf(run) {
     const key = JSON.stringify([run.run, run.rank]);
     if (this.#events && this.#eventsOf === key) return this.#events;
@@ -259,7 +233,6 @@ class App extends EventTarget {
     return this.#events;
   }
 
-  /** @param {KeyboardEvent} event */
   #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = /** @type {HTMLElement} */ (event.target);

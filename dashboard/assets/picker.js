@@ -1,12 +1,14 @@
 // @ts-check
 // The dialog in which a run and one of its attempts is chosen.
 
-import { el, fill, icon } from "./dom.js";
+import { el, fill, icon, loadStyle } from "./dom.js";
 import { formatAge, formatCount, formatNumber, toNumber } from "./format.js";
 import { stateName } from "./runs.js";
 
 /** @param {any} app */
-export function openPicker(app) {
+export async function openPicker(app) {
+  await loadStyle("dialogs.css");
+  if (document.querySelector("dialog[open]")) return;
   const abort = new AbortController();
   const filter = el("input", { class: "filter-input", type: "search", placeholder: "Filter runs by name, state, host", "aria-label": "Filter runs", autocomplete: "off", spellcheck: "false" });
   const list = el("ul", { class: "run-list", "aria-label": "Runs" });
@@ -14,24 +16,24 @@ export function openPicker(app) {
     el("div", { class: "filter" }, icon("filter"), filter), list,
     el("p", { class: "dialog-foot", text: "Arrows choose, Enter opens, Esc closes." }));
 
-  const choose = (/** @type {any} */ row, /** @type {number | null} */ attempt) => {
+  const choose = (row, attempt) => {
     dialog.close();
     const view = app.route.view === "compare" ? "run" : app.route.view;
     app.go({ view, run: row.run, rank: row.rank, attempt });
   };
   const draw = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const rows = (app.runs.runs ?? []).filter((/** @type {any} */ row) => {
-      const text = [row.run, row.state, `rank ${row.rank}`, ...(row.attempts ?? []).flatMap((/** @type {any} */ one) => [one.host, one.model])].join(" ").toLowerCase();
-      return words.every((/** @type {string} */ word) => text.includes(word));
+    const rows = (app.runs.runs ?? []).filter((row) => {
+      const text = [row.run, row.state, `rank ${row.rank}`, ...(row.attempts ?? []).flatMap((one) => [one.host, one.model])].join(" ").toLowerCase();
+      return words.every((word) => text.includes(word));
     });
     const focused = /** @type {HTMLElement | null} */ (list.querySelector(":focus"))?.dataset.key;
-    fill(list, rows.slice(0, 300).map((/** @type {any} */ row) => item(app, row, choose)));
+    fill(list, rows.slice(0, 300).map((row) => item(app, row, choose)));
     if (rows.length === 0) fill(list, el("li", { class: "run-none", text: words.length > 0 ? "No run matches." : "No run yet." }));
-    if (focused) /** @type {HTMLElement | null} */ ([...list.querySelectorAll("button")].find((/** @type {any} */ one) => one.dataset.key === focused))?.focus();
+    if (focused) /** @type {HTMLElement | null} */ ([...list.querySelectorAll("button")].find((one) => one.dataset.key === focused))?.focus();
   };
   filter.addEventListener("input", draw);
-  dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  dialog.addEventListener("keydown", (event) => {
     const buttons = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("button")]);
     const place = buttons.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     if (event.key === "ArrowDown") buttons[Math.min(place + 1, buttons.length - 1)]?.focus();
@@ -40,7 +42,7 @@ export function openPicker(app) {
     else return;
     event.preventDefault();
   });
-  dialog.addEventListener("click", (/** @type {MouseEvent} */ event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
     abort.abort();
     dialog.remove();
@@ -52,11 +54,6 @@ export function openPicker(app) {
   filter.focus();
 }
 
-/**
- * @param {any} app
- * @param {any} row
- * @param {(row: any, attempt: number | null) => void} choose
- */
 function item(app, row, choose) {
   const isCurrent = app.selection?.run === row.run && app.selection?.rank === row.rank;
   const attempts = [...(row.attempts ?? [])].sort((a, b) => b.attempt - a.attempt);

@@ -3,23 +3,7 @@
 
 import { color } from "./theme.js";
 
-/**
- * The plotting area and the way from values to its pixels.
- * @typedef {object} Area
- * @property {CanvasRenderingContext2D} ctx
- * @property {number} left
- * @property {number} top
- * @property {number} width
- * @property {number} height
- * @property {number} ratio  pixels of the canvas for one of the stylesheet
- * @property {(x: number) => number} toX
- * @property {(y: number) => number} toY  NaN where a logarithmic scale has no place for it
- */
-
-/**
- * @param {any} u  a uPlot
- * @returns {Area}
- */
+/** @param {any} u a uPlot @returns {Area} */
 export function areaOf(u) {
   const { left, top, width, height } = u.bbox;
   const { x, y } = u.scales;
@@ -28,54 +12,74 @@ export function areaOf(u) {
   const low = isLog ? Math.log10(y.min) : y.min;
   const high = isLog ? Math.log10(y.max) : y.max;
   const perY = height / (high - low);
-  return {
-    ctx: u.ctx, left, top, width, height, ratio: devicePixelRatio,
-    toX: (value) => left + (value - x.min) * perX,
-    toY: isLog ? (value) => (value > 0 ? top + (high - Math.log10(value)) * perY : NaN) : (value) => top + (high - value) * perY,
-  };
+  return { ctx: u.ctx, left, top, width, height, ratio: devicePixelRatio, isLog, x0: left - x.min * perX, perX, y0: top + high * perY, perY };
+}
+
+/** @param {Area} area @param {number} x @returns {number} pixel */
+export function toX(area, x) {
+  return area.x0 + x * area.perX;
 }
 
 /**
  * A line through points; it ends where a value is not finite, and begins again behind it. A point between two such gaps is a dot.
- * @param {Area} area
- * @param {Int32Array} places
- * @param {Float64Array} xs
- * @param {number} offset  taken from each x
- * @param {Float64Array} ys
- * @param {{stroke: string, width: number, alpha?: number, dash?: number[], dots?: boolean}} style
+ * Of the points in one column of pixels the first, lowest, highest and last are drawn.
+ * @param {Area} area @param {Int32Array} places @param {Float64Array} xs @param {number} offset taken from each x @param {Float64Array} ys @param {LineStyle} style
  */
 export function paintLine(area, places, xs, offset, ys, style) {
-  const { ctx, ratio } = area;
+  const { ctx, ratio, isLog, perX, y0, perY } = area;
+  const x0 = area.x0 - offset * perX;
   ctx.save();
   ctx.globalAlpha = style.alpha ?? 1;
   ctx.strokeStyle = ctx.fillStyle = style.stroke;
   ctx.lineWidth = style.width * ratio;
   ctx.lineJoin = "round";
-  ctx.lineCap = "round";
   if (style.dash) ctx.setLineDash(style.dash.map((length) => length * ratio));
   ctx.beginPath();
-  const radius = Math.max(style.width, 1.25) * 1.35 * ratio;
   /** @type {number[]} */
   const dots = [];
   let run = 0;
+  let column = NaN;
   let x = 0;
   let y = 0;
+  let low = 0;
+  let high = 0;
+  const leaveColumn = () => {
+    if (low !== high) {
+      ctx.lineTo(x, low);
+      ctx.lineTo(x, high);
+      ctx.lineTo(x, y);
+    }
+    if (run === 1) dots.push(x, y);
+  };
   for (let i = 0; i < places.length; ++i) {
-    const nextY = area.toY(ys[places[i]]);
-    if (!Number.isFinite(nextY)) {
-      if (run === 1) dots.push(x, y);
+    const value = ys[places[i]];
+    const nextY = y0 - (isLog ? Math.log10(value) : value) * perY;
+    // NaN, an infinity, or what a logarithmic scale has no place for.
+    if (nextY - nextY !== 0) {
+      if (run > 0) leaveColumn();
       run = 0;
       continue;
     }
-    x = area.toX(xs[places[i]] - offset);
-    y = nextY;
+    const nextX = x0 + xs[places[i]] * perX;
+    if (style.dots) dots.push(nextX, nextY);
+    if (run > 0 && Math.floor(nextX) === column) {
+      ++run;
+      y = nextY;
+      if (y < low) low = y;
+      else if (y > high) high = y;
+      continue;
+    }
+    if (run > 0) leaveColumn();
+    x = nextX;
+    y = low = high = nextY;
+    column = Math.floor(x);
     if (run++ === 0) ctx.moveTo(x, y);
     else ctx.lineTo(x, y);
-    if (style.dots) dots.push(x, y);
   }
-  if (run === 1) dots.push(x, y);
+  if (run > 0) leaveColumn();
   ctx.stroke();
   if (dots.length > 0) {
+    const radius = Math.max(style.width, 1.25) * 1.35 * ratio;
     ctx.beginPath();
     for (let i = 0; i < dots.length; i += 2) {
       ctx.moveTo(dots[i] + radius, dots[i + 1]);
@@ -88,9 +92,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
 
 /**
  * Marks of values that are not finite: a red line over the whole height, with what it was written at its top where there is room.
- * @param {Area} area
- * @param {number[]} positions  pixels, rising
- * @param {string[]} words  NaN, +Inf, −Inf
+ * @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words NaN, +Inf, −Inf
  */
 export function paintNonfinite(area, positions, words) {
   if (positions.length === 0) return;
@@ -107,6 +109,7 @@ export function paintNonfinite(area, positions, words) {
   ctx.stroke();
   ctx.font = `600 ${10 * ratio}px ${color("--font")}`;
   ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
   const right = area.left + area.width;
   let free = -Infinity;
   positions.forEach((x, i) => {
@@ -122,29 +125,21 @@ export function paintNonfinite(area, positions, words) {
   ctx.restore();
 }
 
-/**
- * Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart.
- * @param {Area} area
- * @param {import("./chart-group.js").Band[]} bands
- */
+/** Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart. @param {Area} area @param {Stretch[]} bands */
 export function paintBands(area, bands) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();
   ctx.fillStyle = color("--nonfinite");
   for (const band of bands) {
-    const from = Math.max(area.toX(band.first), left);
-    const to = Math.min(area.toX(band.last), left + width);
+    const from = Math.max(toX(area, band.first), left);
+    const to = Math.min(toX(area, band.last), left + width);
     if (to < left || from > left + width) continue;
     ctx.fillRect(from - ratio, top + height - 3 * ratio, Math.max(to - from, 0) + 2 * ratio, 3 * ratio);
   }
   ctx.restore();
 }
 
-/**
- * Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot.
- * @param {Area} area
- * @param {import("./chart-group.js").Annotation[]} annotations
- */
+/** Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot. @param {Area} area @param {Annotation[]} annotations */
 export function paintAnnotations(area, annotations) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();
@@ -152,7 +147,7 @@ export function paintAnnotations(area, annotations) {
   const size = 3.5 * ratio;
   let last = -Infinity;
   for (const { x: at, severity } of annotations) {
-    const x = Math.round(area.toX(at)) + 0.5;
+    const x = Math.round(toX(area, at)) + 0.5;
     if (x < left || x > left + width || x - last < 2 * ratio) continue;
     last = x;
     ctx.strokeStyle = ctx.fillStyle = color(`--${severity}`);

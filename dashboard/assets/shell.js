@@ -2,9 +2,7 @@
 // The frame of the page: header, picker of runs, banner of the connection, help.
 
 import { el, fill, icon, setText, svg } from "./dom.js";
-import { formatAge, formatCount } from "./format.js";
-import { openHelp } from "./help.js";
-import { openPicker } from "./picker.js";
+import { formatAge } from "./format.js";
 import { attemptOf, stateName } from "./runs.js";
 import { formatRoute } from "./route.js";
 import { toggleTheme } from "./theme.js";
@@ -20,15 +18,14 @@ export class Shell {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #countdown;
 
-  /** @param {any} app */
   constructor(app) {
     this.app = app;
     const picker = el("button", { class: "picker", type: "button", title: "Choose a run (r)", "aria-haspopup": "dialog", on: { click: () => this.openPicker() } },
       this.#pickerDot, this.#pickerName, this.#pickerMeta, icon("chevron"));
-    const button = (/** @type {"help" | "theme"} */ name, /** @type {string} */ label, /** @type {() => void} */ run) =>
+    const button = (name, label, run) =>
       el("button", { class: "icon-button", type: "button", title: label, "aria-label": label, on: { click: run } }, icon(name));
     this.#live.addEventListener("click", () => app.setLive(!app.live));
-    this.#tabs.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#onTabKey(event));
+    this.#tabs.addEventListener("keydown", (event) => this.#onTabKey(event));
     fill(/** @type {HTMLElement} */ (document.getElementById("top")),
       el("a", { class: "brand", href: "#/", "aria-label": "vigil" }, logo(), el("span", { class: "wordmark", text: "vigil" })),
       picker, this.#tabs,
@@ -41,17 +38,18 @@ export class Shell {
     this.#drawLive();
   }
 
-  openPicker() {
-    openPicker(this.app);
+  // Dialogs are loaded when they are first opened.
+  async openPicker() {
+    await (await import("./picker.js")).openPicker(this.app);
   }
-  openHelp() {
-    openHelp(this.app);
+  async openHelp() {
+    await (await import("./help.js")).openHelp(this.app);
   }
 
   #drawRoute() {
     const { app } = this;
     const current = app.route.view;
-    fill(this.#tabs, app.views().map((/** @type {any} */ entry, /** @type {number} */ index) => {
+    fill(this.#tabs, app.views().map((entry, index) => {
       const run = entry.scope === "run" ? app.selection : null;
       return el("a", {
         class: "tab", href: formatRoute({ view: entry.id, ...(run ?? {}) }), title: `${entry.title} (${index + 1})`, "aria-current": entry.id === current ? "page" : null, data: { view: entry.id },
@@ -61,7 +59,6 @@ export class Shell {
     this.#drawPicker();
   }
 
-  /** @param {KeyboardEvent} event */
   #onTabKey(event) {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (step === 0) return;
@@ -115,12 +112,4 @@ function logo() {
   return svg("svg", { class: "logo", viewBox: "0 0 32 32", "aria-hidden": "true" },
     svg("path", { class: "logo-eye", d: "M3 16c3.8-6 8.2-9 13-9s9.2 3 13 9c-3.8 6-8.2 9-13 9S6.8 22 3 16z" }),
     svg("path", { class: "logo-pulse", d: "M9.5 16h3.300l2-4.5 2.6 9 1.9-4.500h3.2" }));
-}
-
-/**
- * @param {any} run
- * @returns {string}
- */
-export function progressOf(run) {
-  return run?.step ? `step ${formatCount(run.step)}` : "no step yet";
 }

@@ -20,10 +20,6 @@ export class Headline {
   #hasNoMetrics = false;
   #alertsDrawn = "";
 
-  /**
-   * @param {any} context
-   * @param {import("../store.js").SeriesStore} store
-   */
   constructor(context, store) {
     this.context = context;
     this.store = store;
@@ -34,14 +30,13 @@ export class Headline {
     context.on(context.runs, "change", () => this.draw());
     this.timer = setInterval(() => this.#drawAges(), 1000);
     this.draw();
-    context.poll((/** @type {AbortSignal} */ signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+    context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
   }
 
   dispose() {
     clearInterval(this.timer);
   }
 
-  /** @param {AbortSignal} signal */
   async #askMetrics(signal) {
     const { run, rank } = this.context.selection;
     if (this.#hasNoMetrics) return;
@@ -53,15 +48,11 @@ export class Headline {
       this.#hasNoMetrics = /** @type {any} */ (error).status === 404;
       throw error;
     }
-    const sample = metrics.find((/** @type {any} */ one) => one.name === "vigil_overhead_ratio")?.samples[0];
+    const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
     this.#overhead = sample ? toNumber(sample.value) : NaN;
     this.draw();
   }
 
-  /**
-   * @param {string} id
-   * @param {string} label
-   */
   #addCell(id, label) {
     const value = el("dd", { class: "figure-value", text: "–" });
     const note = el("dd", { class: "figure-note" });
@@ -70,11 +61,6 @@ export class Headline {
     this.#figures.append(box);
   }
 
-  /**
-   * @param {string} id
-   * @param {string} text
-   * @param {{note?: string, kind?: string}} [more]
-   */
   #set(id, text, { note = "", kind = "" } = {}) {
     const cell = this.#cells.get(id);
     if (!cell) return;
@@ -88,8 +74,8 @@ export class Headline {
     const { run, selection } = this.context;
     const attempt = attemptOf(run, selection.attempt);
     const isNewest = selection.attempt === null || attempt === attemptOf(run, null);
-    const of = (/** @type {string} */ name) => this.store.get(name)?.latest ?? NaN;
-    const has = (/** @type {string} */ name) => (this.store.get(name)?.length ?? 0) > 0;
+    const of = (name) => this.store.get(name)?.latest ?? NaN;
+    const has = (name) => (this.store.get(name)?.length ?? 0) > 0;
     return {
       run, attempt, isNewest,
       state: isNewest ? (run?.state ?? attempt?.state) : attempt?.state,
@@ -116,7 +102,7 @@ export class Headline {
     setText(this.#reason, isBad ? `The run ${state === "hung" ? "hangs: its training thread has been silent" : state === "unreadable" ? "cannot be read any more" : `${state}${ended}`}${now.reason ? `: ${now.reason}` : ""}.` : "");
     this.#reason.hidden = !isBad;
     this.#set("step", now.step ? formatCount(now.step) : "–");
-    const bad = (/** @type {number | undefined} */ value) => (value === undefined || Number.isFinite(value) ? "" : "bad");
+    const bad = (value) => (value === undefined || Number.isFinite(value) ? "" : "bad");
     this.#set("loss", now.loss === undefined ? "–" : formatNumber(now.loss), { kind: bad(now.loss) });
     this.#set("gradient_norm", now.gradientNorm === undefined ? "–" : formatNumber(now.gradientNorm), { kind: bad(now.gradientNorm) });
     this.#set("steps_per_second", now.stepSeconds ? formatNumber(1 / now.stepSeconds, 3) : "–", { note: now.stepSeconds ? `${formatSeconds(now.stepSeconds)} a step` : "" });
@@ -138,7 +124,6 @@ export class Headline {
     this.#set("age", time ? formatAge(now - time) : "–", { note: time ? formatTime(time) : "" });
   }
 
-  /** @param {any[]} alerts */
   #drawAlerts(alerts) {
     const text = JSON.stringify(alerts);
     if (text === this.#alertsDrawn) return;

@@ -2,10 +2,10 @@
 // The Run view: how the training goes, step by step.
 
 import { Chart } from "../chart.js";
-import { Rate } from "../derived.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
 import { sentenceOf, severityOf, titleOf } from "../events.js";
 import { formatCount, formatTime } from "../format.js";
+import { Rate } from "../series.js";
 import { SeriesStore } from "../store.js";
 import { Headline } from "./run-headline.js";
 import { panelsOf, rates, sourcesOf } from "./run-panels.js";
@@ -13,12 +13,9 @@ import { panelsOf, rates, sourcesOf } from "./run-panels.js";
 const liveSeconds = 1;
 const namesSeconds = 10;
 const eventsShown = 100;
-const settings = { smoothing: 0.6, window: Infinity, /** @type {Set<string>} */ log: new Set() };
+const settings = { smoothing: 0.8, window: Infinity, /** @type {Set<string>} */ log: new Set() };
 
-/**
- * @param {HTMLElement} root
- * @param {any} context
- */
+/** @param {HTMLElement} root @param {any} context */
 export async function mount(root, context) {
   return new RunView(root, context);
 }
@@ -31,16 +28,14 @@ class RunView {
   #rates = new Map();
   /** @type {Map<string, Chart>} */
   #charts = new Map();
+  /** @type {Set<Series>} */
+  #smoothed = new Set();
   #zoomAbort = new AbortController();
   #grid = el("div", { class: "chart-grid is-loading", "aria-busy": "true" });
   #notice = el("div", { class: "notice" });
   #events = el("section", { class: "events card" });
   #zoomNote = el("span", { class: "zoom-note", role: "status" });
 
-  /**
-   * @param {HTMLElement} root
-   * @param {any} context
-   */
   constructor(root, context) {
     this.context = context;
     this.group = context.group;
@@ -55,13 +50,13 @@ class RunView {
     context.on(this.store, "reset", () => this.group.setZoom(null));
     context.on(context.events, "change", () => this.#onEvents());
     this.#onEvents();
-    const onError = (/** @type {any} */ error) => this.#onError(error);
-    this.names = context.poll(async (/** @type {AbortSignal} */ signal) => {
+    const onError = (error) => this.#onError(error);
+    this.names = context.poll(async (signal) => {
       const { series } = await context.api.get("series/names", context.question(), { signal });
       this.#arrange(series);
       this.data.now();
     }, { seconds: namesSeconds, onError });
-    this.data = context.poll((/** @type {AbortSignal} */ signal) => this.store.update(signal), { seconds: liveSeconds, onError });
+    this.data = context.poll((signal) => this.store.update(signal), { seconds: liveSeconds, onError });
   }
 
   dispose() {
@@ -70,10 +65,9 @@ class RunView {
     this.group.dispose();
   }
 
-  /** @param {KeyboardEvent} event */
   onKey(event) {
     if (event.key === "z") this.group.setZoom(null);
-    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.6);
+    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.8);
     else return false;
     return true;
   }
@@ -96,15 +90,13 @@ class RunView {
     this.slider.value = String(settings.smoothing);
   }
 
-  /** @param {number} weight */
   #setSmoothing(weight) {
     settings.smoothing = weight;
     this.#showSmoothing();
-    for (const chart of this.#charts.values()) for (const trace of chart.traces) trace.series.smoothing = weight;
+    for (const series of this.#smoothed) series.smoothing = weight;
     this.group.draw();
   }
 
-  /** @param {number} window */
   #setWindow(window) {
     settings.window = window;
     for (const button of this.windows.children) button.setAttribute("aria-pressed", String(button.dataset.window === String(window)));
@@ -113,10 +105,7 @@ class RunView {
     this.#askDetail();
   }
 
-  /**
-   * Charts for the names that there are; those that are there stay.
-   * @param {{name: string, unit: string}[]} names
-   */
+  /** Charts for the names that there are; those that are there stay. */
   #arrange(names) {
     const panels = panelsOf(names);
     const known = new Map(names.map((one) => [one.name, one.unit]));
@@ -125,6 +114,10 @@ class RunView {
     for (const panel of panels) {
       const traces = panel.traces.flatMap(({ name, label }) => {
         const series = this.#seriesOf(name);
+        if (series && !panel.isExact) {
+          this.#smoothed.add(series);
+          series.smoothing = settings.smoothing;
+        }
         return series ? [{ series, label }] : [];
       });
       const chart = this.#charts.get(panel.id);
@@ -133,26 +126,18 @@ class RunView {
     }
   }
 
-  /** @param {string} name */
   #seriesOf(name) {
     const source = rates[/** @type {keyof typeof rates} */ (name)];
     if (!source) {
-      const series = this.store.get(name);
-      if (series) series.smoothing = settings.smoothing;
-      return series;
+      return this.store.get(name);
     }
     const counter = this.store.get(source);
     if (!counter) return undefined;
     let rate = this.#rates.get(name);
     if (!rate) this.#rates.set(name, (rate = new Rate(counter, name, "/s")));
-    rate.series.smoothing = settings.smoothing;
     return rate.series;
   }
 
-  /**
-   * @param {import("./run-panels.js").Panel} panel
-   * @param {import("../chart.js").Trace[]} traces
-   */
   #addChart(panel, traces) {
     const chart = new Chart(this.group, {
       ...panel, traces, isLog: settings.log.has(panel.id),
@@ -180,7 +165,6 @@ class RunView {
     this.group.draw();
   }
 
-  /** @param {any} error */
   #onError(error) {
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
@@ -194,7 +178,6 @@ class RunView {
     this.#showNotice(statePanel({ kind: "error", title: error.status === 404 ? "There are no steps of this run" : "The steps could not be read", text: error.message }));
   }
 
-  /** @param {HTMLElement | null} panel */
   #showNotice(panel) {
     if (!panel && this.#notice.childElementCount === 0) return;
     if (!panel) this.#grid.hidden = false;
@@ -223,10 +206,6 @@ class RunView {
     signal.addEventListener("abort", () => clearTimeout(timer));
   }
 
-  /**
-   * @param {{min: number, max: number}} zoom
-   * @param {AbortSignal} signal
-   */
   async #loadDetail(zoom, signal) {
     try {
       const detail = await this.store.range([...this.store.series.keys()], zoom.min, zoom.max, signal);
@@ -249,7 +228,7 @@ class RunView {
   #onEvents() {
     const { events: feed } = this.context;
     const events = this.#ofAttempt();
-    this.group.annotations = events.map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
+    this.group.annotations = events.filter(({ kind, step, details }) => step > 0 && (kind !== "alert" || details.state !== "resolved")).map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
     this.group.draw();
     const mark = `${feed.isLoaded} ${events.length} ${events.at(-1)?.id}`;
     if (mark === this.eventsMark) return;
@@ -272,7 +251,6 @@ class RunView {
     return [...kept.values()];
   }
 
-  /** @param {any} event */
   #eventRow(event) {
     const point = () => this.group.setCursor(event.step);
     const leave = () => this.group.setCursor(null);
