@@ -148,9 +148,14 @@ struct PrometheusConfig {
   /// How long `finish()` keeps the endpoint open for one more scrape, in milliseconds, 0 to 600,000; it ends with that scrape. A run that
   /// stops at a NaN is otherwise gone before Prometheus comes: set it above the scrape interval where that matters. 0 does not wait.
   std::int64_t linger_ms = 0;
-  /// File with TLS and users for this port, in the form that the exporters of Prometheus share (docs/web-config.md). Up to 4096 bytes; empty:
-  /// anybody who reaches the port may read, without TLS.
+  /// File with TLS and users for this port, in the form that the exporters of Prometheus share (docs/web-config.md). Up to 4096 bytes;
+  /// empty: anybody who reaches the port may read, without TLS.
   std::string web_config_file = {};
+  /// Bound on what is kept of the run for the page at /, in bytes: all of its steps, the older ones summarised, and sampled frames. 0 keeps
+  /// nothing, and the page shows the present only; up to 1 TiB, and less than 1 MiB counts as that. It fills as the run goes on.
+  std::int64_t history_bytes = std::int64_t{32} << 20;
+  /// Folder with the files of the page, for those who work on it. Up to 4096 bytes; empty: the page that is built in.
+  std::string assets_directory = {};
 };
 
 struct JsonlConfig {

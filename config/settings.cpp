@@ -140,6 +140,8 @@ std::vector<Setting> make_settings() {
               {named("rank0", PerParameter::rank0), named("all", PerParameter::all), named("none", PerParameter::none)}}},
       {"exporters.prometheus.linger_ms", Integer{VIGIL_MEMBER(exporters.prometheus.linger_ms), 0, 600'000}},
       {"exporters.prometheus.web_config_file", Text{VIGIL_MEMBER(exporters.prometheus.web_config_file), kPath}},
+      {"exporters.prometheus.history_bytes", Integer{VIGIL_MEMBER(exporters.prometheus.history_bytes), 0, kTiB}},
+      {"exporters.prometheus.assets_directory", Text{VIGIL_MEMBER(exporters.prometheus.assets_directory), kPath}},
       {"exporters.jsonl.enabled", Flag{VIGIL_MEMBER(exporters.jsonl.enabled)}},
       {"exporters.jsonl.path", Text{VIGIL_MEMBER(exporters.jsonl.path), kPath, "exporters.jsonl.enabled"}},
       {"exporters.jsonl.max_bytes", Integer{VIGIL_MEMBER(exporters.jsonl.max_bytes), 64 * kKiB, kTiB}},

@@ -5,7 +5,7 @@
 
 #include "vigil/daemon/history_schema.h"
 #include "vigil/daemon/history_writer.h"
-#include "vigil/exporters/json_text.h"
+#include "vigil/exporters/event_json.h"
 #include "vigil/exporters/labels.h"
 #include "vigil/history/frame_columns.h"
 
@@ -228,18 +228,11 @@ void HistoryRows::add_event_row(std::int64_t ring, const char* kind, std::uint64
 }
 
 void HistoryRows::add_state_row(const StoredRing& ring, std::int64_t time_ns) {
-  std::string json = "{";
-  append_member(json, "state", ring.state);
-  append_member(json, "reason", ring.reason);
-  add_event_row(ring.row, "state", ring.last_step, time_ns, json + "}");
+  add_event_row(ring.row, "state", ring.last_step, time_ns, state_json(ring.state, ring.reason));
 }
 
 void HistoryRows::add_event(WrittenRing& ring, const NonfiniteEvent& event) {
-  NonfiniteEvent known = event;
-  if (static_cast<std::size_t>(known.found_by) >= kFoundByNames.size()) known.found_by = FoundBy::bracket;
-  std::string json = "{";
-  append_event(json, known);
-  add_event_row(ring.working.row, "nonfinite", event.step, event.wall_time_ns, json + "}");
+  add_event_row(ring.working.row, "nonfinite", event.step, event.wall_time_ns, nonfinite_json(event));
 }
 
 void HistoryRows::read_told(WrittenRing& ring) {
@@ -273,9 +266,7 @@ bool HistoryRows::is_told(WrittenRing& ring, const AlertMessage& message) {
 
 void HistoryRows::add_alert(WrittenRing& ring, const AlertMessage& alert) {
   if (is_told(ring, alert)) return;
-  std::string json = "{";
-  append_alert(json, alert);
-  add_event_row(ring.working.row, "alert", alert.alert.step, alert.alert.time_ns, json + "}");
+  add_event_row(ring.working.row, "alert", alert.alert.step, alert.alert.time_ns, alert_json(alert));
 }
 
 void HistoryRows::set_state(WrittenRing& ring, std::string_view state, std::string_view reason, std::int64_t ended_ns) {

@@ -10,7 +10,6 @@
 #include "vigil/daemon/service_discovery.h"
 #include "vigil/exporters/content_negotiation.h"
 #include "vigil/exporters/exposition.h"
-#include "vigil/exporters/html_text.h"
 #include "vigil/exporters/process_metrics.h"
 
 namespace vigil {
@@ -33,7 +32,10 @@ std::vector<ExposedRun> exposed_runs(const HostView& view, const std::optional<s
 }
 
 HostEndpoint::HostEndpoint(HostEndpointOptions options, HostEndpointSources sources)
-    : options_(std::move(options)), sources_(std::move(sources)), api_(api_sources()) {}
+    : options_(std::move(options)),
+      sources_(std::move(sources)),
+      page_(options_.assets_directory, "--web.assets-dir"),
+      api_(api_sources()) {}
 
 ApiSources HostEndpoint::api_sources() {
   ApiSources api;
@@ -58,8 +60,8 @@ HttpResponse HostEndpoint::answer(const HttpRequest& request) {
                                       : text_response(503, "vigild has not looked through its directories yet.\n");
   if (path == "/-/reload") return reload();
   if (starts_with(path, "/api/")) return api_.answer(request);
-  if (path == "/") return page();
-  return text_response(404, "Not found. Try " + options_.metrics_path + ", /sd, /api/v1/runs, /-/healthy, /-/ready or /.\n");
+  if (auto file = page_.answer(request)) return *std::move(file);
+  return text_response(404, "Not found. Try /, " + options_.metrics_path + ", /sd, /api/v1/runs, /-/healthy or /-/ready.\n");
 }
 
 std::vector<Family> HostEndpoint::own_families(const HostView& view) const {
@@ -118,39 +120,6 @@ HttpResponse HostEndpoint::reload() const {
     return text_response(403, "Reloading over HTTP is off; start vigild with --web.enable-lifecycle, or send it SIGHUP.\n");
   const std::string problem = sources_.reload();
   return problem.empty() ? text_response(200, "Reloaded.\n") : text_response(500, problem + "\nWhat held before stays.\n");
-}
-
-HttpResponse HostEndpoint::page() const {
-  const std::shared_ptr<const HostView> view = sources_.view();
-  std::string page(kPageHead);
-  page += "<h1>vigild " + escape_html(vigil_version()) + "</h1>\n<p>Watches the libtorch training runs of this host.</p>\n";
-  page += view->runs.empty() ? "<p>No run yet. Trainers with <code>ring.shared: true</code> appear here.</p>\n"
-                             : "<table>\n<tr><th scope=\"col\">run</th><th scope=\"col\">rank</th><th scope=\"col\">state</th>"
-                               "<th scope=\"col\">step</th><th scope=\"col\">loss</th><th scope=\"col\">latest step ended</th></tr>\n";
-  for (const RunView& run : view->runs) {
-    const Snapshot& snapshot = *run.snapshot;
-    const auto cell = [&](const std::string& text) { page += "<td>" + escape_html(text) + "</td>"; };
-    page += "<tr>";
-    cell(run.identity().run);
-    cell(std::to_string(run.identity().rank));
-    cell(std::string(kRunStateNames[static_cast<std::size_t>(snapshot.state)]) +
-         (snapshot.end_reason.empty() ? "" : ": " + snapshot.end_reason));
-    cell(std::to_string(snapshot.step.step));
-    cell(snapshot.loss ? number_html(*snapshot.loss) : "");
-    cell(snapshot.has_step ? time_html(snapshot.step.wall_time_ns) : "");
-    page += "</tr>\n";
-  }
-  if (!view->runs.empty()) page += "</table>\n";
-  for (const RefusedFile& file : view->refused)
-    page += "<p>Not followed: " + escape_html(file.path) + ": " + escape_html(file.reason) + "</p>\n";
-  page += "<ul>\n<li><a href=\"" + escape_html(std::string_view(options_.metrics_path).substr(1)) +
-          "\">metrics</a> for Prometheus</li>\n"
-          "<li><a href=\"sd\">sd</a>: targets for its http_sd</li>\n"
-          "<li><a href=\"api/v1/runs\">api/v1/runs</a> and the other paths of the API</li>\n"
-          "<li><a href=\"-/healthy\">healthy</a>, <a href=\"-/ready\">ready</a></li>\n</ul>\n</body>\n</html>\n";
-  HttpResponse response = text_response(200, std::move(page), "text/html; charset=utf-8");
-  response.headers = {{"Content-Security-Policy", kPagePolicy}, {"Referrer-Policy", "no-referrer"}};
-  return response;
 }
 
 }  // namespace vigil

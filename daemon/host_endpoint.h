@@ -12,6 +12,7 @@
 #include "vigil/daemon/host_view.h"
 #include "vigil/exporters/api.h"
 #include "vigil/exporters/http_server.h"
+#include "vigil/exporters/page.h"
 #include "vigil/exporters/shared_rendering.h"
 
 namespace vigil {
@@ -20,7 +21,8 @@ struct HostEndpointOptions {
   std::string metrics_path = "/metrics";
   /// Address that /sd tells; empty: the Host header of whoever asks, which is one that reaches vigild.
   std::string external_address;
-  bool has_lifecycle = false;  ///< POST and PUT of /-/reload do something
+  bool has_lifecycle = false;    ///< POST and PUT of /-/reload do something
+  std::string assets_directory;  ///< of the page, for those who work on it; empty: what is built in
 };
 
 /// Where the answers come from; each may be called by several threads at once.
@@ -43,10 +45,11 @@ std::vector<ExposedRun> exposed_runs(const HostView& view, const std::optional<s
 ///   /api/v1/…           JSON, docs/api.md
 ///   /-/healthy, /-/ready  200; the latter once the directories were looked through
 ///   /-/reload           POST and PUT: reads the files again that the flags name
-///   /                   a page with the runs and links
+///   /                   the built-in page, and its files below /assets/
 /// Any thread.
 class HostEndpoint {
  public:
+  /// @throws std::runtime_error when the folder of the page is none
   HostEndpoint(HostEndpointOptions options, HostEndpointSources sources);
 
   HttpResponse answer(const HttpRequest& request);
@@ -59,10 +62,10 @@ class HostEndpoint {
   std::vector<Family> own_families(const HostView& view) const;
   HttpResponse targets(const HttpRequest& request) const;
   HttpResponse reload() const;
-  HttpResponse page() const;
 
   const HostEndpointOptions options_;
   const HostEndpointSources sources_;
+  const Page page_;
   const Api api_;
   SharedRenderings renderings_;
 };

@@ -15,6 +15,7 @@
 #include "vigil/config/printable.h"
 #include "vigil/config/url.h"
 #include "vigil/daemon/remote_write.h"
+#include "vigil/exporters/page.h"
 #include "vigil/exporters/pushgateway.h"
 #include "vigil/monitor/ring_file.h"
 
@@ -66,8 +67,8 @@ void check_web(const DaemonOptions& options) {
   const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::strchr("/-._~", c) != nullptr; };
   expect(starts_with(path, "/") && std::all_of(path.begin(), path.end(), is_plain), "--web.telemetry-path",
          "a path of letters, digits and -._~ that begins with a slash", path);
-  expect(path != "/" && path != "/sd" && path != "/api" && !starts_with(path, "/api/") && !starts_with(path, "/-/"), "--web.telemetry-path",
-         "a path that vigild does not need itself, which are /, /sd and all under /api/ and /-/", path);
+  expect(!Page::has(path) && path != "/sd" && path != "/api" && !starts_with(path, "/api/") && !starts_with(path, "/-/"),
+         "--web.telemetry-path", "a path that vigild does not need itself, which are /, /sd and all under /api/, /assets/ and /-/", path);
   expect(options.external_address.empty() || is_host_with_port(options.external_address), "--web.external-address",
          "HOST:PORT, such as trainer-1.example.org:9465 or [2001:db8::1]:9465", options.external_address);
 }
@@ -127,6 +128,9 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
   app.add_option("--web.external-address", options.external_address, "Address that /sd tells Prometheus, else that of its own request")
       ->type_name("HOST:PORT");
   app.add_flag("--web.enable-lifecycle", options.has_lifecycle, "Let POST /-/reload do what SIGHUP does");
+  app.add_option("--web.assets-dir", options.assets_directory,
+                 "Folder with the files of the page, for those who work on it; else those built in")
+      ->type_name("DIR");
   app.add_option("--web.threads", options.web_threads, "Requests that are answered at the same time")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

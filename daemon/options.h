@@ -19,7 +19,7 @@ struct DaemonOptions {
   std::int64_t interval_ms = 500;
 
   std::vector<std::string> listen_addresses = {"127.0.0.1:9465"};
-  std::string web_config_file, external_address, metrics_path = "/metrics";
+  std::string web_config_file, external_address, metrics_path = "/metrics", assets_directory;
   bool has_lifecycle = false;
   std::int64_t web_threads = 2;
 

@@ -128,6 +128,7 @@ Service::Service(DaemonOptions options) : parts_(std::make_unique<Parts>(std::mo
   endpoint.metrics_path = given.metrics_path;
   endpoint.external_address = given.external_address;
   endpoint.has_lifecycle = given.has_lifecycle;
+  endpoint.assets_directory = given.assets_directory;
   HostEndpointSources sources;
   sources.view = [&parts] { return parts.host.view(); };
   sources.reading = [&parts] { return parts.reading(); };

@@ -1,23 +1,44 @@
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 
 #include "vigil/exporters/alert_exporters.h"
+#include "vigil/exporters/event_json.h"
 #include "vigil/exporters/exporter.h"
 #include "vigil/exporters/http_endpoint.h"
 #include "vigil/exporters/jsonl_exporter.h"
 #include "vigil/exporters/report_exporter.h"
+#include "vigil/history/recent_history.h"
+#include "vigil/monitor/clock.h"
 
 namespace vigil {
 namespace {
 
-// The endpoint answers from its own threads; here its failures become the export thread's.
+// The endpoint answers from its own threads; here its failures become the export thread's, and what its page shows is kept.
 class HttpExporter final : public Exporter {
  public:
   explicit HttpExporter(const ExporterContext& context)
-      : http_(context.config.prometheus, context.snapshot), linger_(context.config.prometheus.linger_ms) {}
+      : scalar_names_(context.channel.scalar_names()),
+        snapshot_(context.snapshot),
+        history_(history_of(context)),
+        http_(context.config.prometheus, context.snapshot, history_.get()),
+        linger_(context.config.prometheus.linger_ms) {}
 
+  void on_step(const StepRecord& record, const double* scalars) override {
+    if (history_) history_->add_step(record, scalars, scalar_names_);
+  }
+  void on_frame(const Frame& frame) override {
+    if (history_) history_->add_frame(frame);
+  }
+  void on_event(const NonfiniteEvent& event) override {
+    if (history_) history_->add_event("nonfinite", event.step, event.wall_time_ns, nonfinite_json(event));
+  }
+  void on_alert(const AlertMessage& message) override {
+    if (history_) history_->add_event("alert", message.alert.step, message.alert.time_ns, alert_json(message));
+  }
   void on_poll() override {
+    if (history_) keep_state(*snapshot_());
     const std::uint64_t failures = http_.failures();
     if (failures == told_) return;
     const std::uint64_t fresh = failures - told_;
@@ -32,8 +53,25 @@ class HttpExporter final : public Exporter {
   void abandon() noexcept override { http_.abandon(); }
 
  private:
+  static std::unique_ptr<RecentHistory> history_of(const ExporterContext& context) {
+    const std::int64_t bytes = context.config.prometheus.history_bytes;
+    if (bytes == 0) return nullptr;
+    return std::make_unique<RecentHistory>(std::make_shared<const Schema>(context.channel.schema()), static_cast<std::size_t>(bytes));
+  }
+  void keep_state(const Snapshot& snapshot) {
+    if (snapshot.state == state_) return;
+    state_ = snapshot.state;
+    const std::string_view name = kRunStateNames[static_cast<std::size_t>(snapshot.state)];
+    const std::int64_t ended_ns = is_alive(snapshot.state) ? 0 : wall_time_ns();
+    history_->set_state(name, snapshot.end_reason, ended_ns, state_json(name, snapshot.end_reason));
+  }
+
+  const NameTable& scalar_names_;
+  const std::function<std::shared_ptr<const Snapshot>()> snapshot_;
+  const std::unique_ptr<RecentHistory> history_;  // null: none is kept
   HttpEndpoint http_;
   const std::chrono::milliseconds linger_;
+  std::optional<RunState> state_;
   std::uint64_t told_ = 0;
 };
 

@@ -4,10 +4,9 @@
 
 #include <utility>
 
+#include "vigil/config/prefix.h"
 #include "vigil/exporters/content_negotiation.h"
 #include "vigil/exporters/exposition.h"
-#include "vigil/exporters/html_text.h"
-#include "vigil/exporters/landing_page.h"
 #include "vigil/exporters/process_metrics.h"
 #include "vigil/exporters/text_format.h"
 
@@ -27,9 +26,11 @@ HttpServerSettings settings_of(const PrometheusConfig& config) {
 
 }  // namespace
 
-HttpEndpoint::HttpEndpoint(const PrometheusConfig& config, SnapshotSource source)
+HttpEndpoint::HttpEndpoint(const PrometheusConfig& config, SnapshotSource source, RunHistory* history)
     : source_(std::move(source)),
       plans_(config),
+      page_(config.assets_directory, "exporters.prometheus.assets_directory"),
+      api_(api_sources(history)),
       server_(settings_of(config), [this](const HttpRequest& request) { return answer(request); }) {}
 
 HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
@@ -38,11 +39,28 @@ HttpResponse HttpEndpoint::answer(const HttpRequest& request) {
   if (request.path() == "/-/ready") {
     return source_() != nullptr ? text_response(200, "vigil is ready.\n") : text_response(503, "vigil has nothing to show yet.\n");
   }
-  if (request.path() != "/") return text_response(404, "Not found. Try /metrics, /-/healthy, /-/ready or /.\n");
-  HttpResponse page = text_response(200, render_landing_page(source_().get()));
-  page.type = "text/html; charset=utf-8";
-  page.headers = {{"Content-Security-Policy", kPagePolicy}, {"Referrer-Policy", "no-referrer"}};
-  return page;
+  if (starts_with(request.path(), "/api/")) return api_.answer(request);
+  if (auto file = page_.answer(request)) return *std::move(file);
+  return text_response(404, "Not found. Try /, /metrics, /api/v1/runs, /-/healthy or /-/ready.\n");
+}
+
+ApiSources HttpEndpoint::api_sources(RunHistory* history) {
+  ApiSources api;
+  api.program = "trainer";
+  api.runs = [this] {
+    const std::shared_ptr<const Snapshot> snapshot = source_();
+    std::vector<ExposedRun> runs;
+    if (snapshot) runs.push_back({snapshot, plans_.plan_for(snapshot->schema), false});
+    return runs;
+  };
+  api.own_families = [] {
+    std::vector<Family> families = make_process_families();
+    families.push_back(make_build_info());
+    return families;
+  };
+  if (history != nullptr) api.with_history = [history](const auto& ask) { return ask(*history); };
+  api.no_history = "This trainer keeps nothing of its past: exporters.prometheus.history_bytes is 0.";
+  return api;
 }
 
 void HttpEndpoint::wait_for_last_scrape(std::chrono::milliseconds limit) const noexcept {

@@ -1,4 +1,4 @@
-// The HTTP endpoint of a run: /metrics for Prometheus, health checks, and a landing page.
+// The HTTP endpoint of a run: /metrics for Prometheus, the built-in page with its API, and health checks.
 #pragma once
 
 #include <atomic>
@@ -9,9 +9,12 @@
 #include <string>
 
 #include "vigil/config/config.h"
+#include "vigil/exporters/api.h"
 #include "vigil/exporters/http_server.h"
+#include "vigil/exporters/page.h"
 #include "vigil/exporters/series_plan.h"
 #include "vigil/exporters/shared_rendering.h"
+#include "vigil/history/run_history.h"
 #include "vigil/monitor/snapshot.h"
 
 namespace vigil {
@@ -21,16 +24,19 @@ namespace vigil {
 ///               for the same while it is made or sent
 ///   /-/healthy  200 as long as the process lives
 ///   /-/ready    200 once there is a snapshot, 503 before
-///   /           the landing page
-/// 404 for other paths, 405 for other methods. Serves no files. Bounds on clients are those of HttpServer, users and TLS those of
-/// `config.web_config_file`; `config.threads` requests are rendered at the same time.
+///   /           the built-in page, and its files below /assets/
+///   /api/v1/…   what it is drawn from: docs/api.md
+/// 404 for other paths, 405 for other methods. Serves no files but those of the page. Bounds on clients are those of HttpServer, users and
+/// TLS those of `config.web_config_file`; `config.threads` requests are rendered at the same time.
 class HttpEndpoint {
  public:
   /// Called by every request, from several threads at once; may answer null before there is something to show.
   using SnapshotSource = std::function<std::shared_ptr<const Snapshot>()>;
 
-  /// @throws std::runtime_error that names address, port and setting when it cannot listen there; ConfigError for the web config file
-  HttpEndpoint(const PrometheusConfig& config, SnapshotSource source);
+  /// `history` outlives the endpoint; null: nothing is kept, and the page shows the present only.
+  /// @throws std::runtime_error that names address, port and setting when it cannot listen there, or the folder of the page when that is
+  ///         none; ConfigError for the web config file
+  HttpEndpoint(const PrometheusConfig& config, SnapshotSource source, RunHistory* history = nullptr);
 
   /// "127.0.0.1:9464", "[::1]:9464": the address and the port really bound, also after stop().
   const std::string& endpoint() const noexcept { return server_.endpoint(); }
@@ -56,9 +62,12 @@ class HttpEndpoint {
  private:
   HttpResponse answer(const HttpRequest& request);
   HttpResponse metrics(const HttpRequest& request);
+  ApiSources api_sources(RunHistory* history);
 
   const SnapshotSource source_;
   SeriesPlanCache plans_;
+  const Page page_;
+  const Api api_;
   SharedRenderings renderings_;
   std::atomic<bool> last_scraped_{false};
   HttpServer server_;  // last: its threads use the others

@@ -3,10 +3,6 @@
 
 /** What went wrong with a question. `status` is 0 where no answer came. */
 export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {number} status
-   */
   constructor(message, status) {
     super(message);
     this.name = "ApiError";
@@ -25,9 +21,7 @@ export class ApiError extends Error {
 const firstRetrySeconds = 1;
 const longestRetrySeconds = 30;
 
-/**
- * Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`.
- */
+/** Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`. */
 export class Connection extends EventTarget {
   /** @type {"connecting" | "online" | "offline"} */
   state = "connecting";
@@ -64,22 +58,12 @@ export class Connection extends EventTarget {
 
 /** Reads the API below `api/v1/` of the page's own address. */
 export class Api {
-  /**
-   * @param {Connection} connection
-   * @param {string} [base]
-   */
   constructor(connection, base = "api/v1/") {
     this.connection = connection;
     this.base = new URL(base, document.baseURI);
   }
 
-  /**
-   * One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one.
-   * @param {string} path  "runs", "series", …
-   * @param {Record<string, string | number | string[] | null | undefined>} [parameters]  a list repeats the parameter; null leaves it out
-   * @param {{signal?: AbortSignal, timeoutMs?: number}} [options]
-   * @returns {Promise<any>}  rejects with ApiError, or AbortError when `signal` said so
-   */
+  /** One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one. */
   async get(path, parameters = {}, { signal, timeoutMs = 10000 } = {}) {
     const url = new URL(path, this.base);
     for (const [name, value] of Object.entries(parameters)) {
@@ -125,10 +109,7 @@ export class Api {
 /**
  * Calls `task` again and again: at once, then `seconds` after each end, while the page is visible. A task that fails since the server is away is
  * tried again when the connection says so; any other error goes to `onError`, and the poll goes on.
- * @param {Connection} connection
- * @param {(signal: AbortSignal) => Promise<void>} task
- * @param {{seconds: number, signal: AbortSignal, isPaused?: () => boolean, onError?: (error: Error) => void}} options  `signal` ends it
- * @returns {{now: () => void}}  `now` does not wait for the next turn
+ * @param {Connection} connection @param {(signal: AbortSignal) => Promise<void>} task @param {PollOptions} options `signal` ends it @returns {{now: () => void}} `now` does not wait for the next turn
  */
 export function poll(connection, task, { seconds, signal, isPaused = () => false, onError = () => {} }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */

@@ -10,14 +10,6 @@ import { RunList } from "./runs.js";
 import { Shell } from "./shell.js";
 import { toggleTheme } from "./theme.js";
 
-/**
- * @typedef {object} ViewEntry
- * @property {string} id
- * @property {string} title
- * @property {"run" | "host"} scope  of one run, or of all
- * @property {() => Promise<any>} load
- */
-
 /** @type {ViewEntry[]} */
 export const views = [
   { id: "run", title: "Run", scope: "run", load: () => import("./views/run.js") },
@@ -91,10 +83,7 @@ class App extends EventTarget {
     this.announcer.textContent = text;
   }
 
-  /**
-   * Goes to another view, run or attempt; what is not named stays.
-   * @param {{view?: string, run?: string, rank?: number, attempt?: number | null, params?: Record<string, string>}} target
-   */
+  /** Goes to another view, run or attempt; what is not named stays. */
   go(target) {
     const entry = views.find((one) => one.id === (target.view ?? this.route.view));
     const run = entry?.scope === "host" ? null : (target.run ?? this.selection?.run ?? null);
@@ -108,7 +97,7 @@ class App extends EventTarget {
     });
   }
 
-  /** @type {{run: string, rank: number, attempt: number | null} | null} the run that is shown, or was before Compare */
+  /** @type {RunChoice | null} the run that is shown, or was before Compare */
   selection = null;
 
   #follow() {

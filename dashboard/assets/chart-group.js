@@ -3,16 +3,11 @@
 
 import { themeChanges } from "./theme.js";
 
-/**
- * @typedef {{x: number, title: string, text: string, severity: "critical" | "warning" | "info"}} Annotation
- * @typedef {{first: number, last: number}} Band  a stretch of x whose steps were not finite
- */
-
 /** Fires "zoom" when the range changes, "cursor" when the cursor moves. */
 export class ChartGroup extends EventTarget {
-  /** @type {import("./chart.js").Chart[]} */
+  /** @type {Chart[]} */
   charts = [];
-  /** @type {{min: number, max: number} | null} */
+  /** @type {Span | null} */
   zoom = null;
   /** Only this much of x up to the latest is shown while nothing is zoomed; Infinity: everything. */
   window = Infinity;
@@ -20,7 +15,7 @@ export class ChartGroup extends EventTarget {
   cursor = null;
   /** @type {Annotation[]} in rising order of x */
   annotations = [];
-  /** @type {Band[]} */
+  /** @type {Stretch[]} */
   bands = [];
   /** Time that data took to take in before the next drawing, ms; belongs to the measured update. */
   ingestMs = 0;
@@ -48,7 +43,6 @@ export class ChartGroup extends EventTarget {
     });
   }
 
-  /** @param {import("./chart.js").Chart} chart */
   add(chart) {
     this.charts.push(chart);
     this.#byElement.set(chart.plot, chart);
@@ -57,7 +51,6 @@ export class ChartGroup extends EventTarget {
     this.draw(chart);
   }
 
-  /** @param {import("./chart.js").Chart} chart */
   remove(chart) {
     this.charts = this.charts.filter((one) => one !== chart);
     this.#dirty.delete(chart);
@@ -73,10 +66,7 @@ export class ChartGroup extends EventTarget {
     this.charts = [];
   }
 
-  /**
-   * Draws in the next frame: one chart, or all. What is not visible waits until it is.
-   * @param {import("./chart.js").Chart} [chart]
-   */
+  /** Draws in the next frame: one chart, or all. What is not visible waits until it is. */
   draw(chart) {
     if (chart) this.#dirty.add(chart);
     else for (const one of this.charts) this.#dirty.add(one);
@@ -113,10 +103,7 @@ export class ChartGroup extends EventTarget {
     this.onFirstDraw = null;
   }
 
-  /**
-   * What is shown of x.
-   * @returns {{min: number, max: number}}
-   */
+  /** What is shown of x. */
   range() {
     if (this.zoom) return this.zoom;
     const all = this.extent();
@@ -136,10 +123,7 @@ export class ChartGroup extends EventTarget {
     return min === max ? { min: min - 0.5, max: max + 0.5 } : { min, max };
   }
 
-  /**
-   * Zooms all charts to a range of x; null shows everything again.
-   * @param {{min: number, max: number} | null} range
-   */
+  /** Zooms all charts to a range of x; null shows everything again. */
   setZoom(range) {
     if (range === null && this.zoom === null) return;
     this.zoom = range;
@@ -147,17 +131,12 @@ export class ChartGroup extends EventTarget {
     this.draw();
   }
 
-  /** @param {number} window */
   setWindow(window) {
     this.window = window;
     this.draw();
   }
 
-  /**
-   * Puts the cursor of all charts to an x; null takes it away.
-   * @param {number | null} x
-   * @param {import("./chart.js").Chart} [source]  the chart that the pointer is over, whose cursor is there already
-   */
+  /** Puts the cursor of all charts to an x; null takes it away. */
   setCursor(x, source) {
     if (x === this.cursor) return;
     this.cursor = x;

@@ -8,32 +8,11 @@ import { color, seriesColor } from "./theme.js";
 
 const uPlot = /** @type {any} */ (globalThis).uPlot;
 
-/**
- * @typedef {object} Trace
- * @property {import("./series.js").Series} series
- * @property {string} label
- * @property {number} [color]  place among the colours of series; its place in the chart unless told
- * @property {number} [offset]  taken from each x, for times that are relative
- * @property {boolean} [isHidden]
- * @property {HTMLElement} [value]  where the legend writes
- */
-
-/**
- * @typedef {object} ChartOptions
- * @property {string} id  for tests: data-series of the element
- * @property {string} title
- * @property {string} [unit]  seconds, bytes, ratio, or a word
- * @property {string} [hint]  a sentence behind the title
- * @property {Trace[]} traces
- * @property {"steps" | "times"} [x]
- * @property {boolean} [isLog]
- * @property {boolean} [fromZero]  a linear scale begins at 0
- * @property {(isLog: boolean) => void} [onScale]
- */
-
 /** Steps are whole numbers. */
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
-const rowsOfTable = 200;
+/** What few people use of a chart is loaded when it is used. */
+const extras = () => import("./chart-extras.js");
+const keys = new Set(["ArrowLeft", "ArrowRight", "Home", "End", "Escape", "+", "-", "n", "p"]);
 
 export class Chart {
   isVisible = false;
@@ -46,10 +25,6 @@ export class Chart {
   #isMoving = false;
   #described = "";
 
-  /**
-   * @param {import("./chart-group.js").ChartGroup} group
-   * @param {ChartOptions} options
-   */
   constructor(group, options) {
     this.group = group;
     this.id = options.id;
@@ -62,6 +37,7 @@ export class Chart {
     this.onScale = options.onScale ?? (() => {});
     this.plot = el("div", { class: "plot", tabindex: "0", role: "img" });
     this.tip = el("div", { class: "tip", hidden: true });
+    this.cursorLabel = el("div", { class: "cursor-label", hidden: true });
     this.legend = el("div", { class: "legend" });
     this.logButton = el("button", { class: "toggle", type: "button", text: "log", title: "Logarithmic scale", "aria-pressed": String(this.isLog), on: { click: () => this.setLog(!this.isLog) } });
     this.tableButton = el("button", { class: "icon-button small", type: "button", title: "As a table", "aria-label": `${this.title} as a table`, "aria-pressed": "false", on: { click: () => this.toggleTable() } }, icon("table"));
@@ -69,8 +45,8 @@ export class Chart {
       el("figcaption", { class: "chart-head" },
         el("h3", { class: "chart-title", title: options.hint ?? null, text: this.title }), el("span", { class: "chart-space" }),
         el("div", { class: "chart-actions" }, this.logButton, this.tableButton)),
-      el("div", { class: "plot-box" }, this.plot, this.tip, el("p", { class: "plot-empty", text: "No data yet" })), this.#table);
-    this.plot.addEventListener("keydown", (event) => this.#onKey(event));
+      el("div", { class: "plot-box" }, this.plot, this.tip, this.cursorLabel, el("p", { class: "plot-empty", text: "No data yet" })), this.#table);
+    this.plot.addEventListener("keydown", (event) => void this.#onKey(event));
     this.plot.addEventListener("blur", () => this.group.setCursor(null));
     this.#drawLegend();
     group.add(this);
@@ -81,26 +57,19 @@ export class Chart {
     this.#u = null;
   }
 
-  /**
-   * Other traces, such as a learning rate that has come to be.
-   * @param {Trace[]} traces
-   */
+  /** Other traces, such as a learning rate that has come to be. */
   setTraces(traces) {
     this.traces = traces;
     this.#drawLegend();
     this.group.draw(this);
   }
 
-  /**
-   * Series with more points within the zoom; null: there are none.
-   * @param {Map<string, import("./series.js").Series> | null} detail
-   */
+  /** Series with more points within the zoom; null: there are none. */
   setDetail(detail) {
     this.#detail = detail;
     this.group.draw(this);
   }
 
-  /** @param {Trace} trace */
   shown(trace) {
     const detail = this.#detail?.get(trace.series.name);
     if (detail && detail.smoothing !== trace.series.smoothing) detail.smoothing = trace.series.smoothing;
@@ -112,7 +81,7 @@ export class Chart {
     const range = this.group.range();
     return this.traces.filter((trace) => !trace.isHidden).map((trace) => {
       const series = this.shown(trace);
-      const [from, to] = this.#places(series, trace, range);
+      const [from, to] = this.places(series, trace, range);
       const places = series.drawn(from, to);
       const pick = (column) => Array.from(places, (place) => column[place]);
       const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
@@ -120,7 +89,6 @@ export class Chart {
     });
   }
 
-  /** @param {boolean} isLog */
   setLog(isLog) {
     this.isLog = isLog;
     this.logButton.setAttribute("aria-pressed", String(isLog));
@@ -141,7 +109,7 @@ export class Chart {
     this.#u.setSize({ width: this.plot.clientWidth, height: this.plot.clientHeight });
   }
 
-  #xs(series) {
+  xs(series) {
     return this.x === "times" ? series.times : series.steps;
   }
 
@@ -150,15 +118,15 @@ export class Chart {
     let max = -Infinity;
     for (const { series, offset = 0, isHidden } of this.traces) {
       if (series.length === 0 || isHidden) continue;
-      const xs = this.#xs(series);
+      const xs = this.xs(series);
       min = Math.min(min, xs[0] - offset);
       max = Math.max(max, xs[series.length - 1] - offset);
     }
     return { min, max };
   }
 
-  #places(series, trace, range) {
-    const xs = this.#xs(series);
+  places(series, trace, range) {
+    const xs = this.xs(series);
     const offset = trace.offset ?? 0;
     const from = Math.max(series.lowerBound(xs, range.min + offset) - 1, 0);
     const to = Math.min(series.lowerBound(xs, range.max + offset) + 1, series.length);
@@ -177,7 +145,7 @@ export class Chart {
     });
     if (this.group.cursor === null) this.#writeLegend(null);
     this.describe();
-    if (!this.#table.hidden) this.#drawTable();
+    if (!this.#table.hidden) void this.#drawTable();
   }
 
   #rangeOfY(range) {
@@ -187,7 +155,7 @@ export class Chart {
     for (const trace of this.traces) {
       if (trace.isHidden) continue;
       const series = this.shown(trace);
-      const [from, to] = this.#places(series, trace, range);
+      const [from, to] = this.places(series, trace, range);
       const { values } = series;
       for (const place of series.drawn(from, to)) {
         const value = values[place];
@@ -220,7 +188,7 @@ export class Chart {
       // uPlot has no points of its own: what is painted comes from columns of any length.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => splits.map((value) => (isSteps ? compactCount(value) : formatSeconds(value))) },
+        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
         { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
       ],
       hooks: {
@@ -247,9 +215,9 @@ export class Chart {
     this.traces.forEach((trace, index) => {
       const series = this.shown(trace);
       if (trace.isHidden || series.length === 0) return;
-      const xs = this.#xs(series);
+      const xs = this.xs(series);
       const offset = trace.offset ?? 0;
-      const [from, to] = this.#places(series, trace, range);
+      const [from, to] = this.places(series, trace, range);
       const places = series.drawn(from, to);
       const place = trace.color ?? index;
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
@@ -290,89 +258,55 @@ export class Chart {
     const x = isInside ? u.posToVal(left, "x") : null;
     this.group.setCursor(x, this);
     this.showCursor(x, false);
-    this.#showTip(x);
+    this.showTip(x);
   }
 
-  /**
-   * @param {number | null} x
-   * @param {boolean} moves  whether uPlot's own line is to go there
-   */
   showCursor(x, moves) {
     if (!this.#u) return;
     if (moves) {
       this.#isMoving = true;
       this.#u.setCursor({ left: x === null ? -10 : this.#u.valToPos(x, "x"), top: x === null ? -10 : 0 }, false);
       this.#isMoving = false;
-      this.tip.hidden = true;
+      this.tip.hidden = this.cursorLabel.hidden = true;
     }
     this.#writeLegend(x);
   }
 
-  #showTip(x) {
+  showTip(x) {
     const u = this.#u;
-    if (x === null || !u) {
-      this.tip.hidden = true;
-      return;
-    }
+    this.tip.hidden = this.cursorLabel.hidden = x === null || !u;
+    if (x === null || !u) return;
     const at = u.valToPos(x, "x");
-    const near = this.group.annotations.filter((one) => Math.abs(u.valToPos(one.x, "x") - at) <= 5).slice(0, 4);
-    this.tip.hidden = near.length === 0;
-    if (near.length === 0) return;
-    fill(this.tip, near.map((one) => el("p", { class: `tip-row is-${one.severity}` }, el("strong", { text: one.title }), el("span", { class: "tip-step", text: this.#formatX(one.x) }), one.text && el("span", { class: "tip-text", text: one.text }))));
     const box = u.over.getBoundingClientRect();
     const host = this.plot.getBoundingClientRect();
     const left = box.left - host.left + at;
+    setText(this.cursorLabel, this.formatX(x));
+    this.cursorLabel.style.setProperty("left", `${Math.min(left, host.width - 40)}px`);
+    const near = this.group.annotations.filter((one) => Math.abs(u.valToPos(one.x, "x") - at) <= 5).slice(0, 4);
+    this.tip.hidden = near.length === 0;
+    if (near.length === 0) return;
+    fill(this.tip, near.map((one) => el("p", { class: `tip-row is-${one.severity}` }, el("strong", { text: one.title }), el("span", { class: "tip-step", text: this.formatX(one.x) }), one.text && el("span", { class: "tip-text", text: one.text }))));
     const isRight = at > box.width / 2;
     this.tip.style.setProperty("left", isRight ? "auto" : `${left + 8}px`);
     this.tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
   }
 
-  #onKey(event) {
-    const { group } = this;
-    const range = group.range();
-    const first = this.traces.find((trace) => !trace.isHidden && trace.series.length > 0);
-    if (event.key === "Escape" && group.zoom) group.setZoom(null);
-    else if (event.key === "+" || event.key === "-") {
-      const middle = group.cursor ?? (range.min + range.max) / 2;
-      const half = ((range.max - range.min) / 2) * (event.key === "+" ? 0.5 : 2);
-      const all = group.extent();
-      const next = { min: Math.max(middle - half, all.min), max: Math.min(middle + half, all.max) };
-      group.setZoom(next.min <= all.min && next.max >= all.max ? null : next);
-    } else if (first && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
-      const series = this.shown(first);
-      const xs = this.#xs(series);
-      const offset = first.offset ?? 0;
-      const [from, to] = this.#places(series, first, range);
-      const now = group.cursor === null ? (event.key === "ArrowRight" ? from - 1 : to) : series.nearest(xs, group.cursor + offset);
-      const stride = event.shiftKey ? Math.max(Math.round((to - from) / 20), 1) : 1;
-      const next = event.key === "Home" ? from : event.key === "End" ? to - 1 : now + (event.key === "ArrowRight" ? stride : -stride);
-      this.#goTo(xs[Math.min(Math.max(next, from), to - 1)] - offset);
-    } else if (event.key === "n" || event.key === "p") {
-      const here = group.cursor ?? (event.key === "n" ? -Infinity : Infinity);
-      const target = event.key === "n" ? group.annotations.find((one) => one.x > here) : group.annotations.findLast((one) => one.x < here);
-      if (target) this.#goTo(target.x);
-    } else return;
+  async #onKey(event) {
+    if (!keys.has(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-  }
-
-  #goTo(x) {
-    this.group.setCursor(x);
-    this.#showTip(x);
-    const notes = this.group.annotations.filter((one) => one.x === x).map((one) => `${one.title}. ${one.text}`);
-    const announcer = document.getElementById("announcer");
-    if (announcer) setText(announcer, [`${this.#formatX(x)}: ${this.traces.map((trace) => `${trace.label} ${this.#valueAt(trace, x)}`).join(", ")}`, ...notes].join(". "));
+    (await extras()).onKey(this, event);
   }
 
   // Text beside the drawing.
 
-  #formatX(x) {
+  formatX(x) {
     return this.x === "times" ? formatSeconds(x) : `step ${formatCount(Math.round(x))}`;
   }
 
-  #valueAt(trace, x) {
+  valueAt(trace, x) {
     const series = this.shown(trace);
-    const place = x === null ? trace.series.length - 1 : series.nearest(this.#xs(series), x + (trace.offset ?? 0));
+    const place = x === null ? trace.series.length - 1 : series.nearest(this.xs(series), x + (trace.offset ?? 0));
     if (place < 0) return "–";
     return formatValue((x === null ? trace.series : series).values[place], this.unit);
   }
@@ -404,7 +338,7 @@ export class Chart {
   #writeLegend(x) {
     for (const trace of this.traces) {
       if (!trace.value) continue;
-      const text = this.#valueAt(trace, x);
+      const text = this.valueAt(trace, x);
       setText(trace.value, text);
       trace.value.classList.toggle("is-nonfinite", text === "NaN" || text.endsWith("Inf"));
     }
@@ -412,38 +346,29 @@ export class Chart {
 
   /** Says in words what the picture shows, for those who do not see it. */
   describe() {
-    const range = this.traces.map((trace) => `${trace.label} ${this.#valueAt(trace, null)}`).join(", ");
+    const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
     const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
     const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;
     if (text !== this.#described) this.plot.setAttribute("aria-label", (this.#described = text));
   }
 
-  toggleTable() {
-    this.#table.hidden = !this.#table.hidden;
-    this.tableButton.setAttribute("aria-pressed", String(!this.#table.hidden));
-    this.element.classList.toggle("has-table", !this.#table.hidden);
-    if (!this.#table.hidden) this.#drawTable();
+  async toggleTable() {
+    const isShown = this.#table.hidden;
+    this.#table.hidden = !isShown;
+    this.tableButton.setAttribute("aria-pressed", String(isShown));
+    this.element.classList.toggle("has-table", isShown);
+    if (isShown) await this.#drawTable();
   }
 
-  #drawTable() {
-    const range = this.group.range();
-    const columns = this.traces.filter((trace) => !trace.isHidden);
-    if (columns.length === 0) return fill(this.#table);
-    const [lead] = columns;
-    const series = this.shown(lead);
-    const xs = this.#xs(series);
-    const [from, to] = this.#places(series, lead, range);
-    const rows = [];
-    const stride = Math.max(Math.ceil((to - from) / rowsOfTable), 1);
-    for (let place = to - 1; place >= from; place -= stride) {
-      const x = xs[place] - (lead.offset ?? 0);
-      rows.push(el("tr", {}, el("th", { scope: "row", text: this.x === "times" ? formatSeconds(x) : formatCount(x) }), columns.map((trace) => el("td", { text: this.#valueAt(trace, x) }))));
-    }
-    fill(this.#table, el("table", {},
-      el("caption", { class: "visually-hidden", text: `${this.title}${stride > 1 ? `, every ${stride}th point` : ""}, the latest first` }),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col", text: this.x === "times" ? "time" : "step" }), columns.map((trace) => el("th", { scope: "col", text: trace.label })))),
-      el("tbody", {}, rows)));
+  async #drawTable() {
+    (await extras()).fillTable(this, this.#table);
   }
+}
+
+/** Steps as short as they can be told apart: 250k, or 250,120. */
+function stepLabels(splits) {
+  const stride = splits.length > 1 ? splits[1] - splits[0] : 0;
+  return splits.map((value) => (stride * 1000 >= value ? compactCount(value) : formatCount(value)));
 }
 
 function compactCount(value) {

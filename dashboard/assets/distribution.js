@@ -69,7 +69,7 @@ export function histogram(of, name) {
     return svg(
       "rect",
       { x: from + i * each + 0.5, width: Math.max(0.5, each - 1), y: y(value), height: floor - y(value), class: "bar", data: { bound: of.upper_bounds[i], value } },
-      svg("title", {}, `${between}: ${count(value)}, ${percent(value / total)}`),
+      svg("title", {}, `${between}: ${count(value)}, ${percent(value / Math.max(1, total))}`),
     );
   });
   const points = curve.map((value, i) => `${(from + (i / 4) * each).toFixed(1)} ${y(value).toFixed(1)}`);
@@ -117,7 +117,7 @@ export function histogram(of, name) {
  * @returns {import("./heatmap.js").HeatmapData}
  */
 export function overTime(columns) {
-  const of = columns.flatMap((column) => column.of ?? []);
+  const of = columns.flatMap((column) => (column.of && elements(column.of) > 0 ? [column.of] : []));
   if (of.length === 0) return { rows: [], steps: [], values: [] };
   const lowest = exponent(of[0].lowest_bound);
   const bins = of[0].counts.length;
@@ -136,7 +136,7 @@ export function overTime(columns) {
   return {
     rows: rows.map(({ name }) => name),
     steps: columns.map(({ step }) => step),
-    values: rows.map(({ value }) => columns.map((column) => (column.of ? value(column.of) / Math.max(1, elements(column.of)) : null))),
+    values: rows.map(({ value }) => columns.map((column) => (column.of && elements(column.of) > 0 ? value(column.of) / elements(column.of) : null))),
     alarms: rows.map(({ alarm }) => alarm === true),
   };
 }

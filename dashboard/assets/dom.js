@@ -1,10 +1,6 @@
 // @ts-check
 // Elements from JavaScript. Text only ever becomes a text node: names and messages of a run are not to be trusted.
 
-/**
- * @typedef {Node | string | number | null | undefined | false} Child
- */
-
 function setProperties(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
@@ -17,13 +13,7 @@ function setProperties(element, properties) {
   }
 }
 
-/**
- * Makes an HTML element.
- * @param {string} tag
- * @param {Record<string, any>} [properties]
- * @param {...(Child | Child[])} children
- * @returns {any}
- */
+/** Makes an HTML element. @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children  @returns {any} */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   setProperties(element, properties);
@@ -31,13 +21,7 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/**
- * Makes an SVG element.
- * @param {string} tag
- * @param {Record<string, any>} [properties]
- * @param {...(Child | Child[])} children
- * @returns {any}
- */
+/** Makes an SVG element. @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children  @returns {any} */
 export function svg(tag, properties = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setProperties(element, properties);
@@ -45,10 +29,7 @@ export function svg(tag, properties = {}, ...children) {
   return element;
 }
 
-/**
- * @param {Element} parent
- * @param {...(Child | Child[])} children
- */
+/** @param {Element} parent @param {...(Child | Child[])} children */
 export function append(parent, ...children) {
   for (const child of /** @type {Child[]} */ (children.flat(Infinity))) {
     if (child === null || child === undefined || child === false) continue;
@@ -56,21 +37,13 @@ export function append(parent, ...children) {
   }
 }
 
-/**
- * Replaces what is in `parent`.
- * @param {Element} parent
- * @param {...(Child | Child[])} children
- */
+/** Replaces what is in `parent`. @param {Element} parent @param {...(Child | Child[])} children */
 export function fill(parent, ...children) {
   parent.replaceChildren();
   append(parent, ...children);
 }
 
-/**
- * Sets the text only when it differs, so that an update costs no layout.
- * @param {Node} node
- * @param {string} text
- */
+/** Sets the text only when it differs, so that an update costs no layout. @param {Node} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -85,19 +58,12 @@ const icons = {
   filter: "M7 11.500a4.5 4.5 0 1 1 0-9 4.5 4.5 0 0 1 0 9zM10.3 10.300l3.2 3.2",
 };
 
-/**
- * @param {keyof typeof icons} name
- * @returns {SVGElement}
- */
+/** @param {keyof typeof icons} name @returns {SVGElement} */
 export function icon(name) {
   return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: icons[name] }));
 }
 
-/**
- * What a view shows in place of its content: empty, loading, failed.
- * @param {{title: string, text?: string, hint?: string, command?: string, action?: {label: string, run: () => void}, kind?: string}} state
- * @returns {HTMLElement}
- */
+/** What a view shows in place of its content: empty, loading, failed. @param {PanelState} state @returns {HTMLElement} */
 export function statePanel({ title, text, hint, command, action, kind = "empty" }) {
   return el("section", { class: `panel-state is-${kind}`, data: { state: kind } },
     el("h2", { text: title }),
@@ -107,11 +73,7 @@ export function statePanel({ title, text, hint, command, action, kind = "empty" 
     action && el("button", { class: "button", type: "button", text: action.label, on: { click: action.run } }));
 }
 
-/**
- * Loads a stylesheet once; a view with styles of its own asks for it before it mounts.
- * @param {string} name  file below assets/, e.g. "views/layers.css"
- * @returns {Promise<void>}
- */
+/** Loads a stylesheet once; a view with styles of its own asks for it before it mounts. @param {string} name file below assets/, e.g. "views/layers.css" @returns {Promise<void>} */
 export function loadStyle(name) {
   const href = new URL(name, import.meta.url).href;
   for (const link of document.querySelectorAll("link[rel=stylesheet]"))

@@ -3,16 +3,6 @@
 
 import { poll } from "./api.js";
 
-/**
- * @typedef {object} RunEvent
- * @property {number} id
- * @property {number} attempt
- * @property {string} kind  nonfinite, alert, state, …
- * @property {number} step
- * @property {number} time
- * @property {any} details
- */
-
 const mostEvents = 2000;
 
 /** Keeps the latest 2,000 events of a run, the oldest first. Fires "change" when there are new ones. */
@@ -24,11 +14,6 @@ export class EventFeed extends EventTarget {
   isLoaded = false;
   #next = /** @type {number | null} */ (null);
 
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {{run: string, rank: number}} run
-   * @param {{signal: AbortSignal, isPaused: () => boolean}} options
-   */
   constructor(api, run, { signal, isPaused }) {
     super();
     const task = async (abort) => {
@@ -51,20 +36,14 @@ export class EventFeed extends EventTarget {
     });
   }
 
-  /**
-   * Events of one attempt; null is the newest that has any.
-   * @param {number | null} attempt
-   */
+  /** Events of one attempt; null is the newest that has any. */
   of(attempt) {
     const wanted = attempt ?? this.events.reduce((newest, event) => Math.max(newest, event.attempt), 0);
     return this.events.filter((event) => event.attempt === wanted);
   }
 }
 
-/**
- * @param {RunEvent} event
- * @returns {"critical" | "warning" | "info"}  how grave it is
- */
+/** @param {RunEvent} event @returns {Severity} how grave it is */
 export function severityOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return "critical";
@@ -73,22 +52,16 @@ export function severityOf(event) {
   return "info";
 }
 
-/**
- * @param {RunEvent} event
- * @returns {string}  a few words: what it is
- */
+/** @param {RunEvent} event @returns {string} a few words: what it is */
 export function titleOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return details.loss_nonfinite ? "Loss not finite" : "Gradients not finite";
   if (kind === "alert") return `${details.alert ?? "Alert"} ${details.state === "resolved" ? "resolved" : "firing"}`;
-  if (kind === "state") return `Run ${details.state}`;
+  if (kind === "state") return details.state === "running" ? "Run goes on" : `Run ${details.state}`;
   return kind.replaceAll("_", " ");
 }
 
-/**
- * @param {RunEvent} event
- * @returns {string}  a sentence, or nothing
- */
+/** @param {RunEvent} event @returns {string} a sentence, or nothing */
 export function sentenceOf(event) {
   const details = event.details ?? {};
   return String(details.sentence ?? details.message ?? details.reason ?? details.path ?? "");

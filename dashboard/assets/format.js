@@ -1,11 +1,7 @@
 // @ts-check
 // Numbers, times and names as the page writes them.
 
-/**
- * A number of an answer of the API, where NaN and infinities are strings.
- * @param {number | string | null | undefined} value
- * @returns {number}  NaN also for what is missing
- */
+/** A number of an answer of the API, where NaN and infinities are strings. @param {number | string | null | undefined} value @returns {number} NaN also for what is missing */
 export function toNumber(value) {
   if (typeof value === "number") return value;
   if (value === "Infinity") return Infinity;
@@ -15,12 +11,7 @@ export function toNumber(value) {
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/**
- * A figure with `digits` significant digits: 0.0831, 1.92, 12,345, 3.1e-7.
- * @param {number} value
- * @param {number} [digits]
- * @returns {string}
- */
+/** A figure with `digits` significant digits: 0.0831, 1.92, 12,345, 3.1e-7. @param {number} value @param {number} [digits] @returns {string} */
 export function formatNumber(value, digits = 4) {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "−Inf";
@@ -33,18 +24,12 @@ export function formatNumber(value, digits = 4) {
   return text.replace("-", "−").replace("e−", "e-");
 }
 
-/**
- * @param {number} value
- * @returns {string}  12,345
- */
+/** @param {number} value @returns {string} 12,345 */
 export function formatCount(value) {
   return Number.isFinite(value) ? grouped.format(value).replace("-", "−") : formatNumber(value);
 }
 
-/**
- * @param {number} seconds
- * @returns {string}  820 µs, 12.5 ms, 3.20 s, 4 min 10 s, 2 h 5 min, 3 d 4 h
- */
+/** @param {number} seconds @returns {string} 820 µs, 12.5 ms, 3.20 s, 4 min 10 s, 2 h 5 min, 3 d 4 h */
 export function formatSeconds(seconds) {
   if (!Number.isFinite(seconds)) return formatNumber(seconds);
   const size = Math.abs(seconds);
@@ -58,10 +43,7 @@ export function formatSeconds(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-/**
- * @param {number} bytes
- * @returns {string}  512 B, 3.4 MiB
- */
+/** @param {number} bytes @returns {string} 512 B, 3.4 MiB */
 export function formatBytes(bytes) {
   if (!Number.isFinite(bytes)) return formatNumber(bytes);
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -74,19 +56,12 @@ export function formatBytes(bytes) {
   return `${place === 0 ? formatCount(value) : formatNumber(value, 3)} ${units[place]}`;
 }
 
-/**
- * @param {number} ratio  0 to 1
- * @returns {string}  0.42 %
- */
+/** @param {number} ratio 0 to 1 @returns {string} 0.42 % */
 export function formatRatio(ratio) {
   return Number.isFinite(ratio) ? `${formatNumber(ratio * 100, 3)} %` : formatNumber(ratio);
 }
 
-/**
- * @param {number} value
- * @param {string} [unit]  seconds, bytes, ratio, or a word that is put behind
- * @returns {string}
- */
+/** @param {number} value @param {string} [unit] seconds, bytes, ratio, or a word that is put behind @returns {string} */
 export function formatValue(value, unit = "") {
   if (unit === "seconds") return formatSeconds(value);
   if (unit === "bytes") return formatBytes(value);
@@ -94,11 +69,7 @@ export function formatValue(value, unit = "") {
   return unit ? `${formatNumber(value)} ${unit}` : formatNumber(value);
 }
 
-/**
- * How long ago, for figures that are looked at while they age.
- * @param {number} seconds
- * @returns {string}  just now, 12 s ago
- */
+/** How long ago, for figures that are looked at while they age. @param {number} seconds @returns {string} just now, 12 s ago */
 export function formatAge(seconds) {
   if (seconds < 2) return "just now";
   if (seconds < 60) return `${Math.round(seconds)} s ago`;
@@ -106,13 +77,11 @@ export function formatAge(seconds) {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
 }
 
-/**
- * @param {number} time  seconds since the epoch
- * @returns {string}  14:02:11 of today, else with the date; local time
- */
+/** @param {number} time seconds since the epoch @returns {string} 14:02:11 of today, 27 Nov 14:02 of another day; local time */
 export function formatTime(time) {
   const date = new Date(time * 1000);
   const clock = date.toLocaleTimeString("en-GB");
   if (date.toDateString() === new Date().toDateString()) return clock;
-  return `${date.toLocaleDateString("en-CA")} ${clock}`;
+  const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: date.getFullYear() === new Date().getFullYear() ? undefined : "numeric" });
+  return `${day} ${clock.slice(0, 5)}`;
 }

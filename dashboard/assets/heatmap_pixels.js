@@ -25,27 +25,24 @@ export const NONFINITE = FIRST_LEVEL + LEVELS;
  * @param {number} columns
  */
 export function encode({ values, log, alarms, nonfinite }, columns) {
-  const isNonfinite = (/** @type {number} */ r, /** @type {number} */ c) => {
-    const value = values[r][c];
-    return (nonfinite?.[r]?.[c] ?? 0) > 0 || (value !== null && (!Number.isFinite(value) || (alarms?.[r] === true && value > 0)));
-  };
-  const finite = function* () {
-    for (let r = 0; r < values.length; ++r) {
-      for (let c = 0; c < columns; ++c) {
-        const value = values[r][c];
-        if (value !== null && !isNonfinite(r, c)) yield value;
-      }
+  const rows = values.length;
+  const codes = new Uint16Array(rows * columns);
+  const finite = new Float64Array(rows * columns);
+  let kept = 0;
+  for (let r = 0; r < rows; ++r) {
+    const [row, broken, isAlarm] = [values[r], nonfinite?.[r], alarms?.[r] === true];
+    for (let c = 0; c < columns; ++c) {
+      const value = row[c];
+      if ((broken?.[c] ?? 0) > 0 || (value !== null && (!Number.isFinite(value) || (isAlarm && value > 0)))) codes[r * columns + c] = NONFINITE;
+      else if (value !== null) finite[kept++] = value;
     }
-  };
-  const scale = fitScale(finite(), log);
-  const codes = new Uint16Array(values.length * columns);
-  for (let r = 0; r < values.length; ++r) {
+  }
+  const scale = fitScale(finite.subarray(0, kept), log);
+  for (let r = 0; r < rows; ++r) {
     for (let c = 0; c < columns; ++c) {
       const value = values[r][c];
-      let code = MISSING;
-      if (isNonfinite(r, c)) code = NONFINITE;
-      else if (value !== null) code = value === 0 && (log || scale.low === 0) ? ZERO : FIRST_LEVEL + scale.level(value);
-      codes[r * columns + c] = code;
+      if (value === null || codes[r * columns + c] === NONFINITE) continue;
+      codes[r * columns + c] = value === 0 && (log || scale.low === 0) ? ZERO : FIRST_LEVEL + scale.level(value);
     }
   }
   return { codes, scale };
@@ -90,30 +87,42 @@ export function paint(codes, rows, columns, image, colours, dpr) {
   const gap = Math.max(1, Math.round(dpr));
   const hasColumnGaps = width / columns >= 7 * dpr;
   const hasRowGaps = height / rows >= 7 * dpr;
+  const columnOf = Int32Array.from({ length: width + 1 }, (_, x) => Math.floor((x * columns) / width));
+  const isColumnGap = Uint8Array.from({ length: width }, (_, x) => (hasColumnGaps && Math.floor(((x + gap) * columns) / width) !== columnOf[x] ? 1 : 0));
   const line = new Uint16Array(width);
   let drawnFrom = -1;
   let drawnTo = -1;
+  let hasPattern = false;
+  let wasRowGap = false;
   for (let y = 0; y < height; ++y) {
     const from = Math.floor((y * rows) / height);
     const to = Math.max(from + 1, Math.floor(((y + 1) * rows) / height));
-    if (from !== drawnFrom || to !== drawnTo) {
-      line.fill(0);
+    const isRowGap = hasRowGaps && Math.floor(((y + gap) * rows) / height) !== from;
+    const isSame = from === drawnFrom && to === drawnTo;
+    if (isSame && !hasPattern && isRowGap === wasRowGap) {
+      pixels.copyWithin(y * width, (y - 1) * width, y * width);
+      continue;
+    }
+    if (!isSame) {
+      hasPattern = false;
       for (let x = 0; x < width; ++x) {
-        const first = Math.floor((x * columns) / width);
-        const last = Math.max(first + 1, Math.floor(((x + 1) * columns) / width));
+        const first = columnOf[x];
+        const last = Math.max(first + 1, columnOf[x + 1]);
+        if (x > 0 && first === columnOf[x - 1] && last === first + 1) {
+          line[x] = line[x - 1];
+          continue;
+        }
         let code = 0;
         for (let r = from; r < to; ++r) {
           for (let c = first; c < last; ++c) code = Math.max(code, codes[r * columns + c]);
         }
         line[x] = code;
+        hasPattern ||= code === MISSING || code === NONFINITE;
       }
       [drawnFrom, drawnTo] = [from, to];
     }
-    const isRowGap = hasRowGaps && Math.floor(((y + gap) * rows) / height) !== from;
-    for (let x = 0; x < width; ++x) {
-      const isColumnGap = hasColumnGaps && Math.floor(((x + gap) * columns) / width) !== Math.floor((x * columns) / width);
-      pixels[y * width + x] = isRowGap || isColumnGap ? colours.page : colourAt(colours, line[x], x, y, dpr);
-    }
+    wasRowGap = isRowGap;
+    for (let x = 0; x < width; ++x) pixels[y * width + x] = isRowGap || isColumnGap[x] === 1 ? colours.page : colourAt(colours, line[x], x, y, dpr);
   }
 }
 

@@ -1,10 +1,11 @@
 // @ts-check
 // The dialog with the keys.
 
-import { el, icon } from "./dom.js";
+import { el, icon, loadStyle } from "./dom.js";
 
 /** @param {any} app */
-export function openHelp(app) {
+export async function openHelp(app) {
+  await loadStyle("dialogs.css");
   if (document.querySelector("dialog[open]")) return;
   const keys = (rows) => el("dl", { class: "keys" }, rows.map(([key, what]) => [
     el("dt", {}, key.split(" ").map((one) => el("kbd", { text: one }))), el("dd", { text: what })]));

@@ -60,7 +60,7 @@ export function filterRows(rows, { text, onlyNonfinite }) {
 }
 
 /** @param {string} name of a tensor or layer */
-export const nameCell = (name) => el("bdi", { class: "tensor-name", title: printable(name) }, printable(name));
+export const nameCell = (name) => el("bdi", { class: "tensor-name", title: printable(name) }, printable(name) || "(no name)");
 
 /** `[32, 16, 5, 5]` as `32 × 16 × 5 × 5`. @param {string} shape */
 const shapeText = (shape) => shape.replace(/^\[|\]$/g, "").replaceAll(", ", " × ") || "scalar";
@@ -118,6 +118,7 @@ export function layerColumns(trace) {
       key: "trace",
       head: "Grad norm over time",
       title: "Logarithmic; red where an element is not finite",
+      text: true,
       unsorted: true,
       value: () => null,
       show: (row) => {

@@ -1,12 +1,13 @@
 // @ts-check
 // The dialog in which a run and one of its attempts is chosen.
 
-import { el, fill, icon } from "./dom.js";
+import { el, fill, icon, loadStyle } from "./dom.js";
 import { formatAge, formatCount, formatNumber, toNumber } from "./format.js";
 import { stateName } from "./runs.js";
 
 /** @param {any} app */
-export function openPicker(app) {
+export async function openPicker(app) {
+  await loadStyle("dialogs.css");
   if (document.querySelector("dialog[open]")) return;
   const abort = new AbortController();
   const filter = el("input", { class: "filter-input", type: "search", placeholder: "Filter runs by name, state, host", "aria-label": "Filter runs", autocomplete: "off", spellcheck: "false" });

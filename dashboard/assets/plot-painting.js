@@ -3,26 +3,7 @@
 
 import { color } from "./theme.js";
 
-/**
- * The plotting area and the way from values to its pixels.
- * @typedef {object} Area
- * @property {CanvasRenderingContext2D} ctx
- * @property {number} left
- * @property {number} top
- * @property {number} width
- * @property {number} height
- * @property {number} ratio  pixels of the canvas for one of the stylesheet
- * @property {boolean} isLog
- * @property {number} x0  pixel of x = 0
- * @property {number} perX  pixels for 1 of x
- * @property {number} y0  pixel of y = 0, or of its logarithm
- * @property {number} perY
- */
-
-/**
- * @param {any} u  a uPlot
- * @returns {Area}
- */
+/** @param {any} u a uPlot @returns {Area} */
 export function areaOf(u) {
   const { left, top, width, height } = u.bbox;
   const { x, y } = u.scales;
@@ -34,11 +15,7 @@ export function areaOf(u) {
   return { ctx: u.ctx, left, top, width, height, ratio: devicePixelRatio, isLog, x0: left - x.min * perX, perX, y0: top + high * perY, perY };
 }
 
-/**
- * @param {Area} area
- * @param {number} x
- * @returns {number}  pixel
- */
+/** @param {Area} area @param {number} x @returns {number} pixel */
 export function toX(area, x) {
   return area.x0 + x * area.perX;
 }
@@ -46,12 +23,7 @@ export function toX(area, x) {
 /**
  * A line through points; it ends where a value is not finite, and begins again behind it. A point between two such gaps is a dot.
  * Of the points in one column of pixels the first, lowest, highest and last are drawn.
- * @param {Area} area
- * @param {Int32Array} places
- * @param {Float64Array} xs
- * @param {number} offset  taken from each x
- * @param {Float64Array} ys
- * @param {{stroke: string, width: number, alpha?: number, dash?: number[], dots?: boolean}} style
+ * @param {Area} area @param {Int32Array} places @param {Float64Array} xs @param {number} offset taken from each x @param {Float64Array} ys @param {LineStyle} style
  */
 export function paintLine(area, places, xs, offset, ys, style) {
   const { ctx, ratio, isLog, perX, y0, perY } = area;
@@ -120,9 +92,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
 
 /**
  * Marks of values that are not finite: a red line over the whole height, with what it was written at its top where there is room.
- * @param {Area} area
- * @param {number[]} positions  pixels, rising
- * @param {string[]} words  NaN, +Inf, −Inf
+ * @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words NaN, +Inf, −Inf
  */
 export function paintNonfinite(area, positions, words) {
   if (positions.length === 0) return;
@@ -155,11 +125,7 @@ export function paintNonfinite(area, positions, words) {
   ctx.restore();
 }
 
-/**
- * Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart.
- * @param {Area} area
- * @param {import("./chart-group.js").Band[]} bands
- */
+/** Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart. @param {Area} area @param {Stretch[]} bands */
 export function paintBands(area, bands) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();
@@ -173,11 +139,7 @@ export function paintBands(area, bands) {
   ctx.restore();
 }
 
-/**
- * Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot.
- * @param {Area} area
- * @param {import("./chart-group.js").Annotation[]} annotations
- */
+/** Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot. @param {Area} area @param {Annotation[]} annotations */
 export function paintAnnotations(area, annotations) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();

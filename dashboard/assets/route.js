@@ -1,19 +1,7 @@
 // @ts-check
 // Where the user is, in the part of the URL behind #: #/run/mnist/0?view=layers&attempt=2, #/compare?…, #/alerts.
 
-/**
- * @typedef {object} Route
- * @property {string} view  id of the view
- * @property {string | null} run  null: none chosen
- * @property {number} rank
- * @property {number | null} attempt  null: the newest
- * @property {URLSearchParams} params  what the view keeps there, without view and attempt
- */
-
-/**
- * @param {string} hash
- * @returns {Route}
- */
+/** @param {string} hash @returns {Route} */
 export function parseRoute(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const params = new URLSearchParams(query);
@@ -40,10 +28,7 @@ function decode(part) {
   }
 }
 
-/**
- * @param {{view: string, run?: string | null, rank?: number, attempt?: number | null, params?: URLSearchParams | Record<string, string>}} route
- * @returns {string}  "#/…"
- */
+/** @param {{view: string, run?: string | null, rank?: number, attempt?: number | null, params?: URLSearchParams | Record<string, string>}} route @returns {string} "#/…" */
 export function formatRoute({ view, run = null, rank = 0, attempt = null, params = {} }) {
   const query = new URLSearchParams();
   if (run !== null && view !== "run") query.set("view", view);

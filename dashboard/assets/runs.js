@@ -3,22 +3,6 @@
 
 import { poll } from "./api.js";
 
-/**
- * @typedef {object} Run  a row of /api/v1/runs
- * @property {string} run
- * @property {number} rank
- * @property {string} state
- * @property {string} [reason]
- * @property {number} [step]
- * @property {number} [time]
- * @property {number | string} [loss]
- * @property {number | string} [gradient_norm]
- * @property {number} [step_seconds]
- * @property {number} [nonfinite_steps]
- * @property {any[]} [alerts]
- * @property {any[]} [attempts]
- */
-
 /** States that a run does not leave again. */
 export const endedStates = new Set(["finished", "failed", "crashed"]);
 
@@ -26,10 +10,7 @@ const stateWords = {
   starting: "starting", running: "running", finished: "finished", failed: "failed", crashed: "crashed", hung: "hung", unreadable: "unreadable",
 };
 
-/**
- * @param {string | undefined} state
- * @returns {string}  for attributes that the stylesheet knows
- */
+/** @param {string | undefined} state @returns {string} for attributes that the stylesheet knows */
 export function stateName(state) {
   return state !== undefined && state in stateWords ? state : "unknown";
 }
@@ -45,10 +26,6 @@ export class RunList extends EventTarget {
   /** Clock of the server less that of this browser, in seconds, as far as /info told. */
   clockOffset = 0;
 
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {AbortSignal} signal
-   */
   constructor(api, signal) {
     super();
     const task = async (abort) => {
@@ -68,11 +45,6 @@ export class RunList extends EventTarget {
     });
   }
 
-  /**
-   * @param {string | null} run
-   * @param {number} rank
-   * @returns {Run | undefined}
-   */
   find(run, rank) {
     return this.runs?.find((row) => row.run === run && row.rank === rank);
   }
@@ -88,12 +60,7 @@ export class RunList extends EventTarget {
   }
 }
 
-/**
- * The attempt of a run: the one of that number, else the newest.
- * @param {Run | undefined} run
- * @param {number | null} attempt
- * @returns {any}
- */
+/** The attempt of a run: the one of that number, else the newest. @param {Run | undefined} run @param {number | null} attempt  */
 export function attemptOf(run, attempt) {
   const attempts = run?.attempts ?? [];
   if (attempt !== null) return attempts.find((row) => row.attempt === attempt);

@@ -1,41 +1,31 @@
 // @ts-check
-// One series as columns of numbers, its smoothed values, and which of its points a chart has to draw.
+// A series as columns, its smoothed values, and which of its points a chart has to draw.
 
 import { toNumber } from "./format.js";
 
-/** Points of an envelope's bucket: first, smallest, largest, last finite, first that is not finite. */
+/** First, smallest, largest, last finite, first not finite. */
 const bucketPoints = 5;
-/** Buckets of an envelope at most; twice as wide ones take their place then. */
+/** When there are more, twice as wide ones take their place. */
 const mostBuckets = 1024;
 
-/**
- * Grows by doubling.
- * @template {Float64Array | Int32Array} T
- * @param {T} column
- * @param {number} length
- * @returns {T}
- */
 function grown(column, length) {
   if (column.length >= length) return column;
-  const larger = /** @type {T} */ (new /** @type {any} */ (column.constructor)(Math.max(length, column.length * 2)));
-  larger.set(/** @type {any} */ (column));
+  const larger = new column.constructor(Math.max(length, column.length * 2));
+  larger.set(column);
   return larger;
 }
 
-/**
- * A series by step. Appending is cheap: only the last bucket of the envelope and the last smoothed values are computed.
- */
+/** Appending is cheap: it makes only the last bucket and the last smoothed values anew. */
 export class Series {
   length = 0;
-  /** Changes with every change of the data. */
   version = 0;
-  /** Whether points were left out by the server. */
+  /** The server left points out. */
   isDownsampled = false;
   steps = new Float64Array(256);
   times = new Float64Array(256);
   values = new Float64Array(256);
   smooth = new Float64Array(256);
-  /** Places of the points that are not finite. */
+  /** Places of points. */
   nonfinite = new Int32Array(16);
   nonfiniteLength = 0;
   #weight = 0;
@@ -45,10 +35,6 @@ export class Series {
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
 
-  /**
-   * @param {string} name
-   * @param {string} [unit]
-   */
   constructor(name, unit = "") {
     this.name = name;
     this.unit = unit;
@@ -63,13 +49,7 @@ export class Series {
     ++this.version;
   }
 
-  /**
-   * Appends columns as the API has them; steps go up. A step that is there already is replaced when it is the last, and left out else.
-   * @param {ArrayLike<number>} steps
-   * @param {ArrayLike<number>} times
-   * @param {ArrayLike<number | string>} values
-   * @returns {number}  points that were appended or replaced
-   */
+  /** Appends columns as the API has them. Of steps that are there already the last is replaced, others are left out. */
   append(steps, times, values) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
@@ -98,7 +78,6 @@ export class Series {
   #removeLast() {
     const place = --this.length;
     if (this.nonfiniteLength > 0 && this.nonfinite[this.nonfiniteLength - 1] === place) --this.nonfiniteLength;
-    // The bucket of that point is made anew out of what is left of it.
     const first = Math.floor(place / this.#width) * this.#width;
     for (let i = first; i < place; ++i) this.#extendEnvelope(i);
     if (this.#smoothed > place) this.#resetSmoothing();
@@ -109,13 +88,12 @@ export class Series {
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // Smoothing: the exponential average of the finite values, divided by the sum of its weights, so that the first ones do not pull it to 0.
+  // The exponential average of the finite values, over the sum of its weights: else it would begin near 0.
 
   get smoothing() {
     return this.#weight;
   }
 
-  /** @param {number} weight  of what was before, 0 (none) to below 1 */
   set smoothing(weight) {
     if (weight === this.#weight) return;
     this.#weight = weight;
@@ -186,13 +164,7 @@ export class Series {
     }
   }
 
-  /**
-   * Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite.
-   * @param {number} from
-   * @param {number} to
-   * @param {number} most  all of them up to so many
-   * @returns {Int32Array}  in rising order; valid until the next call of any series
-   */
+  /** Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite. */
   drawn(from, to, most = 2 * mostBuckets) {
     let count = 0;
     if (to - from <= most || this.#width === 1) {
@@ -220,12 +192,7 @@ export class Series {
     return scratch.subarray(0, count);
   }
 
-  /**
-   * The first place whose x is not below `x`.
-   * @param {Float64Array} xs  `steps` or `times`
-   * @param {number} x
-   * @returns {number}  0 to length
-   */
+  /** The first place whose x is not below `x`. */
   lowerBound(xs, x) {
     let low = 0;
     let high = this.length;
@@ -237,11 +204,7 @@ export class Series {
     return low;
   }
 
-  /**
-   * The place whose x is nearest to `x`; -1 without points.
-   * @param {Float64Array} xs
-   * @param {number} x
-   */
+  /** The place whose x is nearest to `x`; -1 without points. */
   nearest(xs, x) {
     if (this.length === 0) return -1;
     const next = this.lowerBound(xs, x);
@@ -257,3 +220,46 @@ export class Series {
 }
 
 let scratch = new Int32Array(4096);
+
+/** How fast a counter grows by wall time: examples a second from examples_total. */
+export class Rate {
+  #taken = 0;
+  #version = -1;
+  #lastStep = NaN;
+
+  constructor(source, name, unit) {
+    this.source = source;
+    this.series = new Series(name, unit);
+  }
+
+  /** Takes in what the source has got since the last time. */
+  update() {
+    const { source, series } = this;
+    if (source.version === this.#version) return;
+    this.#version = source.version;
+    const isContinued = this.#taken <= source.length && (this.#taken === 0 || source.steps[this.#taken - 1] === this.#lastStep);
+    if (!isContinued) {
+      series.clear();
+      this.#taken = 0;
+    }
+    // The last point may have been replaced by the source.
+    const begin = Math.max(this.#taken - 1, 1);
+    const steps = [];
+    const times = [];
+    const values = [];
+    for (let i = begin; i < source.length; ++i) {
+      const seconds = source.times[i] - source.times[i - 1];
+      const stride = source.steps[i] - source.steps[i - 1];
+      // Thinned-out points come in close pairs with a wide gap before and behind: the pair says little, and much of it noise.
+      const before = i > 1 ? source.steps[i - 1] - source.steps[i - 2] : stride;
+      const behind = i + 1 < source.length ? source.steps[i + 1] - source.steps[i] : stride;
+      if (seconds <= 0 || (stride * 8 < before && stride * 8 < behind)) continue;
+      steps.push(source.steps[i]);
+      times.push(source.times[i]);
+      values.push((source.values[i] - source.values[i - 1]) / seconds);
+    }
+    series.append(steps, times, values);
+    this.#taken = source.length;
+    this.#lastStep = source.length > 0 ? source.steps[source.length - 1] : NaN;
+  }
+}

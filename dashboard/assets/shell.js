@@ -18,7 +18,6 @@ export class Shell {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #countdown;
 
-  /** @param {any} app */
   constructor(app) {
     this.app = app;
     const picker = el("button", { class: "picker", type: "button", title: "Choose a run (r)", "aria-haspopup": "dialog", on: { click: () => this.openPicker() } },
@@ -41,10 +40,10 @@ export class Shell {
 
   // Dialogs are loaded when they are first opened.
   async openPicker() {
-    (await import("./picker.js")).openPicker(this.app);
+    await (await import("./picker.js")).openPicker(this.app);
   }
   async openHelp() {
-    (await import("./help.js")).openHelp(this.app);
+    await (await import("./help.js")).openHelp(this.app);
   }
 
   #drawRoute() {

@@ -9,10 +9,6 @@ const pointsOfAnAnswer = 2000;
 /** Names in one question; a URL has an end. */
 const namesOfAQuestion = 60;
 
-/**
- * @typedef {{first: number, last: number, count: number}} Stretch  steps whose loss or gradients were not finite
- */
-
 /** Fires "change" after data came, and "reset" when another attempt has taken the place of the one before. */
 export class SeriesStore extends EventTarget {
   /** @type {Map<string, Series>} */
@@ -28,21 +24,13 @@ export class SeriesStore extends EventTarget {
   /** @type {string[]} */
   #names = [];
 
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {{run: string, rank: number, attempt: number | null}} selection
-   */
   constructor(api, selection) {
     super();
     this.api = api;
     this.selection = selection;
   }
 
-  /**
-   * Which series are kept. New ones are asked for from the beginning at the next update.
-   * @param {{name: string, unit: string}[]} names
-   * @returns {Series[]}
-   */
+  /** Which series are kept. New ones are asked for from the beginning at the next update. */
   want(names) {
     let isNew = false;
     for (const { name, unit } of names) {
@@ -55,18 +43,11 @@ export class SeriesStore extends EventTarget {
     return names.map(({ name }) => /** @type {Series} */ (this.series.get(name)));
   }
 
-  /**
-   * @param {string} name
-   * @returns {Series | undefined}
-   */
   get(name) {
     return this.series.get(name);
   }
 
-  /**
-   * Takes in what is new, or everything the first time.
-   * @param {AbortSignal} signal
-   */
+  /** Takes in what is new, or everything the first time. */
   async update(signal) {
     if (this.#names.length === 0) return;
     const isWhole = this.#next === null;
@@ -93,14 +74,7 @@ export class SeriesStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /**
-   * A stretch of steps in as much detail as the server gives, beside what is kept.
-   * @param {string[]} names
-   * @param {number} since  first step
-   * @param {number} until  last step
-   * @param {AbortSignal} signal
-   * @returns {Promise<Map<string, Series>>}
-   */
+  /** A stretch of steps in as much detail as the server gives, beside what is kept. */
   async range(names, since, until, signal) {
     const answers = await this.#ask({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: 5000, attempt: this.attempt }, signal, names);
     /** @type {Map<string, Series>} */

@@ -75,6 +75,7 @@ export function createTable(options) {
   for (const column of options.columns) {
     const cell = document.createElement("th");
     cell.scope = "col";
+    cell.dataset.column = column.key;
     if (column.text) cell.className = "text";
     if (column.title) cell.title = column.title;
     if (column.unsorted) {

@@ -15,6 +15,13 @@ import { numberOrNull } from "./text.js";
  * @property {number} passedOver frames that could not be read
  */
 
+/** Before its first step a run has no frame, and there is nothing to ask for. @param {any} context of the view */
+export function hasSteps(context) {
+  const { run, selection } = context;
+  const attempt = run?.attempts?.find((/** @type {any} */ one) => one.attempt === selection.attempt) ?? run?.attempts?.[0];
+  return !run || (attempt?.last_step ?? 0) > 0 || (!attempt && (run.step ?? 0) > 0);
+}
+
 /** A number of columns that keeps the answer small with thousands of tensors. @param {number} tensors */
 export const columnsFor = (tensors) => Math.round(Math.min(200, Math.max(24, 60000 / Math.max(1, tensors))));
 

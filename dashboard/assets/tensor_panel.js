@@ -108,14 +108,17 @@ export function createTensorPanel(context, on) {
   }
 
   /** @param {Shown} what */
-  async function drawMagnitudes({ kind, name, step, steps }) {
+  async function drawMagnitudes({ kind, name, row, step, steps }) {
     loading?.abort();
     loading = new AbortController();
     const { signal } = loading;
     const end = () => loading?.abort();
     context.signal.addEventListener("abort", end, { signal });
     try {
-      const current = await source.at(kind, name, step, signal);
+      const figures = kind === "gradient" ? row?.gradient : row?.tensor;
+      // Where magnitudes are counted the row has `precision`; of a tensor without figures at this step that is not known.
+      const isCounted = figures?.precision !== undefined || figures?.missing !== undefined;
+      const current = isCounted ? await source.at(kind, name, step, signal) : null;
       setText(nowHead, `Magnitudes at step ${count(current?.step ?? step)}`);
       timeHead.hidden = current === null;
       heatmap.element.hidden = current === null;

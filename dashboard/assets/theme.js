@@ -17,9 +17,7 @@ function changed() {
 }
 systemDark.addEventListener("change", changed);
 
-/**
- * @returns {"dark" | "light"}
- */
+/** @returns {"dark" | "light"} */
 export function theme() {
   const chosen = root.dataset.theme;
   if (chosen === "dark" || chosen === "light") return chosen;
@@ -38,11 +36,7 @@ export function toggleTheme() {
   changed();
 }
 
-/**
- * The value of a custom property of the stylesheet, such as "--text-muted".
- * @param {string} name
- * @returns {string}
- */
+/** The value of a custom property of the stylesheet, such as "--text-muted". @param {string} name @returns {string} */
 export function color(name) {
   let value = cache.get(name);
   if (value === undefined) {
@@ -58,10 +52,7 @@ export function color(name) {
 /** Colours that tell series apart; further ones repeat with another dash. */
 export const seriesColors = 8;
 
-/**
- * @param {number} index  place of a series in its chart
- * @returns {string}
- */
+/** @param {number} index place of a series in its chart @returns {string} */
 export function seriesColor(index) {
   return color(`--series-${(index % seriesColors) + 1}`);
 }

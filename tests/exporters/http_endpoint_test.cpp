@@ -124,14 +124,6 @@ TEST_F(Endpoint, PreflightOfAnotherOriginGetsNoPermission) {
   EXPECT_EQ(response.headers.count("access-control-allow-origin"), 0u);
 }
 
-TEST_F(Endpoint, TheLandingPageForbidsWhatItDoesNotNeed) {
-  const HttpAnswer response = get("/");
-  EXPECT_EQ(response.headers.at("content-type"), "text/html; charset=utf-8");
-  EXPECT_EQ(response.headers.at("content-security-policy").rfind("default-src 'none';", 0), 0u);
-  EXPECT_EQ(response.headers.at("x-content-type-options"), "nosniff");
-  EXPECT_NE(response.body.find("mnist &quot;a\\b&quot;"), std::string::npos);
-}
-
 TEST(EndpointWithoutASnapshot, IsHealthyAndNotReady) {
   HttpEndpoint http(any_port(), [] { return std::shared_ptr<const Snapshot>(); });
   EXPECT_EQ(request(http.endpoint(), "/-/healthy").status, 200);

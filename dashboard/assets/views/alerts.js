@@ -46,6 +46,7 @@ export async function mount(root, context) {
     empty: "No alert has fired in this run.",
   }));
   table.element.classList.add("wraps");
+  table.element.hidden = true;
   const historyPanel = el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "History" })), note, timeline, table.element);
   fill(root, el("div", { class: "view-content" }, el("section", { class: "card panel" }, el("div", { class: "panel-head" }, nowHead), now), historyPanel));
 

@@ -11,21 +11,13 @@ const mostRuns = 8;
 const liveSeconds = 2;
 const preferredNames = ["loss", "gradient_norm"];
 
-/**
- * One run that is drawn.
- * @typedef {{key: string, run: string, rank: number, attempt: number | null, color: number, store: SeriesStore, problem: string}} Member
- */
-
 /** @param {any} context */
 export async function mount(root, context) {
   await context.loadStyle("views/compare.css");
   return new CompareView(root, context);
 }
 
-/**
- * "name/rank" or "name/rank/attempt", the name escaped.
- * @param {{run: string, rank: number, attempt: number | null}} member
- */
+/** "name/rank" or "name/rank/attempt", the name escaped. @param {RunChoice} member */
 function keyOf({ run, rank, attempt }) {
   return [encodeURIComponent(run), rank, ...(attempt === null ? [] : [attempt])].join("/");
 }
@@ -299,10 +291,7 @@ class CompareView {
   }
 }
 
-/**
- * Where the smallest and the largest finite value are; -1 where there is none. No extreme is lost when the server thins out.
- * @param {import("../series.js").Series | undefined} series
- */
+/** Where the smallest and the largest finite value are; -1 where there is none. No extreme is lost when the server thins out. @param {Series | undefined} series */
 function extremesOf(series) {
   let low = -1;
   let high = -1;

@@ -6,7 +6,7 @@ import { createHeatmap } from "../heatmap.js";
 import { activationColumns, filterRows, joinRows, layerColumns, nameFilter } from "../layer_rows.js";
 import { createTable } from "../table.js";
 import { createTensorPanel } from "../tensor_panel.js";
-import { columnsFor, loadHistory } from "../tensor_history.js";
+import { columnsFor, hasSteps, loadHistory } from "../tensor_history.js";
 import { count, figure, percent } from "../text.js";
 
 /**
@@ -20,6 +20,9 @@ const CHOICES = [
   { id: "zero_ratio", kind: "parameter", statistic: "zero_ratio", name: "Zero ratio of parameters", log: false, format: percent, without: "Parameters are not sampled: sampling.parameters is off." },
   { id: "norm", kind: "parameter", statistic: "l2_norm", name: "Parameter norm", log: true, format: figure, without: "Parameters are not sampled: sampling.parameters is off." },
 ];
+
+/** @param {string} kind @param {string} statistic @returns {import("../tensor_history.js").TensorHistory} of a run that samples no tensor of the kind */
+const noHistory = (kind, statistic) => ({ kind, statistic, steps: [], times: [], tensors: [], values: [], nonfinite: [], passedOver: 0 });
 
 /**
  * @param {HTMLElement} root
@@ -50,7 +53,7 @@ export async function mount(root, context) {
     sort: sortKey ? { key: sortKey, descending: sortOrder === "desc" } : undefined,
     onSort: (sort) => context.setParams({ sort: sort ? `${sort.key}.${sort.descending ? "desc" : "asc"}` : null }),
     onOpen: (row) => open(row.name, row.kind === "buffer" ? "buffer" : row.gradient && !row.gradient.missing ? "gradient" : "parameter"),
-    empty: "No tensor matches.",
+    empty: "No tensor matches, or none is sampled (sampling.parameters, gradients, buffers, include).",
   });
   const activations = createTable({ label: "Activations", columns: activationColumns(), key: (row) => JSON.stringify([row.layer, row.phase]), empty: "No layer matches." });
   const heatmap = createHeatmap({
@@ -155,8 +158,15 @@ export async function mount(root, context) {
     panel.close();
   }
 
+  /** @param {string} why */
+  function showNothing(why) {
+    state.removeAttribute("aria-busy");
+    fill(state, statePanel({ title: "No tensors sampled yet", text: "Statistics of tensors come with the first sample, at the first step and every sampling.every_steps after it.", hint: why }));
+  }
+
   /** @param {AbortSignal} signal */
   async function load(signal) {
+    if (!frame && !hasSteps(context)) return showNothing("The run has made no step yet.");
     const wanted = pinned();
     const next = await context.api.get("tensors", context.question({ step: wanted }), { signal });
     const isNew = !frame || next.step !== frame.step || next.attempt !== frame.attempt;
@@ -167,9 +177,11 @@ export async function mount(root, context) {
     if (isNew || hasMoved || !history || history.statistic !== choice().statistic || history.kind !== choice().kind) {
       rows = joinRows(next.tensors);
       const columns = columnsFor(rows.length);
-      const norms = loadHistory(context, { kind: "gradient", statistic: "l2_norm", columns }, signal);
       const shows = choice();
-      const own = shows.id === "gradient_norm" ? norms : loadHistory(context, { kind: shows.kind, statistic: shows.statistic, columns }, signal);
+      const ask = (/** @type {string} */ kind, /** @type {string} */ statistic) =>
+        next.tensors.some((/** @type {any} */ row) => row.kind === kind) ? loadHistory(context, { kind, statistic, columns }, signal) : Promise.resolve(noHistory(kind, statistic));
+      const norms = ask("gradient", "l2_norm");
+      const own = shows.id === "gradient_norm" ? norms : ask(shows.kind, shows.statistic);
       if (!content.isConnected) {
         // The table does not wait for what is over time.
         fill(root, content);
@@ -187,12 +199,9 @@ export async function mount(root, context) {
   const handle = context.poll(load, {
     seconds: 3,
     onError: (/** @type {any} */ error) => {
-      if (content.isConnected) return setText(problem, error.message);
-      fill(root, state);
-      state.removeAttribute("aria-busy");
-      fill(state, error.status === 404
-        ? statePanel({ title: "No tensors sampled yet", text: "Statistics of tensors come with the first sample, at the first step and every sampling.every_steps after it.", hint: error.message })
-        : statePanel({ kind: "error", title: "The tensors could not be read", text: error.message }));
+      if (content.isConnected) setText(problem, error.message);
+      else if (error.status === 404) showNothing(error.message);
+      else fill(state, statePanel({ kind: "error", title: "The tensors could not be read", text: error.message }));
     },
   });
   const reload = () => handle.now();

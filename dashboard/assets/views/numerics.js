@@ -7,7 +7,7 @@ import { createHeatmap } from "../heatmap.js";
 import { originReport, originsOf } from "../origin_report.js";
 import { precisionColumns, precisionRows } from "../precision.js";
 import { createTable } from "../table.js";
-import { columnsFor, loadHistory } from "../tensor_history.js";
+import { columnsFor, hasSteps, loadHistory } from "../tensor_history.js";
 import { count, numberOrNull, printable, raw } from "../text.js";
 import { stretchStrip } from "../timeline.js";
 
@@ -40,6 +40,7 @@ export async function mount(root, context) {
     empty: "No step was non-finite.",
   });
   stretches.element.classList.add("stretches");
+  stretches.element.hidden = true;
   const origins = el("div", { class: "origins" });
   const showAll = el("input", { type: "checkbox" });
   const timelineNote = el("p", { class: "note" });
@@ -53,6 +54,7 @@ export async function mount(root, context) {
     format: (value) => `${count(value)} not finite`,
     onOpen: (row, column) => context.go({ view: "layers", params: { tensor: shown[row].name, kind: shown[row].kind, step: String(steps[column]) } }),
   });
+  heatmap.element.hidden = true;
   /** @type {number[]} */
   let steps = [];
   const precisionFormat = el("select", { "aria-label": "Number format" }, el("option", { value: "float16" }, "float16"), el("option", { value: "bfloat16" }, "bfloat16"));
@@ -65,6 +67,7 @@ export async function mount(root, context) {
     sort: { key: "outside", descending: true },
     onOpen: (row) => context.go({ view: "layers", params: { tensor: row.tensor, kind: row.kind } }),
   });
+  precision.element.hidden = true;
   const precisionStep = el("span", { class: "frame-step" });
 
   fill(
@@ -93,7 +96,7 @@ export async function mount(root, context) {
     }));
     const axis = summary.series[0]?.steps ?? [];
     const bad = numberOrNull(last("nonfinite_steps_total")) ?? 0;
-    verdict.dataset.state = bad > 0 ? "bad" : "good";
+    verdict.dataset.state = axis.length === 0 ? "none" : bad > 0 ? "bad" : "good";
     setText(verdict, axis.length === 0 ? "No step yet." : bad > 0 ? "" : `Loss and gradients were finite on all steps up to ${count(axis.at(-1))}.`);
     verdict.hidden = axis.length > 0 && bad > 0;
     stretches.update(found);
@@ -114,11 +117,11 @@ export async function mount(root, context) {
     steps = columns;
     timelineNote.dataset.tensors = String(all.length);
     timelineNote.dataset.nonfinite = String(bad.length);
-    setText(timelineNote, columns.length === 0 ? "No tensors sampled yet."
+    setText(timelineNote, columns.length === 0 ? "No tensors are sampled."
       : bad.length === 0 ? `No tensor held NaN or Inf in the ${count(columns.length)} frames shown here (${count(all.length)} tensors).`
-      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in the ${count(columns.length)} frames shown here.`);
+      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in the ${count(columns.length)} frames shown here; ∇ are gradients.`);
     heatmap.element.hidden = shown.length === 0 || columns.length === 0;
-    heatmap.update({ rows: shown.map(({ name, kind }) => (kind === "parameter" ? name : `${name} (${kind})`)), steps: columns, values: shown.map(({ values }) => values), alarms: shown.map(() => true) });
+    heatmap.update({ rows: shown.map(({ name, kind }) => (kind === "gradient" ? `${name} ∇` : name)), steps: columns, values: shown.map(({ values }) => values), alarms: shown.map(() => true) });
   }
 
   function drawOrigins() {
@@ -158,6 +161,10 @@ export async function mount(root, context) {
   /** @type {number | undefined} */
   let seenStep;
   context.poll(async (/** @type {AbortSignal} */ signal) => {
+    if (!hasSteps(context)) {
+      drawPrecision();
+      return setText(timelineNote, "No tensors sampled yet.");
+    }
     const next = await context.api.get("tensors", context.question(), { signal });
     if (frame && frame.step === next.step && frame.attempt === next.attempt && seenStep !== undefined) return;
     frame = next;

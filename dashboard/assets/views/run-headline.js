@@ -20,10 +20,6 @@ export class Headline {
   #hasNoMetrics = false;
   #alertsDrawn = "";
 
-  /**
-   * @param {any} context
-   * @param {import("../store.js").SeriesStore} store
-   */
   constructor(context, store) {
     this.context = context;
     this.store = store;

@@ -1,24 +1,12 @@
 // @ts-check
 // Which charts the Run view has, out of the names of the series that a run has.
 
-/**
- * @typedef {object} Panel
- * @property {string} id
- * @property {string} title
- * @property {string} [unit]
- * @property {string} [hint]
- * @property {{name: string, label: string}[]} traces
- * @property {boolean} [fromZero]
- * @property {boolean} [isWide]
- * @property {boolean} [isOptional]  only shown once it has data
- */
-
 /** Charts of every run, in their order; they are there before the first answer, so that nothing jumps. */
 const always = /** @type {Panel[]} */ ([
   { id: "loss", title: "Loss", isWide: true, traces: [{ name: "loss", label: "loss" }] },
   { id: "gradient_norm", title: "Gradient norm", hint: "Euclidean norm over all gradients, before clipping", traces: [{ name: "gradient_norm", label: "gradient norm" }] },
-  { id: "learning_rate", title: "Learning rate", traces: [{ name: "learning_rate[0]", label: "group 0" }] },
-  { id: "parameter_norm", title: "Parameter norm", hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
+  { id: "learning_rate", title: "Learning rate", isExact: true, traces: [{ name: "learning_rate[0]", label: "group 0" }] },
+  { id: "parameter_norm", title: "Parameter norm", isExact: true, hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
   {
     id: "step_time", title: "Step time", unit: "seconds", fromZero: true,
     traces: [{ name: "step_seconds", label: "total" }, { name: "forward_backward_seconds", label: "fwd + bwd" }, { name: "optimizer_seconds", label: "optimizer" }, { name: "data_seconds", label: "data" }],
@@ -30,7 +18,7 @@ const always = /** @type {Panel[]} */ ([
 const optional = /** @type {Panel[]} */ ([
   { id: "clip_ratio", title: "Clip ratio", isOptional: true, hint: "What clipping multiplies the gradients by", traces: [{ name: "clip_ratio", label: "clip ratio" }] },
   {
-    id: "device_memory", title: "Device memory", unit: "bytes", fromZero: true, isOptional: true,
+    id: "device_memory", title: "Device memory", unit: "bytes", isExact: true, fromZero: true, isOptional: true,
     traces: [{ name: "device_allocated_bytes", label: "allocated" }, { name: "device_reserved_bytes", label: "reserved" }, { name: "device_peak_bytes", label: "peak" }],
   },
 ]);
@@ -38,10 +26,7 @@ const optional = /** @type {Panel[]} */ ([
 /** Series that are computed here: of which one. */
 export const rates = { examples_per_second: "examples_total" };
 
-/**
- * @param {{name: string}[]} names  of /api/v1/series/names
- * @returns {Panel[]}
- */
+/** @param {{name: string}[]} names of /api/v1/series/names @returns {Panel[]} */
 export function panelsOf(names) {
   const learningRates = names.filter(({ name }) => name.startsWith("learning_rate["));
   const scalars = names.filter(({ name }) => name.startsWith("user_scalar["));
@@ -57,11 +42,7 @@ export function panelsOf(names) {
   ];
 }
 
-/**
- * Names to ask the server for.
- * @param {Panel[]} panels
- * @returns {string[]}
- */
+/** Names to ask the server for. @param {Panel[]} panels @returns {string[]} */
 export function sourcesOf(panels) {
   const names = panels.flatMap((panel) => panel.traces.map(({ name }) => (name in rates ? rates[/** @type {keyof typeof rates} */ (name)] : name)));
   return [...new Set(names)];

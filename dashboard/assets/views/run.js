@@ -2,10 +2,10 @@
 // The Run view: how the training goes, step by step.
 
 import { Chart } from "../chart.js";
-import { Rate } from "../derived.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
 import { sentenceOf, severityOf, titleOf } from "../events.js";
 import { formatCount, formatTime } from "../format.js";
+import { Rate } from "../series.js";
 import { SeriesStore } from "../store.js";
 import { Headline } from "./run-headline.js";
 import { panelsOf, rates, sourcesOf } from "./run-panels.js";
@@ -13,12 +13,9 @@ import { panelsOf, rates, sourcesOf } from "./run-panels.js";
 const liveSeconds = 1;
 const namesSeconds = 10;
 const eventsShown = 100;
-const settings = { smoothing: 0.9, window: Infinity, /** @type {Set<string>} */ log: new Set() };
+const settings = { smoothing: 0.8, window: Infinity, /** @type {Set<string>} */ log: new Set() };
 
-/**
- * @param {HTMLElement} root
- * @param {any} context
- */
+/** @param {HTMLElement} root @param {any} context */
 export async function mount(root, context) {
   return new RunView(root, context);
 }
@@ -31,16 +28,14 @@ class RunView {
   #rates = new Map();
   /** @type {Map<string, Chart>} */
   #charts = new Map();
+  /** @type {Set<Series>} */
+  #smoothed = new Set();
   #zoomAbort = new AbortController();
   #grid = el("div", { class: "chart-grid is-loading", "aria-busy": "true" });
   #notice = el("div", { class: "notice" });
   #events = el("section", { class: "events card" });
   #zoomNote = el("span", { class: "zoom-note", role: "status" });
 
-  /**
-   * @param {HTMLElement} root
-   * @param {any} context
-   */
   constructor(root, context) {
     this.context = context;
     this.group = context.group;
@@ -70,10 +65,9 @@ class RunView {
     this.group.dispose();
   }
 
-  /** @param {KeyboardEvent} event */
   onKey(event) {
     if (event.key === "z") this.group.setZoom(null);
-    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.9);
+    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.8);
     else return false;
     return true;
   }
@@ -99,7 +93,7 @@ class RunView {
   #setSmoothing(weight) {
     settings.smoothing = weight;
     this.#showSmoothing();
-    for (const chart of this.#charts.values()) for (const trace of chart.traces) trace.series.smoothing = weight;
+    for (const series of this.#smoothed) series.smoothing = weight;
     this.group.draw();
   }
 
@@ -111,10 +105,7 @@ class RunView {
     this.#askDetail();
   }
 
-  /**
-   * Charts for the names that there are; those that are there stay.
-   * @param {{name: string, unit: string}[]} names
-   */
+  /** Charts for the names that there are; those that are there stay. */
   #arrange(names) {
     const panels = panelsOf(names);
     const known = new Map(names.map((one) => [one.name, one.unit]));
@@ -123,6 +114,10 @@ class RunView {
     for (const panel of panels) {
       const traces = panel.traces.flatMap(({ name, label }) => {
         const series = this.#seriesOf(name);
+        if (series && !panel.isExact) {
+          this.#smoothed.add(series);
+          series.smoothing = settings.smoothing;
+        }
         return series ? [{ series, label }] : [];
       });
       const chart = this.#charts.get(panel.id);
@@ -134,15 +129,12 @@ class RunView {
   #seriesOf(name) {
     const source = rates[/** @type {keyof typeof rates} */ (name)];
     if (!source) {
-      const series = this.store.get(name);
-      if (series) series.smoothing = settings.smoothing;
-      return series;
+      return this.store.get(name);
     }
     const counter = this.store.get(source);
     if (!counter) return undefined;
     let rate = this.#rates.get(name);
     if (!rate) this.#rates.set(name, (rate = new Rate(counter, name, "/s")));
-    rate.series.smoothing = settings.smoothing;
     return rate.series;
   }
 
@@ -236,7 +228,7 @@ class RunView {
   #onEvents() {
     const { events: feed } = this.context;
     const events = this.#ofAttempt();
-    this.group.annotations = events.filter(({ kind, details }) => kind !== "alert" || details.state !== "resolved").map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
+    this.group.annotations = events.filter(({ kind, step, details }) => step > 0 && (kind !== "alert" || details.state !== "resolved")).map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
     this.group.draw();
     const mark = `${feed.isLoaded} ${events.length} ${events.at(-1)?.id}`;
     if (mark === this.eventsMark) return;
