@@ -152,10 +152,13 @@ export async function mount(root, context) {
   }
 
   function close() {
+    const [name, kind] = [params().get("tensor"), params().get("kind")];
+    const hadFocus = panel.element.contains(document.activeElement);
     context.setParams({ tensor: null, kind: null });
     table.select("");
     heatmap.clear();
     panel.close();
+    if (hadFocus) table.focus(`${kind === "buffer" ? "buffer" : "parameter"}:${name}`);
   }
 
   /** @param {string} why */
