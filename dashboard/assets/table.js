@@ -68,6 +68,7 @@ export function createTable(options) {
   let from = 0;
   let to = 0;
   let frame = 0;
+  let widthOfRoom = 0;
   /** @type {Map<string, HTMLTableCellElement>} */
   const heads = new Map();
 
@@ -178,7 +179,17 @@ export function createTable(options) {
       built.push(row);
     }
     body.replaceChildren(...built);
+    if (isChanged && !isAll) keepWidths();
     if (hadFocus) rowOf(focused)?.focus({ preventScroll: true });
+  }
+
+  /** Rows that come into sight while scrolling must not move the columns. */
+  function keepWidths() {
+    const cells = [...heads.values()];
+    if (element.clientWidth !== widthOfRoom) for (const cell of cells) cell.style.removeProperty("min-width");
+    widthOfRoom = element.clientWidth;
+    const widths = cells.map((cell) => cell.offsetWidth);
+    cells.forEach((cell, i) => cell.style.setProperty("min-width", `${widths[i]}px`));
   }
 
   /** @param {string} key @returns {HTMLTableRowElement | null} */
