@@ -34,6 +34,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::uint64_t inject_nan_at = 0;
   std::uint64_t max_steps = std::numeric_limits<std::uint64_t>::max();
+  bool keep_open = false;
 };
 
 struct NetImpl : torch::nn::Module {
@@ -140,6 +141,7 @@ void print_layers(const vigil::Snapshot& snapshot) {
 vigil::Config settings_of(const Options& options) {
   vigil::Config config = options.config.empty() ? vigil::load_config_from_environment() : vigil::load_config(options.config);
   if (options.port >= 0) config.exporters.prometheus.port = options.port;
+  if (options.keep_open) config.exporters.prometheus.linger_ms = 600'000;
   if (options.on_nonfinite == "warn") config.guard.on_nonfinite = vigil::OnNonfinite::warn;
   if (options.on_nonfinite == "skip_step") config.guard.on_nonfinite = vigil::OnNonfinite::skip_step;
   if (options.on_nonfinite == "stop") config.guard.on_nonfinite = vigil::OnNonfinite::stop;
@@ -196,7 +198,7 @@ int train(const Options& options) {
   monitor.phase("test");
   const double accuracy = test_accuracy(model, options.data);
   monitor.log("accuracy", accuracy);  // shown as test/accuracy
-  monitor.finish();
+  if (!options.keep_open) monitor.finish();
 
   std::printf("\n%llu steps in %.1f s (%.1f steps/s)\n", static_cast<unsigned long long>(step), seconds,
               static_cast<double>(step) / seconds);
@@ -213,6 +215,11 @@ int train(const Options& options) {
   }
   std::printf("\nas last sampled, at step %llu:\n", static_cast<unsigned long long>(snapshot->frame.step));
   print_layers(*snapshot);
+  if (options.keep_open) {
+    std::printf("\nhttp://%s/ stays open for ten minutes, or until Ctrl-C\n", monitor.endpoint().c_str());
+    std::fflush(stdout);
+    monitor.finish();
+  }
   return 0;
 }
 
@@ -239,6 +246,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"warn", "skip_step", "stop"}));
   auto* inject = app.add_option("--inject-nan-at", options.inject_nan_at, "make one layer's weight gradient NaN in this step (from 1)");
   app.add_option("--layer", options.layer, "that layer")->capture_default_str()->needs(inject);
+  app.add_flag("--keep-open", options.keep_open,
+               "leave the page open after the training, for ten minutes or until Prometheus has scraped its end");
   CLI11_PARSE(app, argc, argv);
 
   // The first signal ends the loop after its step, with a summary; the second one kills.
