@@ -24,6 +24,7 @@
  * @property {{key: string, descending: boolean}} [sort] null: the order in which rows are given
  * @property {(sort: {key: string, descending: boolean} | null) => void} [onSort]
  * @property {string} [empty] instead of no rows
+ * @property {boolean} [wraps] rows are of different heights, so all of them are built
  */
 
 const ROW = 28;
@@ -67,6 +68,7 @@ export function createTable(options) {
   let from = 0;
   let to = 0;
   let frame = 0;
+  let widthOfRoom = 0;
   /** @type {Map<string, HTMLTableCellElement>} */
   const heads = new Map();
 
@@ -155,7 +157,7 @@ export function createTable(options) {
   function build(isChanged) {
     frame = 0;
     if (!sorted.some((row) => options.key(row) === focused)) focused = sorted.length > 0 ? options.key(sorted[0]) : "";
-    const isAll = sorted.length <= BUILD_ALL;
+    const isAll = options.wraps === true || sorted.length <= BUILD_ALL;
     element.classList.toggle("scrolls", !isAll);
     // What is hidden, or has no rows yet, has no height yet.
     const room = Math.max(element.clientHeight, 600);
@@ -177,7 +179,17 @@ export function createTable(options) {
       built.push(row);
     }
     body.replaceChildren(...built);
+    if (isChanged && !isAll) keepWidths();
     if (hadFocus) rowOf(focused)?.focus({ preventScroll: true });
+  }
+
+  /** Rows that come into sight while scrolling must not move the columns. */
+  function keepWidths() {
+    const cells = [...heads.values()];
+    if (element.clientWidth !== widthOfRoom) for (const cell of cells) cell.style.removeProperty("min-width");
+    widthOfRoom = element.clientWidth;
+    const widths = cells.map((cell) => cell.offsetWidth);
+    cells.forEach((cell, i) => cell.style.setProperty("min-width", `${widths[i]}px`));
   }
 
   /** @param {string} key @returns {HTMLTableRowElement | null} */
@@ -241,6 +253,15 @@ export function createTable(options) {
         if (row instanceof HTMLElement && row.dataset.key === key) row.setAttribute("aria-current", "true");
         else row.removeAttribute("aria-current");
       }
+    },
+    /** Back to a row, after what it opened was closed. @param {string} key */
+    focus(key) {
+      const index = sorted.findIndex((row) => options.key(row) === key);
+      if (index < 0) return;
+      focused = key;
+      reveal(index);
+      build(true);
+      rowOf(key)?.focus();
     },
     destroy() {
       cancelAnimationFrame(frame);

@@ -161,7 +161,7 @@ export function createTensorPanel(context, on) {
     element,
     show,
     reveal() {
-      element.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+      element.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
       element.focus({ preventScroll: true });
     },
     close() {
@@ -175,6 +175,7 @@ export function createTensorPanel(context, on) {
       loading?.abort();
       heatmap.destroy();
       chart.destroy();
+      context.group.dispose();
     },
   };
 }

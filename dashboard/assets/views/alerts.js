@@ -14,10 +14,15 @@ const MOST_LINES = 24;
 /** @param {string} severity */
 const badge = (severity) => el("span", { class: `badge ${GRAVE.includes(severity) ? severity : "info"}` }, severity);
 
-/** @param {{parameter?: string, layer?: string, subject?: string}} of */
-function about(of) {
+/** @param {any} context @param {{parameter?: string, layer?: string, subject?: string, since_step?: number}} of */
+function about(context, of) {
   const facts = /** @type {[string, string | undefined][]} */ ([["parameter", of.parameter], ["layer", of.layer], ["subject", of.subject]]);
-  return facts.flatMap(([key, value]) => (value ? [el("span", { class: "about" }, `${key} `, el("bdi", { class: "tensor-name", data: { [key]: value } }, printable(value)))] : []));
+  return facts.flatMap(([key, value]) => {
+    if (!value) return [];
+    const name = el("bdi", { class: "tensor-name", data: { [key]: value } }, printable(value));
+    const show = () => context.go({ view: "layers", params: { tensor: value, kind: "gradient", step: String(of.since_step) } });
+    return [el("span", { class: "about" }, `${key} `, key === "parameter" ? el("button", { type: "button", class: "link", title: "Show in Layers", on: { click: show } }, name) : name)];
+  });
 }
 
 /**
@@ -44,6 +49,7 @@ export async function mount(root, context) {
     ],
     key: (row) => JSON.stringify([row.alert, row.begin, row.parameter, row.layer, row.subject]),
     empty: "No alert has fired in this run.",
+    wraps: true,
   }));
   table.element.classList.add("wraps");
   table.element.hidden = true;
@@ -75,7 +81,7 @@ export async function mount(root, context) {
       // What to do stands in the event that began it.
       const event = firings.find((one) => one.alert === alert.alert && one.begin === alert.since_step && subjectOf(one) === subjectOf(alert));
       return el("article", { class: `alert-card is-${alert.severity}`, data: { alert: alert.alert, severity: alert.severity, since: alert.since_step } },
-        el("p", { class: "alert-head" }, badge(alert.severity), el("strong", { text: alert.alert }), el("span", { class: "muted" }, `since step ${count(alert.since_step)}`), about(alert)),
+        el("p", { class: "alert-head" }, badge(alert.severity), el("strong", { text: alert.alert }), el("span", { class: "muted" }, `since step ${count(alert.since_step)}`), about(context, alert)),
         el("p", { class: "alert-sentence" }, printable(alert.sentence)),
         event?.advice && el("p", { class: "muted" }, printable(event.advice)));
     }));

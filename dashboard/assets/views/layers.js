@@ -7,7 +7,7 @@ import { activationColumns, filterRows, joinRows, layerColumns, nameFilter } fro
 import { createTable } from "../table.js";
 import { createTensorPanel } from "../tensor_panel.js";
 import { columnsFor, hasSteps, loadHistory } from "../tensor_history.js";
-import { count, figure, percent } from "../text.js";
+import { count, figure, percent, printable } from "../text.js";
 
 /**
  * @typedef {{id: string, kind: "parameter" | "gradient", statistic: string, name: string, log: boolean, format: (value: number | null) => string, without: string}} Choice
@@ -134,7 +134,11 @@ export async function mount(root, context) {
     const kind = params().get("kind") ?? "gradient";
     const row = rows.find((one) => one.name === name && (one.kind === "buffer") === (kind === "buffer"));
     table.select(row?.key ?? "");
-    void panel.show({ name, kind, row: row ?? null, attempt: frame.attempt, step: frame.step, steps: history?.steps ?? [frame.step] });
+    if (!row) {
+      setText(problem, `This run has no ${kind === "buffer" ? "buffer" : "parameter"} named ${printable(name)}.`);
+      return panel.close();
+    }
+    void panel.show({ name, kind, row, attempt: frame.attempt, step: frame.step, steps: history?.steps ?? [frame.step] });
   }
 
   /** @param {string} name @param {string} kind @param {number} [step] */
@@ -152,16 +156,21 @@ export async function mount(root, context) {
   }
 
   function close() {
+    const [name, kind] = [params().get("tensor"), params().get("kind")];
+    const hadFocus = panel.element.contains(document.activeElement);
     context.setParams({ tensor: null, kind: null });
     table.select("");
     heatmap.clear();
     panel.close();
+    if (hadFocus) table.focus(`${kind === "buffer" ? "buffer" : "parameter"}:${name}`);
   }
 
   /** @param {string} why */
   function showNothing(why) {
     state.removeAttribute("aria-busy");
-    fill(state, statePanel({ title: "No tensors sampled yet", text: "Statistics of tensors come with the first sample, at the first step and every sampling.every_steps after it.", hint: why }));
+    fill(state, pinned() === null
+      ? statePanel({ title: "No tensors sampled yet", text: "Statistics of tensors come with the first sample, at the first step and every sampling.every_steps after it.", hint: why })
+      : statePanel({ title: `No sample up to step ${count(pinned())}`, text: "The history holds no frame of tensors that old.", hint: why, action: { label: "Show the latest", run: () => pin(null) } }));
   }
 
   /** @param {AbortSignal} signal */
