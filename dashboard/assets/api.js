@@ -1,18 +1,17 @@
 // @ts-check
-// Questions to the API, and whether it answers at all.
+// Questions to the API, and whether it answers.
 
-/** What went wrong with a question. `status` is 0 where no answer came. */
+/** `status` is 0 where no answer came. */
 export class ApiError extends Error {
   constructor(message, status) {
     super(message);
     this.name = "ApiError";
     this.status = status;
   }
-  /** The server was not reached: the connection shows it, and every poll is tried again. */
   get isDisconnected() {
     return this.status === 0 || this.status === 502;
   }
-  /** No history is kept (vigild without --storage.path), or too many questions at once. */
+  /** No history, or too many questions. */
   get isUnavailable() {
     return this.status === 503;
   }
@@ -21,13 +20,11 @@ export class ApiError extends Error {
 const firstRetrySeconds = 1;
 const longestRetrySeconds = 30;
 
-/** Whether the server answers. Fires "change". While it does not, polls wait for `retryAt`. */
+/** Fires "change". While it is offline, polls wait for `retryAt`. */
 export class Connection extends EventTarget {
-  /** @type {"connecting" | "online" | "offline"} */
   state = "connecting";
-  /** When the last answer came, in ms of Date.now(); 0 before the first. */
+  /** In ms of Date.now(). */
   lastAnswer = 0;
-  /** When it is tried again, in ms of Date.now(). */
   retryAt = 0;
   #failures = 0;
 
@@ -37,11 +34,11 @@ export class Connection extends EventTarget {
     this.#set("online");
   }
   failed() {
-    // Several polls fail at the same time; together they are one failure.
+    // Polls that fail together are one failure.
     if (this.state === "offline" && Date.now() < this.retryAt) return;
     const seconds = Math.min(firstRetrySeconds * 2 ** this.#failures, longestRetrySeconds);
     ++this.#failures;
-    // Spread, so that all pages that are open do not come back in the same moment.
+    // Spread, so that open pages do not all come back at once.
     this.retryAt = Date.now() + seconds * 1000 * (0.9 + 0.2 * Math.random());
     this.#set("offline", true);
   }
@@ -56,15 +53,14 @@ export class Connection extends EventTarget {
   }
 }
 
-/** Reads the API below `api/v1/` of the page's own address. */
 export class Api {
   constructor(connection, base = "api/v1/") {
     this.connection = connection;
     this.base = new URL(base, document.baseURI);
   }
 
-  /** One answer as it is; numbers that are strings become numbers with toNumber(). The browser's cache asks again with the ETag where there is one. */
-  async get(path, parameters = {}, { signal, timeoutMs = 10000 } = {}) {
+  /** A list among `parameters` repeats one; null leaves it out. Rejects with ApiError, or AbortError. */
+  async get(path, parameters = {}, { signal = undefined, timeoutMs = 10000 } = {}) {
     const url = new URL(path, this.base);
     for (const [name, value] of Object.entries(parameters)) {
       if (value === null || value === undefined) continue;
@@ -107,12 +103,10 @@ export class Api {
 }
 
 /**
- * Calls `task` again and again: at once, then `seconds` after each end, while the page is visible. A task that fails since the server is away is
- * tried again when the connection says so; any other error goes to `onError`, and the poll goes on.
- * @param {Connection} connection @param {(signal: AbortSignal) => Promise<void>} task @param {PollOptions} options `signal` ends it @returns {{now: () => void}} `now` does not wait for the next turn
+ * Calls `task` at once, then `seconds` after each end, while the page is visible and the server there. `now` of the result does not wait.
+ * @param {Connection} connection @param {(signal: AbortSignal) => Promise<void>} task @param {PollOptions} options
  */
 export function poll(connection, task, { seconds, signal, isPaused = () => false, onError = () => {} }) {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let isRunning = false;
   let isDue = false;
@@ -132,7 +126,7 @@ export function poll(connection, task, { seconds, signal, isPaused = () => false
       await task(signal);
     } catch (error) {
       wasAway = error instanceof ApiError && error.isDisconnected;
-      if (!signal.aborted && !wasAway) onError(/** @type {Error} */ (error));
+      if (!signal.aborted && !wasAway) onError(error);
     }
     isRunning = false;
     if (signal.aborted) return;

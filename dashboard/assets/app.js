@@ -1,17 +1,14 @@
 // @ts-check
-// The page: decides what is shown and hands each view what it needs. dashboard/README.md has the contract of a view.
+// The page: its frame, and which view is shown. README.md has the contract of a view.
 
 import { Api, Connection, poll } from "./api.js";
 import { ChartGroup } from "./chart-group.js";
-import { el, fill, loadStyle, statePanel } from "./dom.js";
-import { EventFeed } from "./events.js";
-import { formatRoute, parseRoute } from "./route.js";
-import { RunList } from "./runs.js";
-import { Shell } from "./shell.js";
+import { el, fill, icon, loadStyle, setText, statePanel } from "./dom.js";
+import { formatAge } from "./format.js";
+import { attemptOf, EventFeed, RunList, stateName } from "./runs.js";
 import { toggleTheme } from "./theme.js";
 
-/** @type {ViewEntry[]} */
-export const views = [
+const views = [
   { id: "run", title: "Run", scope: "run", load: () => import("./views/run.js") },
   { id: "layers", title: "Layers", scope: "run", load: () => import("./views/layers.js") },
   { id: "numerics", title: "Numerics", scope: "run", load: () => import("./views/numerics.js") },
@@ -19,6 +16,140 @@ export const views = [
   { id: "system", title: "System", scope: "run", load: () => import("./views/system.js") },
   { id: "compare", title: "Compare", scope: "host", load: () => import("./views/compare.js") },
 ];
+
+const problems = () => import("./problems.js");
+
+// Where the user is: #/run/mnist/0?view=layers&attempt=2, #/compare?…, #/alerts.
+
+/** @param {string} hash @returns {Route} */
+function parseRoute(hash) {
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
+  const params = new URLSearchParams(query);
+  const parts = path.split("/").map(decode);
+  const attempt = Number(params.get("attempt"));
+  const isRun = parts[0] === "run" && parts.length > 1 && parts[1] !== "";
+  const view = isRun ? (params.get("view") ?? "run") : parts[0] || "run";
+  params.delete("view");
+  params.delete("attempt");
+  return {
+    view,
+    run: isRun ? parts[1] : null,
+    rank: isRun && /^\d+$/.test(parts[2] ?? "") ? Number(parts[2]) : 0,
+    attempt: isRun && Number.isInteger(attempt) && attempt > 0 ? attempt : null,
+    params,
+  };
+}
+
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** @param {Record<string, any>} route @returns {string} */
+function formatRoute({ view, run = null, rank = 0, attempt = null, params = {} }) {
+  const query = new URLSearchParams();
+  if (run !== null && view !== "run") query.set("view", view);
+  if (run !== null && attempt !== null) query.set("attempt", String(attempt));
+  for (const [name, value] of new URLSearchParams(params)) query.append(name, value);
+  const path = run === null ? `#/${view}` : `#/run/${encodeURIComponent(run)}/${rank}`;
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** Header and banner. */
+class Shell {
+  #tabs = el("nav", { class: "tabs", "aria-label": "Views" });
+  #pickerDot = el("span", { class: "dot", "aria-hidden": "true" });
+  #pickerName = el("span", { class: "picker-name", text: "No run" });
+  #pickerMeta = el("span", { class: "picker-meta" });
+  #live = el("button", { class: "live", type: "button", title: "Follow the run (l)" }, el("span", { class: "live-dot", "aria-hidden": "true" }), el("span", { class: "live-word" }));
+  #banner = document.getElementById("connection");
+  #countdown;
+
+  constructor(app) {
+    this.app = app;
+    const picker = el("button", { class: "picker", type: "button", title: "Choose a run (r)", "aria-haspopup": "dialog", on: { click: () => app.openPicker() } },
+      this.#pickerDot, this.#pickerName, this.#pickerMeta, icon("chevron"));
+    const button = (name, label, run) =>
+      el("button", { class: "icon-button", type: "button", title: label, "aria-label": label, on: { click: run } }, icon(name));
+    this.#live.addEventListener("click", () => app.setLive(!app.live));
+    this.#tabs.addEventListener("keydown", (event) => this.#onTabKey(event));
+    fill(document.getElementById("top"),
+      el("a", { class: "brand", href: "#/", "aria-label": "vigil" }, el("img", { class: "logo", src: "assets/logo.svg", alt: "" }), el("span", { class: "wordmark", text: "vigil" })),
+      picker, this.#tabs,
+      el("div", { class: "top-actions" }, this.#live, button("theme", "Dark or light (t)", toggleTheme), button("help", "Keys and help (?)", () => app.openHelp())));
+    app.addEventListener("route", () => this.#drawRoute());
+    app.addEventListener("info", () => this.#drawRoute());
+    app.addEventListener("live", () => this.#drawLive());
+    app.runs.addEventListener("change", () => this.#drawPicker());
+    app.connection.addEventListener("change", () => this.#drawConnection());
+    this.#drawLive();
+  }
+
+  #drawRoute() {
+    const { app } = this;
+    const current = app.route.view;
+    fill(this.#tabs, app.views().map((entry, index) => {
+      const run = entry.scope === "run" ? app.selection : null;
+      return el("a", {
+        class: "tab", href: formatRoute({ view: entry.id, ...(run ?? {}) }), title: `${entry.title} (${index + 1})`, "aria-current": entry.id === current ? "page" : null, data: { view: entry.id },
+      }, entry.title);
+    }));
+    this.#tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.#drawPicker();
+  }
+
+  #onTabKey(event) {
+    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (step === 0) return;
+    const tabs = [...this.#tabs.children];
+    const place = tabs.indexOf(document.activeElement);
+    (tabs[(place + step + tabs.length) % tabs.length]).focus();
+    event.preventDefault();
+  }
+
+  #drawPicker() {
+    const { selection, runs } = this.app;
+    if (!selection) {
+      setText(this.#pickerName, runs.runs ? (runs.runs.length > 0 ? "Choose a run" : "No run yet") : "Loading");
+      return;
+    }
+    const run = runs.find(selection.run, selection.rank);
+    const attempt = attemptOf(run, selection.attempt);
+    this.#pickerDot.dataset.state = stateName(selection.attempt === null ? run?.state : attempt?.state);
+    setText(this.#pickerName, selection.run);
+    const meta = [];
+    if (selection.rank > 0 || (attempt?.world_size ?? 1) > 1) meta.push(`rank ${selection.rank}`);
+    if ((run?.attempts?.length ?? 0) > 1 && attempt) meta.push(`attempt ${attempt.attempt}`);
+    setText(this.#pickerMeta, meta.join(" · "));
+  }
+
+  #drawLive() {
+    this.#live.setAttribute("aria-pressed", String(this.app.live));
+    setText(this.#live.lastElementChild, this.app.live ? "Live" : "Paused");
+  }
+
+  #drawConnection() {
+    const { connection } = this.app;
+    clearInterval(this.#countdown);
+    document.documentElement.dataset.connection = connection.state;
+    if (connection.state !== "offline") return fill(this.#banner);
+    const left = el("span", { class: "banner-count", "aria-hidden": "true" });
+    const draw = () => {
+      const seconds = Math.max(Math.ceil((connection.retryAt - Date.now()) / 1000), 0);
+      setText(left, seconds > 0 ? `Next try in ${seconds} s.` : "Trying…");
+    };
+    const since = connection.lastAnswer ? `What is shown is from ${new Date(connection.lastAnswer).toLocaleTimeString("en-GB")} (${formatAge((Date.now() - connection.lastAnswer) / 1000)}).` : "";
+    fill(this.#banner, el("div", { class: "banner", data: { state: "offline" } },
+      el("strong", { text: "Disconnected." }), el("span", { text: since }), left,
+      el("button", { class: "button small", type: "button", text: "Retry now", on: { click: () => connection.retryNow() } })));
+    draw();
+    this.#countdown = setInterval(draw, 500);
+  }
+}
 
 class App extends EventTarget {
   connection = new Connection();
@@ -30,20 +161,17 @@ class App extends EventTarget {
   route = parseRoute(location.hash);
   /** @type {any} what the mounted view handed back */
   view = null;
-  /** @type {any} */
   context = null;
   #mounted = "";
-  /** @type {AbortController} */
   #abort = new AbortController();
-  /** @type {EventFeed | null} */
   #events = null;
   #eventsAbort = new AbortController();
   #eventsOf = "";
 
   constructor() {
     super();
-    this.root = /** @type {HTMLElement} */ (document.getElementById("view"));
-    this.announcer = /** @type {HTMLElement} */ (document.getElementById("announcer"));
+    this.root = document.getElementById("view");
+    this.announcer = document.getElementById("announcer");
     this.shell = new Shell(this);
     addEventListener("hashchange", () => this.#follow());
     addEventListener("keydown", (event) => this.#onKey(event));
@@ -56,7 +184,7 @@ class App extends EventTarget {
     this.#follow();
   }
 
-  /** Views that make sense here: a trainer has one run, and nothing to compare it with. */
+  /** A trainer has one run, and nothing to compare it with. */
   views() {
     return views.filter((entry) => entry.id !== "compare" || this.info?.program !== "trainer");
   }
@@ -68,7 +196,7 @@ class App extends EventTarget {
       this.info = info;
       this.dispatchEvent(new Event("info"));
     } catch {
-      // An older server has no such path; then all views are offered.
+      // An older server has no such path.
     }
   }
 
@@ -79,11 +207,19 @@ class App extends EventTarget {
     this.dispatchEvent(new Event("live"));
   }
 
+  async openPicker() {
+    await (await import("./picker.js")).openPicker(this);
+  }
+
+  async openHelp() {
+    await (await import("./help.js")).openHelp(this);
+  }
+
   announce(text) {
     this.announcer.textContent = text;
   }
 
-  /** Goes to another view, run or attempt; what is not named stays. */
+  /** What is not named stays. */
   go(target) {
     const entry = views.find((one) => one.id === (target.view ?? this.route.view));
     const run = entry?.scope === "host" ? null : (target.run ?? this.selection?.run ?? null);
@@ -103,7 +239,7 @@ class App extends EventTarget {
   #follow() {
     this.route = parseRoute(location.hash);
     const entry = views.find((one) => one.id === this.route.view);
-    if (!entry) return this.#show("none", statePanel({ title: "There is no such view", text: "The address names a view that this page does not have.", action: { label: "Show the run", run: () => this.go({ view: "run" }) } }));
+    if (!entry) return void this.#show("none", async () => (await problems()).noSuchView(() => this.go({ view: "run" })));
     if (entry.scope === "host") {
       if (!this.runs.runs) return this.#showWaiting();
       return void this.#mount(entry, null);
@@ -111,38 +247,35 @@ class App extends EventTarget {
     if (this.route.run === null) {
       if (!this.runs.runs) return this.#showWaiting();
       const run = this.selection ?? this.runs.preferred();
-      if (!run) return this.#show("empty", emptyPanel());
+      if (!run) return void this.#show("empty", async () => (await problems()).noRun());
       history.replaceState(null, "", formatRoute({ view: entry.id, run: run.run, rank: run.rank, params: this.route.params }));
       return this.#follow();
     }
     const { run, rank, attempt } = this.route;
     this.selection = { run, rank, attempt };
     if (this.runs.runs && !this.runs.find(run, rank)) {
-      this.#show("unknown", statePanel({
-        title: "No such run", text: `The server knows no run "${run}" of rank ${rank}. It may have been removed from the history.`,
-        action: { label: "Choose a run", run: () => this.shell.openPicker() },
-      }));
-      return;
+      return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
     }
     void this.#mount(entry, { run, rank, attempt });
   }
 
   #showWaiting() {
     if (this.connection.state === "offline") {
-      this.#show("offline", statePanel({ kind: "offline", title: "The server does not answer", text: "Neither a trainer nor vigild answers at this address. The page goes on by itself as soon as one does.", action: { label: "Retry now", run: () => this.connection.retryNow() } }));
+      void this.#show("offline", () => statePanel({ kind: "offline", title: "The server does not answer", text: "Neither a trainer nor vigild answers at this address. The page goes on by itself as soon as one does.", action: { label: "Retry now", run: () => this.connection.retryNow() } }));
     } else if (this.runs.error) {
-      this.#show("failed", statePanel({ kind: "error", title: "The runs could not be read", text: this.runs.error.message }));
+      void this.#show("failed", async () => (await problems()).noRuns(this.runs.error));
     } else {
-      this.#show("waiting", el("div", { class: "view-skeleton", "aria-busy": "true", "aria-label": "Loading" }, el("div", { class: "skeleton" })));
+      void this.#show("waiting", () => el("div", { class: "view-skeleton", "aria-busy": "true", "aria-label": "Loading" }, el("div", { class: "skeleton" })));
     }
   }
 
-  #show(what, element) {
+  async #show(what, make) {
     if (this.#mounted === what) return;
     this.#unmount();
     this.#mounted = what;
-    fill(this.root, element);
     this.dispatchEvent(new Event("route"));
+    const panel = await make();
+    if (this.#mounted === what) fill(this.root, panel);
   }
 
   #unmount() {
@@ -176,14 +309,13 @@ class App extends EventTarget {
     } catch (error) {
       if (signal.aborted) return;
       console.error(error);
-      fill(root, statePanel({ kind: "error", title: `${entry.title} cannot be shown`, text: String(/** @type {Error} */ (error).message), hint: "Reload the page; if it stays so, the server and its page are of different versions." }));
+      fill(root, (await problems()).noView(entry.title, error));
     }
   }
   #hasOpened = false;
 
   #makeContext(entry, run, signal, openedAt) {
     const app = this;
-    /** @type {any} */
     const context = {
       api: this.api, connection: this.connection, runs: this.runs, selection: run, signal, openedAt,
       group: new ChartGroup(),
@@ -235,34 +367,25 @@ class App extends EventTarget {
 
   #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const target = /** @type {HTMLElement} */ (event.target);
+    const target = event.target;
     const isTyping = target.matches?.("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]");
     if (document.querySelector("dialog[open]") || isTyping) return;
     if (this.view?.onKey?.(event)) return event.preventDefault();
     const entry = /^[1-9]$/.test(event.key) ? this.views()[Number(event.key) - 1] : undefined;
     if (entry) this.go({ view: entry.id });
-    else if (event.key === "?") this.shell.openHelp();
+    else if (event.key === "?") this.openHelp();
     else if (event.key === "l") this.setLive(!this.live);
     else if (event.key === "t") toggleTheme();
-    else if (event.key === "r") this.shell.openPicker();
-    else if (event.key === "/") this.view?.focusFilter ? this.view.focusFilter() : this.shell.openPicker();
+    else if (event.key === "r") this.openPicker();
+    else if (event.key === "/") this.view?.focusFilter ? this.view.focusFilter() : this.openPicker();
     else return;
     event.preventDefault();
   }
 }
 
-function emptyPanel() {
-  return statePanel({
-    title: "No run yet",
-    text: "Nothing has been trained under vigil that this server could see. A run appears here the moment its trainer calls watch().",
-    command: "# the trainer's vigil.yml, named by $VIGIL_CONFIG\nring: {shared: true}",
-    hint: "vigild looks for ring files in the directories that --ring.directory names; its log says which.",
-  });
-}
-
 const app = new App();
 
-// For tests: what is shown, to be compared with what the API says. Nothing here changes the page.
+// For tests, to be compared with what the API says.
 Object.defineProperty(window, "vigil", {
   value: Object.freeze({
     get route() {

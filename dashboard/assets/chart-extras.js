@@ -1,5 +1,5 @@
 // @ts-check
-// What few people use of a chart, loaded when they do: keys, and the figures as a table.
+// What is used of a chart only now and then, loaded then: the note at the cursor, keys, the figures as a table.
 
 import { el, fill, setText } from "./dom.js";
 import { formatCount, formatSeconds } from "./format.js";
@@ -35,6 +35,25 @@ export function onKey(chart, event) {
     const next = key === "Home" ? from : key === "End" ? to - 1 : now + (key === "ArrowRight" ? stride : -stride);
     goTo(chart, xs[Math.min(Math.max(next, from), to - 1)] - offset);
   }
+}
+
+/** What is at the cursor: its x, and events. @param {Chart} chart @param {any} u its uPlot @param {number} x */
+export function showTip(chart, u, x) {
+  const { group, tip, cursorLabel } = chart;
+  tip.hidden = cursorLabel.hidden = group.cursor !== x;
+  if (group.cursor !== x) return;
+  const at = u.valToPos(x, "x");
+  const box = u.over.getBoundingClientRect();
+  const host = chart.plot.getBoundingClientRect();
+  const left = box.left - host.left + at;
+  setText(cursorLabel, chart.formatX(x));
+  cursorLabel.style.setProperty("left", `${Math.min(left, host.width - 40)}px`);
+  const near = group.annotations.filter((one) => Math.abs(u.valToPos(one.x, "x") - at) <= 5).slice(0, 4);
+  tip.hidden = near.length === 0;
+  fill(tip, near.map((one) => el("p", { class: `tip-row is-${one.severity}` }, el("strong", { text: one.title }), el("span", { class: "tip-step", text: chart.formatX(one.x) }), one.text && el("span", { class: "tip-text", text: one.text }))));
+  const isRight = at > box.width / 2;
+  tip.style.setProperty("left", isRight ? "auto" : `${left + 8}px`);
+  tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
 }
 
 /** Puts the cursor there, and says what is there. */

@@ -1,23 +1,19 @@
 // @ts-check
-// Charts that share their x-axis: range, zoom, cursor, and one turn in which all that is due is drawn.
+// Charts that share x: range, zoom, cursor, and the turn in which what is due is drawn.
 
 import { themeChanges } from "./theme.js";
 
-/** Fires "zoom" when the range changes, "cursor" when the cursor moves. */
+/** Fires "zoom" and "cursor". */
 export class ChartGroup extends EventTarget {
-  /** @type {Chart[]} */
   charts = [];
-  /** @type {Span | null} */
   zoom = null;
-  /** Only this much of x up to the latest is shown while nothing is zoomed; Infinity: everything. */
+  /** So much of x up to the latest is shown. */
   window = Infinity;
-  /** @type {number | null} */
   cursor = null;
   /** @type {Annotation[]} in rising order of x */
   annotations = [];
-  /** @type {Stretch[]} */
   bands = [];
-  /** Time that data took to take in before the next drawing, ms; belongs to the measured update. */
+  /** What taking data in took, ms: a part of the update. */
   ingestMs = 0;
   /** Called after the first drawing with data. @type {(() => void) | null} */
   onFirstDraw = null;
@@ -66,7 +62,7 @@ export class ChartGroup extends EventTarget {
     this.charts = [];
   }
 
-  /** Draws in the next frame: one chart, or all. What is not visible waits until it is. */
+  /** In the next frame, one chart or all; what is not visible waits until it is. */
   draw(chart) {
     if (chart) this.#dirty.add(chart);
     else for (const one of this.charts) this.#dirty.add(one);
@@ -96,21 +92,19 @@ export class ChartGroup extends EventTarget {
     if (drawn === 0) return;
     const end = performance.now();
     if (!hasData) return;
-    // Taking data in happened before; the measure is as long as both together.
+    // Data came in before; the measure is as long as both.
     performance.measure("vigil:update", { start: begin - this.ingestMs, end, detail: { charts: drawn, ingestMs: this.ingestMs, drawMs: end - begin } });
     this.ingestMs = 0;
     this.onFirstDraw?.();
     this.onFirstDraw = null;
   }
 
-  /** What is shown of x. */
   range() {
     if (this.zoom) return this.zoom;
     const all = this.extent();
     return { min: Math.max(all.min, all.max - this.window), max: all.max };
   }
 
-  /** Everything that there is of x. */
   extent() {
     let min = Infinity;
     let max = -Infinity;
@@ -123,7 +117,6 @@ export class ChartGroup extends EventTarget {
     return min === max ? { min: min - 0.5, max: max + 0.5 } : { min, max };
   }
 
-  /** Zooms all charts to a range of x; null shows everything again. */
   setZoom(range) {
     if (range === null && this.zoom === null) return;
     this.zoom = range;
@@ -136,7 +129,6 @@ export class ChartGroup extends EventTarget {
     this.draw();
   }
 
-  /** Puts the cursor of all charts to an x; null takes it away. */
   setCursor(x, source) {
     if (x === this.cursor) return;
     this.cursor = x;

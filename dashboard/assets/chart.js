@@ -1,25 +1,22 @@
 // @ts-check
-// One chart: uPlot draws axes and takes the pointer, plot-painting.js what lies between them.
+// uPlot draws axes and takes the pointer, plot-painting.js draws what lies between.
 
-import { el, fill, icon, setText } from "./dom.js";
+import { el, fill, icon, loadStyle, setText } from "./dom.js";
 import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
 import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot-painting.js";
 import { color, seriesColor } from "./theme.js";
 
-const uPlot = /** @type {any} */ (globalThis).uPlot;
+const uPlot = globalThis.uPlot;
 
-/** Steps are whole numbers. */
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
-/** What few people use of a chart is loaded when it is used. */
-const extras = () => import("./chart-extras.js");
+let extrasLoaded;
+const extras = () => (extrasLoaded ??= loadStyle("chart-extras.css").then(() => import("./chart-extras.js")));
 const keys = new Set(["ArrowLeft", "ArrowRight", "Home", "End", "Escape", "+", "-", "n", "p"]);
 
 export class Chart {
   isVisible = false;
   hasData = false;
-  /** @type {any} */
   #u = null;
-  /** Series in more detail while zoomed, by name. @type {Map<string, import("./series.js").Series> | null} */
   #detail = null;
   #table = el("div", { class: "chart-table", hidden: true });
   #isMoving = false;
@@ -57,14 +54,13 @@ export class Chart {
     this.#u = null;
   }
 
-  /** Other traces, such as a learning rate that has come to be. */
   setTraces(traces) {
     this.traces = traces;
     this.#drawLegend();
     this.group.draw(this);
   }
 
-  /** Series with more points within the zoom; null: there are none. */
+  /** Series by name with more points within the zoom, or null. */
   setDetail(detail) {
     this.#detail = detail;
     this.group.draw(this);
@@ -76,7 +72,7 @@ export class Chart {
     return detail ?? trace.series;
   }
 
-  /** What is drawn, for tests: of each trace the points between the edges. */
+  /** For tests. */
   get drawn() {
     const range = this.group.range();
     return this.traces.filter((trace) => !trace.isHidden).map((trace) => {
@@ -96,7 +92,7 @@ export class Chart {
     this.onScale(isLog);
   }
 
-  /** Made anew: uPlot keeps colours and the kind of a scale from its beginning. */
+  /** uPlot keeps colours and the kind of a scale. */
   restyle() {
     this.#u?.destroy();
     this.#u = null;
@@ -185,7 +181,7 @@ export class Chart {
         x: { time: false, auto: false, range: (_, min, max) => [min, max] },
         y: { auto: false, distr: this.isLog ? 3 : 1, range: (_, min, max) => [min, max] },
       },
-      // uPlot has no points of its own: what is painted comes from columns of any length.
+      // uPlot has no points: what is painted comes from columns.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
         { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
@@ -210,7 +206,6 @@ export class Chart {
     ctx.rect(area.left, area.top - area.ratio, area.width, area.height + 2 * area.ratio);
     ctx.clip();
     paintBands(area, this.group.bands);
-    /** @type {Map<number, string>} */
     const marks = new Map();
     this.traces.forEach((trace, index) => {
       const series = this.shown(trace);
@@ -235,12 +230,10 @@ export class Chart {
       }
     });
     const positions = [...marks.keys()].sort((a, b) => a - b);
-    paintNonfinite(area, positions, positions.map((x) => /** @type {string} */ (marks.get(x))));
+    paintNonfinite(area, positions, positions.map((x) => marks.get(x)));
     ctx.restore();
     this.plot.dataset.nonfinite = String(positions.length);
   }
-
-  // The pointer.
 
   #onSelect(u) {
     const { left, width } = u.select;
@@ -272,23 +265,9 @@ export class Chart {
     this.#writeLegend(x);
   }
 
-  showTip(x) {
-    const u = this.#u;
-    this.tip.hidden = this.cursorLabel.hidden = x === null || !u;
-    if (x === null || !u) return;
-    const at = u.valToPos(x, "x");
-    const box = u.over.getBoundingClientRect();
-    const host = this.plot.getBoundingClientRect();
-    const left = box.left - host.left + at;
-    setText(this.cursorLabel, this.formatX(x));
-    this.cursorLabel.style.setProperty("left", `${Math.min(left, host.width - 40)}px`);
-    const near = this.group.annotations.filter((one) => Math.abs(u.valToPos(one.x, "x") - at) <= 5).slice(0, 4);
-    this.tip.hidden = near.length === 0;
-    if (near.length === 0) return;
-    fill(this.tip, near.map((one) => el("p", { class: `tip-row is-${one.severity}` }, el("strong", { text: one.title }), el("span", { class: "tip-step", text: this.formatX(one.x) }), one.text && el("span", { class: "tip-text", text: one.text }))));
-    const isRight = at > box.width / 2;
-    this.tip.style.setProperty("left", isRight ? "auto" : `${left + 8}px`);
-    this.tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
+  async showTip(x) {
+    this.tip.hidden = this.cursorLabel.hidden = true;
+    if (x !== null && this.#u) (await extras()).showTip(this, this.#u, x);
   }
 
   async #onKey(event) {
@@ -297,8 +276,6 @@ export class Chart {
     event.stopPropagation();
     (await extras()).onKey(this, event);
   }
-
-  // Text beside the drawing.
 
   formatX(x) {
     return this.x === "times" ? formatSeconds(x) : `step ${formatCount(Math.round(x))}`;
@@ -313,7 +290,7 @@ export class Chart {
 
   #drawLegend() {
     const isOne = this.traces.length === 1;
-    // A single figure stands beside the title, several below the plot.
+    // One figure stands beside the title, several below.
     if (isOne) this.element.querySelector(".chart-space").replaceChildren(this.legend);
     else this.element.querySelector(".plot-box").after(this.legend);
     fill(this.legend, this.traces.map((trace, index) => {
@@ -344,7 +321,7 @@ export class Chart {
     }
   }
 
-  /** Says in words what the picture shows, for those who do not see it. */
+  /** For those who do not see it. */
   describe() {
     const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
     const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
@@ -365,7 +342,7 @@ export class Chart {
   }
 }
 
-/** Steps as short as they can be told apart: 250k, or 250,120. */
+/** 250k, or 250,120 where that is too short. */
 function stepLabels(splits) {
   const stride = splits.length > 1 ? splits[1] - splits[0] : 0;
   return splits.map((value) => (stride * 1000 >= value ? compactCount(value) : formatCount(value)));

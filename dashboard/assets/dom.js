@@ -1,5 +1,5 @@
 // @ts-check
-// Elements from JavaScript. Text only ever becomes a text node: names and messages of a run are not to be trusted.
+// Elements. Text only becomes text nodes: names and messages of a run are not to be trusted.
 
 function setProperties(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
@@ -8,12 +8,12 @@ function setProperties(element, properties) {
     else if (name === "text") element.textContent = String(value);
     else if (name === "data") for (const [key, item] of Object.entries(value)) element.dataset[key] = String(item);
     else if (name === "style") for (const [key, item] of Object.entries(value)) element.style.setProperty(key, String(item));
-    else if (name === "on") for (const [key, item] of Object.entries(value)) element.addEventListener(key, /** @type {EventListener} */ (item));
+    else if (name === "on") for (const [key, item] of Object.entries(value)) element.addEventListener(key, item);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
 }
 
-/** Makes an HTML element. @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children  @returns {any} */
+/** @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children @returns {any} */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   setProperties(element, properties);
@@ -21,7 +21,7 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Makes an SVG element. @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children  @returns {any} */
+/** @param {string} tag @param {Record<string, any>} [properties] @param {...(Child | Child[])} children @returns {any} */
 export function svg(tag, properties = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setProperties(element, properties);
@@ -31,7 +31,7 @@ export function svg(tag, properties = {}, ...children) {
 
 /** @param {Element} parent @param {...(Child | Child[])} children */
 export function append(parent, ...children) {
-  for (const child of /** @type {Child[]} */ (children.flat(Infinity))) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     parent.append(child instanceof Node ? child : String(child));
   }
@@ -43,7 +43,7 @@ export function fill(parent, ...children) {
   append(parent, ...children);
 }
 
-/** Sets the text only when it differs, so that an update costs no layout. @param {Node} node @param {string} text */
+/** Only when it differs: that costs no layout. @param {Node} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -63,7 +63,7 @@ export function icon(name) {
   return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: icons[name] }));
 }
 
-/** What a view shows in place of its content: empty, loading, failed. @param {PanelState} state @returns {HTMLElement} */
+/** Stands in place of content. @param {PanelState} state @returns {HTMLElement} */
 export function statePanel({ title, text, hint, command, action, kind = "empty" }) {
   return el("section", { class: `panel-state is-${kind}`, data: { state: kind } },
     el("h2", { text: title }),
@@ -73,11 +73,11 @@ export function statePanel({ title, text, hint, command, action, kind = "empty" 
     action && el("button", { class: "button", type: "button", text: action.label, on: { click: action.run } }));
 }
 
-/** Loads a stylesheet once; a view with styles of its own asks for it before it mounts. @param {string} name file below assets/, e.g. "views/layers.css" @returns {Promise<void>} */
+/** Once. @param {string} name below assets/ @returns {Promise<void>} */
 export function loadStyle(name) {
   const href = new URL(name, import.meta.url).href;
   for (const link of document.querySelectorAll("link[rel=stylesheet]"))
-    if (/** @type {HTMLLinkElement} */ (link).href === href) return Promise.resolve();
+    if (link["href"] === href) return Promise.resolve();
   return new Promise((resolve) => {
     document.head.append(el("link", { rel: "stylesheet", href, on: { load: () => resolve(), error: () => resolve() } }));
   });

@@ -1,7 +1,7 @@
 // @ts-check
 // Numbers, times and names as the page writes them.
 
-/** A number of an answer of the API, where NaN and infinities are strings. @param {number | string | null | undefined} value @returns {number} NaN also for what is missing */
+/** Of the API, where NaN and infinities are strings. @param {number | string | null | undefined} value @returns {number} NaN for what is missing */
 export function toNumber(value) {
   if (typeof value === "number") return value;
   if (value === "Infinity") return Infinity;
@@ -69,7 +69,7 @@ export function formatValue(value, unit = "") {
   return unit ? `${formatNumber(value)} ${unit}` : formatNumber(value);
 }
 
-/** How long ago, for figures that are looked at while they age. @param {number} seconds @returns {string} just now, 12 s ago */
+/** @param {number} seconds @returns {string} just now, 12 s ago */
 export function formatAge(seconds) {
   if (seconds < 2) return "just now";
   if (seconds < 60) return `${Math.round(seconds)} s ago`;

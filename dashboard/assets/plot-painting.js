@@ -1,5 +1,5 @@
 // @ts-check
-// What a chart paints between uPlot's axes: lines, marks of values that are not finite, annotations.
+// What a chart paints between uPlot's axes.
 
 import { color } from "./theme.js";
 
@@ -21,8 +21,7 @@ export function toX(area, x) {
 }
 
 /**
- * A line through points; it ends where a value is not finite, and begins again behind it. A point between two such gaps is a dot.
- * Of the points in one column of pixels the first, lowest, highest and last are drawn.
+ * A line with a gap where a value is not finite; a point between two gaps is a dot. In one column of pixels first, lowest, highest and last are drawn.
  * @param {Area} area @param {Int32Array} places @param {Float64Array} xs @param {number} offset taken from each x @param {Float64Array} ys @param {LineStyle} style
  */
 export function paintLine(area, places, xs, offset, ys, style) {
@@ -35,7 +34,6 @@ export function paintLine(area, places, xs, offset, ys, style) {
   ctx.lineJoin = "round";
   if (style.dash) ctx.setLineDash(style.dash.map((length) => length * ratio));
   ctx.beginPath();
-  /** @type {number[]} */
   const dots = [];
   let run = 0;
   let column = NaN;
@@ -90,10 +88,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
   ctx.restore();
 }
 
-/**
- * Marks of values that are not finite: a red line over the whole height, with what it was written at its top where there is room.
- * @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words NaN, +Inf, −Inf
- */
+/** Marks of values that are not finite, with the word where there is room. @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words */
 export function paintNonfinite(area, positions, words) {
   if (positions.length === 0) return;
   const { ctx, ratio, top, height } = area;
@@ -125,7 +120,7 @@ export function paintNonfinite(area, positions, words) {
   ctx.restore();
 }
 
-/** Stretches of steps that were not finite in the run, as a strip at the lower edge of every chart. @param {Area} area @param {Stretch[]} bands */
+/** Steps of the run that were not finite, at the lower edge. @param {Area} area @param {Stretch[]} bands */
 export function paintBands(area, bands) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();
@@ -139,7 +134,7 @@ export function paintBands(area, bands) {
   ctx.restore();
 }
 
-/** Events as dashed lines with a sign at the top that tells how grave they are: triangle, diamond or dot. @param {Area} area @param {Annotation[]} annotations */
+/** Events; the sign at the top tells how grave they are. @param {Area} area @param {Annotation[]} annotations */
 export function paintAnnotations(area, annotations) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();

@@ -1,9 +1,8 @@
 // @ts-check
-// The runs that the server knows, asked for every two seconds.
+// The runs that the server knows, and the events of one.
 
 import { poll } from "./api.js";
 
-/** States that a run does not leave again. */
 export const endedStates = new Set(["finished", "failed", "crashed"]);
 
 const stateWords = {
@@ -15,15 +14,13 @@ export function stateName(state) {
   return state !== undefined && state in stateWords ? state : "unknown";
 }
 
-/** Fires "change" after each answer, and "error" when there was none. */
+/** Fires "change" and "error". */
 export class RunList extends EventTarget {
-  /** @type {Run[] | null} */
   runs = null;
   /** @type {string | null} why the history could not be read */
   historyError = null;
-  /** @type {Error | null} */
   error = null;
-  /** Clock of the server less that of this browser, in seconds, as far as /info told. */
+  /** The server's clock less that of this browser, s. */
   clockOffset = 0;
 
   constructor(api, signal) {
@@ -49,20 +46,57 @@ export class RunList extends EventTarget {
     return this.runs?.find((row) => row.run === run && row.rank === rank);
   }
 
-  /** Which run one most likely wants to see: the latest that goes on, else the latest. */
+  /** The latest that goes on, else the latest. */
   preferred() {
     return this.runs?.find((row) => !endedStates.has(row.state)) ?? this.runs?.[0];
   }
 
-  /** Seconds since the epoch, by the server's clock. */
   now() {
     return Date.now() / 1000 + this.clockOffset;
   }
 }
 
-/** The attempt of a run: the one of that number, else the newest. @param {Run | undefined} run @param {number | null} attempt  */
+/** That attempt; null: the newest. @param {Run | undefined} run @param {number | null} attempt  */
 export function attemptOf(run, attempt) {
   const attempts = run?.attempts ?? [];
   if (attempt !== null) return attempts.find((row) => row.attempt === attempt);
   return attempts.reduce((newest, row) => (newest === undefined || row.attempt > newest.attempt ? row : newest), undefined);
+}
+
+const mostEvents = 2000;
+
+/** The latest 2,000 events of a run, the oldest first. Fires "change". */
+export class EventFeed extends EventTarget {
+  events = [];
+  error = null;
+  isLoaded = false;
+  #next = null;
+
+  constructor(api, run, { signal, isPaused }) {
+    super();
+    const task = async (abort) => {
+      const answer = await api.get("events", { run: run.run, rank: run.rank, since: this.#next, max_events: 1000 }, { signal: abort });
+      const isFirst = !this.isLoaded;
+      this.isLoaded = true;
+      this.error = null;
+      this.#next = answer.next ?? this.#next;
+      if (answer.events.length > 0) this.events = this.events.concat(answer.events).slice(-mostEvents);
+      if (isFirst || answer.events.length > 0) this.dispatchEvent(new Event("change"));
+    };
+    this.poll = poll(api.connection, task, {
+      seconds: 2,
+      signal,
+      isPaused,
+      onError: (error) => {
+        this.error = error;
+        this.dispatchEvent(new Event("change"));
+      },
+    });
+  }
+
+  /** Events of one attempt; null is the newest that has any. */
+  of(attempt) {
+    const wanted = attempt ?? this.events.reduce((newest, event) => Math.max(newest, event.attempt), 0);
+    return this.events.filter((event) => event.attempt === wanted);
+  }
 }

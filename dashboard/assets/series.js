@@ -1,5 +1,5 @@
 // @ts-check
-// A series as columns, its smoothed values, and which of its points a chart has to draw.
+// A series as columns, smoothed, and thinned out for a chart.
 
 import { toNumber } from "./format.js";
 
@@ -15,17 +15,14 @@ function grown(column, length) {
   return larger;
 }
 
-/** Appending is cheap: it makes only the last bucket and the last smoothed values anew. */
 export class Series {
   length = 0;
   version = 0;
-  /** The server left points out. */
   isDownsampled = false;
   steps = new Float64Array(256);
   times = new Float64Array(256);
   values = new Float64Array(256);
   smooth = new Float64Array(256);
-  /** Places of points. */
   nonfinite = new Int32Array(16);
   nonfiniteLength = 0;
   #weight = 0;
@@ -49,7 +46,7 @@ export class Series {
     ++this.version;
   }
 
-  /** Appends columns as the API has them. Of steps that are there already the last is replaced, others are left out. */
+  /** Columns of the API. Of steps that are there the last is replaced, others are left out. */
   append(steps, times, values) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
@@ -88,8 +85,7 @@ export class Series {
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // The exponential average of the finite values, over the sum of its weights: else it would begin near 0.
-
+  // Divided by the sum of the weights: else the average would begin near 0.
   get smoothing() {
     return this.#weight;
   }
@@ -124,8 +120,6 @@ export class Series {
     this.#smoothed = this.length;
   }
 
-  // The envelope.
-
   #extendEnvelope(place) {
     if (place >= this.#width * mostBuckets) this.#widen();
     const bucket = Math.floor(place / this.#width) * bucketPoints;
@@ -147,7 +141,6 @@ export class Series {
     buckets[bucket + 3] = place;
   }
 
-  /** Makes one bucket out of every two. */
   #widen() {
     const old = this.#buckets.slice();
     this.#width *= 2;
@@ -158,13 +151,13 @@ export class Series {
         const place = old[i * bucketPoints + point];
         if (place >= 0) this.#addToBucket(bucket, place);
       }
-      // Points of a bucket come in another order than their steps.
+      // Places of a bucket are not in their order.
       const last = old[i * bucketPoints + 3];
       if (last >= 0) this.#buckets[bucket + 3] = last;
     }
   }
 
-  /** Places of the points that stand for those of [from, to): all of them, or of each bucket its extremes, first, last and first non-finite. */
+  /** Places that stand for those of [from, to); valid until the next call. */
   drawn(from, to, most = 2 * mostBuckets) {
     let count = 0;
     if (to - from <= most || this.#width === 1) {
@@ -180,7 +173,6 @@ export class Series {
       for (let point = 0; point < bucketPoints; ++point) {
         const place = this.#buckets[bucket * bucketPoints + point];
         if (place < from || place >= to) continue;
-        // Insertion into at most four.
         let at = count;
         while (at > start && scratch[at - 1] > place) --at;
         if (at > start && scratch[at - 1] === place) continue;
@@ -192,7 +184,6 @@ export class Series {
     return scratch.subarray(0, count);
   }
 
-  /** The first place whose x is not below `x`. */
   lowerBound(xs, x) {
     let low = 0;
     let high = this.length;
@@ -204,7 +195,6 @@ export class Series {
     return low;
   }
 
-  /** The place whose x is nearest to `x`; -1 without points. */
   nearest(xs, x) {
     if (this.length === 0) return -1;
     const next = this.lowerBound(xs, x);
@@ -213,7 +203,6 @@ export class Series {
     return x - xs[next - 1] <= xs[next] - x ? next - 1 : next;
   }
 
-  /** The latest value; NaN without points. */
   get latest() {
     return this.length > 0 ? this.values[this.length - 1] : NaN;
   }
@@ -221,7 +210,7 @@ export class Series {
 
 let scratch = new Int32Array(4096);
 
-/** How fast a counter grows by wall time: examples a second from examples_total. */
+/** How fast a counter grows by wall time. */
 export class Rate {
   #taken = 0;
   #version = -1;
@@ -232,7 +221,6 @@ export class Rate {
     this.series = new Series(name, unit);
   }
 
-  /** Takes in what the source has got since the last time. */
   update() {
     const { source, series } = this;
     if (source.version === this.#version) return;
@@ -242,7 +230,7 @@ export class Rate {
       series.clear();
       this.#taken = 0;
     }
-    // The last point may have been replaced by the source.
+    // The last point may have been replaced.
     const begin = Math.max(this.#taken - 1, 1);
     const steps = [];
     const times = [];
@@ -250,7 +238,7 @@ export class Rate {
     for (let i = begin; i < source.length; ++i) {
       const seconds = source.times[i] - source.times[i - 1];
       const stride = source.steps[i] - source.steps[i - 1];
-      // Thinned-out points come in close pairs with a wide gap before and behind: the pair says little, and much of it noise.
+      // Thinned-out points come in close pairs, whose rate is noise.
       const before = i > 1 ? source.steps[i - 1] - source.steps[i - 2] : stride;
       const behind = i + 1 < source.length ? source.steps[i + 1] - source.steps[i] : stride;
       if (seconds <= 0 || (stride * 8 < before && stride * 8 < behind)) continue;

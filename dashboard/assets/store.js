@@ -1,27 +1,22 @@
 // @ts-check
-// The series of one run, as the API has them, kept up to date step by step.
+// The series of one run, kept up to date.
 
 import { Series } from "./series.js";
 
-/** Points of one series above which the server is asked for a thinned-out range again: 100,000 and room for those that come meanwhile. */
+/** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
-/** Names in one question; a URL has an end. */
+/** A URL has an end. */
 const namesOfAQuestion = 60;
 
-/** Fires "change" after data came, and "reset" when another attempt has taken the place of the one before. */
+/** Fires "change", and "reset" when there is a new attempt. */
 export class SeriesStore extends EventTarget {
-  /** @type {Map<string, Series>} */
   series = new Map();
-  /** @type {Stretch[]} */
   nonfiniteSteps = [];
-  /** @type {number | null} */
   attempt = null;
   isLoaded = false;
-  /** Time that the latest answer took to take in, ms. */
   ingestMs = 0;
-  #next = /** @type {string | null} */ (null);
-  /** @type {string[]} */
+  #next = null;
   #names = [];
 
   constructor(api, selection) {
@@ -30,7 +25,7 @@ export class SeriesStore extends EventTarget {
     this.selection = selection;
   }
 
-  /** Which series are kept. New ones are asked for from the beginning at the next update. */
+  /** Series to keep; the next update asks for new ones from the beginning. */
   want(names) {
     let isNew = false;
     for (const { name, unit } of names) {
@@ -40,21 +35,20 @@ export class SeriesStore extends EventTarget {
     }
     this.#names = [...this.series.keys()];
     if (isNew) this.#next = null;
-    return names.map(({ name }) => /** @type {Series} */ (this.series.get(name)));
+    return names.map(({ name }) => this.series.get(name));
   }
 
   get(name) {
     return this.series.get(name);
   }
 
-  /** Takes in what is new, or everything the first time. */
   async update(signal) {
     if (this.#names.length === 0) return;
     const isWhole = this.#next === null;
     const answers = await this.#ask({ since: this.#next, max_points: pointsOfAnAnswer }, signal);
     const { attempt } = answers[0];
     if (!isWhole && attempt !== this.attempt) {
-      // The cursor has gone over to a new attempt; its steps begin again.
+      // The cursor has gone over to a new attempt.
       this.#next = null;
       this.dispatchEvent(new Event("reset"));
       return this.update(signal);
@@ -63,7 +57,7 @@ export class SeriesStore extends EventTarget {
     if (isWhole) this.#clear();
     this.attempt = attempt;
     for (const answer of answers) this.#take(answer);
-    // Each question has a cursor; the one that is furthest behind loses nothing, and what comes twice is left out.
+    // Of several cursors the one furthest behind loses nothing; what comes twice is left out.
     this.#next = answers.map((answer) => answer.next).reduce(earlier);
     this.isLoaded = true;
     this.ingestMs = performance.now() - begin;
@@ -74,10 +68,9 @@ export class SeriesStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** A stretch of steps in as much detail as the server gives, beside what is kept. */
+  /** Some steps in more detail, beside what is kept. */
   async range(names, since, until, signal) {
     const answers = await this.#ask({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: 5000, attempt: this.attempt }, signal, names);
-    /** @type {Map<string, Series>} */
     const series = new Map();
     for (const answer of answers)
       for (const row of answer.series) {

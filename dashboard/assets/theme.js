@@ -1,14 +1,13 @@
 // @ts-check
-// Dark, light or as the system has it, and the colours of the stylesheet for canvases.
+// Dark or light, and colours for canvases.
 
 const key = "vigil.theme";
 const root = document.documentElement;
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Fires "change" when colours differ from what was drawn. */
+/** Fires "change". */
 export const themeChanges = new EventTarget();
 
-/** @type {Map<string, string>} */
 const cache = new Map();
 
 function changed() {
@@ -24,7 +23,6 @@ export function theme() {
   return systemDark.matches ? "dark" : "light";
 }
 
-/** Changes to the other theme and remembers it. */
 export function toggleTheme() {
   const next = theme() === "dark" ? "light" : "dark";
   root.dataset.theme = next;
@@ -36,7 +34,7 @@ export function toggleTheme() {
   changed();
 }
 
-/** The value of a custom property of the stylesheet, such as "--text-muted". @param {string} name @returns {string} */
+/** Of a custom property, such as "--text-muted". @param {string} name @returns {string} */
 export function color(name) {
   let value = cache.get(name);
   if (value === undefined) {
@@ -49,7 +47,6 @@ export function color(name) {
   return value;
 }
 
-/** Colours that tell series apart; further ones repeat with another dash. */
 export const seriesColors = 8;
 
 /** @param {number} index place of a series in its chart @returns {string} */

@@ -4,16 +4,63 @@
 import { Chart } from "../chart.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
 import { sentenceOf, severityOf, titleOf } from "../events.js";
-import { formatCount, formatTime } from "../format.js";
+import { formatAge, formatCount, formatNumber, formatRatio, formatSeconds, formatTime, toNumber } from "../format.js";
+import { attemptOf, endedStates, stateName } from "../runs.js";
 import { Rate } from "../series.js";
 import { SeriesStore } from "../store.js";
-import { Headline } from "./run-headline.js";
-import { panelsOf, rates, sourcesOf } from "./run-panels.js";
 
 const liveSeconds = 1;
 const namesSeconds = 10;
 const eventsShown = 100;
-const settings = { smoothing: 0.8, window: Infinity, /** @type {Set<string>} */ log: new Set() };
+const metricsSeconds = 5;
+const settings = { smoothing: 0.8, window: Infinity, log: new Set() };
+
+/** There before the first answer, so that nothing jumps. */
+const always = [
+  { id: "loss", title: "Loss", isWide: true, traces: [{ name: "loss", label: "loss" }] },
+  { id: "gradient_norm", title: "Gradient norm", hint: "Euclidean norm over all gradients, before clipping", traces: [{ name: "gradient_norm", label: "gradient norm" }] },
+  { id: "learning_rate", title: "Learning rate", isExact: true, traces: [{ name: "learning_rate[0]", label: "group 0" }] },
+  { id: "parameter_norm", title: "Parameter norm", isExact: true, hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
+  {
+    id: "step_time", title: "Step time", unit: "seconds", fromZero: true,
+    traces: [{ name: "step_seconds", label: "total" }, { name: "forward_backward_seconds", label: "fwd + bwd" }, { name: "optimizer_seconds", label: "optimizer" }, { name: "data_seconds", label: "data" }],
+  },
+  { id: "examples_per_second", title: "Examples per second", unit: "/s", fromZero: true, hint: "By wall time, waiting for data and evaluation among it", traces: [{ name: "examples_per_second", label: "examples" }] },
+  { id: "overhead", title: "Time in vigil", unit: "seconds", fromZero: true, hint: "Of each step, what the training thread spent in vigil; samples stand out", traces: [{ name: "vigil_seconds", label: "vigil" }] },
+];
+
+const optional = [
+  { id: "clip_ratio", title: "Clip ratio", isOptional: true, hint: "What clipping multiplies the gradients by", traces: [{ name: "clip_ratio", label: "clip ratio" }] },
+  {
+    id: "device_memory", title: "Device memory", unit: "bytes", isExact: true, fromZero: true, isOptional: true,
+    traces: [{ name: "device_allocated_bytes", label: "allocated" }, { name: "device_reserved_bytes", label: "reserved" }, { name: "device_peak_bytes", label: "peak" }],
+  },
+];
+
+/** Series that are computed here, of which one. */
+const rates = { examples_per_second: "examples_total" };
+
+/** @param {{name: string}[]} names of /api/v1/series/names @returns {Panel[]} */
+function panelsOf(names) {
+  const learningRates = names.filter(({ name }) => name.startsWith("learning_rate["));
+  const scalars = names.filter(({ name }) => name.startsWith("user_scalar["));
+  const inner = (name) => name.slice(name.indexOf("[") + 1, -1);
+  const panels = always.map((panel) => {
+    if (panel.id !== "learning_rate" || learningRates.length === 0) return panel;
+    return { ...panel, traces: learningRates.map(({ name }) => ({ name, label: /^\d+$/.test(inner(name)) ? `group ${inner(name)}` : inner(name) })) };
+  });
+  return [
+    ...panels,
+    ...scalars.map(({ name }) => ({ id: name, title: inner(name), hint: "Scalar that the program logs itself", traces: [{ name, label: inner(name) }] })),
+    ...optional.filter((panel) => panel.traces.some((trace) => names.some(({ name }) => name === trace.name))),
+  ];
+}
+
+/** @param {Panel[]} panels @returns {string[]} */
+function sourcesOf(panels) {
+  const names = panels.flatMap((panel) => panel.traces.map(({ name }) => (name in rates ? rates[name] : name)));
+  return [...new Set(names)];
+}
 
 /** @param {HTMLElement} root @param {any} context */
 export async function mount(root, context) {
@@ -21,14 +68,11 @@ export async function mount(root, context) {
 }
 
 class RunView {
-  help = /** @type {[string, string][]} */ ([
+  help = [
     ["z", "Show all steps again"], ["s", "Smoothing on or off"], ["← →", "In a chart: the cursor, with Shift further"], ["+ −", "In a chart: zoom"], ["n p", "In a chart: next and previous event"],
-  ]);
-  /** @type {Map<string, Rate>} */
+  ];
   #rates = new Map();
-  /** @type {Map<string, Chart>} */
   #charts = new Map();
-  /** @type {Set<Series>} */
   #smoothed = new Set();
   #zoomAbort = new AbortController();
   #grid = el("div", { class: "chart-grid is-loading", "aria-busy": "true" });
@@ -76,7 +120,7 @@ class RunView {
     this.slider = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: settings.smoothing, id: "smoothing", on: { input: () => this.#setSmoothing(Number(this.slider.value)) } });
     this.sliderValue = el("output", { for: "smoothing" });
     this.resetButton = el("button", { class: "button small", type: "button", disabled: true, title: "Show all steps again (z)", on: { click: () => this.group.setZoom(null) } }, icon("reset"), "Reset zoom");
-    const choices = /** @type {[string, number][]} */ ([["All", Infinity], ["Last 10k", 10000], ["Last 1k", 1000]]);
+    const choices = [["All", Infinity], ["Last 10k", 10000], ["Last 1k", 1000]];
     this.windows = el("div", { class: "segmented", role: "group", "aria-label": "Steps that are shown" }, choices.map(([label, window]) => el("button", { type: "button", text: label, "aria-pressed": String(window === settings.window), on: { click: () => this.#setWindow(window) }, data: { window } })));
     this.#showSmoothing();
     return el("div", { class: "toolbar" },
@@ -105,11 +149,10 @@ class RunView {
     this.#askDetail();
   }
 
-  /** Charts for the names that there are; those that are there stay. */
   #arrange(names) {
     const panels = panelsOf(names);
     const known = new Map(names.map((one) => [one.name, one.unit]));
-    // Before the names are known nothing is asked for: the server refuses names that a run does not have.
+    // The server refuses names that a run does not have.
     this.store.want(sourcesOf(panels).filter((name) => known.has(name)).map((name) => ({ name, unit: known.get(name) ?? "" })));
     for (const panel of panels) {
       const traces = panel.traces.flatMap(({ name, label }) => {
@@ -127,7 +170,7 @@ class RunView {
   }
 
   #seriesOf(name) {
-    const source = rates[/** @type {keyof typeof rates} */ (name)];
+    const source = rates[name];
     if (!source) {
       return this.store.get(name);
     }
@@ -165,17 +208,12 @@ class RunView {
     this.group.draw();
   }
 
-  #onError(error) {
+  async #onError(error) {
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
     if (this.store.isLoaded && error.status !== 404) return this.#showNotice(statePanel({ kind: "error", title: "The newest steps could not be read", text: error.message }));
     this.#grid.hidden = true;
-    if (error.isUnavailable && /history/i.test(error.message)) {
-      return this.#showNotice(statePanel({
-        kind: "error", title: "No history is kept", text: "vigild shows how runs stand now, but keeps no steps, so there is nothing to draw. Start it with a place for its database:", command: "vigild --storage.path=/var/lib/vigil/history.db",
-      }));
-    }
-    this.#showNotice(statePanel({ kind: "error", title: error.status === 404 ? "There are no steps of this run" : "The steps could not be read", text: error.message }));
+    this.#showNotice((await import("../problems.js")).noSteps(error));
   }
 
   #showNotice(panel) {
@@ -183,8 +221,6 @@ class RunView {
     if (!panel) this.#grid.hidden = false;
     fill(this.#notice, panel);
   }
-
-  // Zoom: what lies in it comes again from the server, with as many steps as it gives.
 
   #onZoom() {
     this.resetButton.disabled = this.group.zoom === null;
@@ -201,7 +237,6 @@ class RunView {
     if (![...this.store.series.values()].some((series) => series.isDownsampled)) return;
     this.#zoomAbort = new AbortController();
     const { signal } = this.#zoomAbort;
-    // A zoom is often one of several in a row.
     const timer = setTimeout(() => void this.#loadDetail(zoom, signal), 120);
     signal.addEventListener("abort", () => clearTimeout(timer));
   }
@@ -223,8 +258,6 @@ class RunView {
     }
   }
 
-  // Events.
-
   #onEvents() {
     const { events: feed } = this.context;
     const events = this.#ofAttempt();
@@ -238,10 +271,9 @@ class RunView {
       rows.length > 0 ? el("ol", { class: "event-list" }, rows) : el("p", { class: "muted", text: feed.isLoaded ? "Nothing happened that is worth telling." : feed.error ? "Events could not be read." : "Loading" }));
   }
 
-  /** Events of the attempt that is shown; of several findings about one non-finite step the last, which knows most. */
+  /** Of several findings about one non-finite step the last knows most. */
   #ofAttempt() {
     const events = this.context.events.of(this.store.attempt ?? this.context.selection.attempt);
-    /** @type {Map<string, any>} */
     const kept = new Map();
     for (const event of events) {
       const key = event.kind === "nonfinite" ? `nonfinite ${event.step}` : String(event.id);
@@ -259,5 +291,133 @@ class RunView {
     return el("li", {}, el("button", { class: `event is-${severity}`, type: "button", title: "Zoom to these steps", data: { kind: event.kind, step: event.step, id: event.id }, on: { mouseenter: point, mouseleave: leave, focus: point, blur: leave, click: zoom } },
       el("span", { class: "event-sign", "aria-hidden": "true" }), el("span", { class: "event-step", text: `step ${formatCount(event.step)}` }), el("span", { class: "event-time", text: formatTime(event.time) }),
       el("strong", { class: "event-title", text: titleOf(event) }), el("span", { class: "event-text", text: sentenceOf(event) })));
+  }
+}
+
+/** The state of the run in words and figures. */
+class Headline {
+  #state = el("span", { class: "state" });
+  #reason = el("p", { class: "reason" });
+  #title = el("h1", { class: "run-title" });
+  #meta = el("p", { class: "run-meta" });
+  #figures = el("dl", { class: "figures" });
+  #alerts = el("ul", { class: "alerts", "aria-label": "Alerts that fire" });
+  #cells = new Map();
+  #overhead = NaN;
+  #hasNoMetrics = false;
+  #alertsDrawn = "";
+
+  constructor(context, store) {
+    this.context = context;
+    this.store = store;
+    this.element = el("section", { class: "headline", "aria-label": "State of the run" },
+      el("div", { class: "headline-top" }, el("div", { class: "headline-name" }, this.#title, this.#state), this.#meta), this.#reason, this.#figures, this.#alerts);
+    setText(this.#title, context.selection.run);
+    for (const [id, label] of [["step", "Step"], ["loss", "Loss"], ["gradient_norm", "Gradient norm"], ["steps_per_second", "Steps per second"], ["nonfinite_steps", "Non-finite steps"], ["overhead", "Overhead"], ["duration", "Running for"], ["age", "Last step"]]) this.#addCell(id, label);
+    context.on(context.runs, "change", () => this.draw());
+    this.timer = setInterval(() => this.#drawAges(), 1000);
+    this.draw();
+    context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+  }
+
+  dispose() {
+    clearInterval(this.timer);
+  }
+
+  async #askMetrics(signal) {
+    const { run, rank } = this.context.selection;
+    if (this.#hasNoMetrics) return;
+    let metrics = [];
+    try {
+      ({ metrics } = await this.context.api.get("metrics", { run, rank }, { signal }));
+    } catch (error) {
+      // A run that ended long ago has none.
+      this.#hasNoMetrics = error.status === 404;
+      throw error;
+    }
+    const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
+    this.#overhead = sample ? toNumber(sample.value) : NaN;
+    this.draw();
+  }
+
+  #addCell(id, label) {
+    const value = el("dd", { class: "figure-value", text: "–" });
+    const note = el("dd", { class: "figure-note" });
+    const box = el("div", { class: "figure", data: { figure: id } }, el("dt", { text: label }), value, note);
+    this.#cells.set(id, { box, value, note });
+    this.#figures.append(box);
+  }
+
+  #set(id, text, { note = "", kind = "" } = {}) {
+    const cell = this.#cells.get(id);
+    if (!cell) return;
+    setText(cell.value, text);
+    setText(cell.note, note);
+    if (cell.box.dataset.kind !== kind) cell.box.dataset.kind = kind;
+  }
+
+  /** The run list has figures of the newest attempt, the series of any. */
+  #latest() {
+    const { run, selection } = this.context;
+    const attempt = attemptOf(run, selection.attempt);
+    const isNewest = selection.attempt === null || attempt === attemptOf(run, null);
+    const of = (name) => this.store.get(name)?.latest ?? NaN;
+    const has = (name) => (this.store.get(name)?.length ?? 0) > 0;
+    return {
+      run, attempt, isNewest,
+      state: isNewest ? (run?.state ?? attempt?.state) : attempt?.state,
+      reason: (isNewest ? run?.reason : undefined) ?? attempt?.reason ?? "",
+      step: isNewest ? run?.step : attempt?.last_step,
+      time: (isNewest ? run?.time : undefined) ?? attempt?.last_time,
+      loss: isNewest && run?.loss !== undefined ? toNumber(run.loss) : has("loss") ? of("loss") : undefined,
+      gradientNorm: isNewest && run?.gradient_norm !== undefined ? toNumber(run.gradient_norm) : has("gradient_norm") ? of("gradient_norm") : undefined,
+      nonfinite: isNewest && run?.nonfinite_steps !== undefined ? run.nonfinite_steps : has("nonfinite_steps_total") ? of("nonfinite_steps_total") : this.store.nonfiniteSteps.reduce((sum, one) => sum + one.count, 0),
+      stepSeconds: isNewest ? run?.step_seconds : undefined,
+    };
+  }
+
+  draw() {
+    const now = this.#latest();
+    const { state, attempt } = now;
+    if (this.#state.dataset.state !== stateName(state)) this.#state.dataset.state = stateName(state);
+    setText(this.#state, state ?? "");
+    const world = attempt?.world_size > 1 ? `rank ${this.context.selection.rank} of ${attempt.world_size}` : "";
+    const attempts = now.run?.attempts?.length ?? 0;
+    setText(this.#meta, [attempt?.model, attempt?.host, world, attempts > 1 ? `attempt ${attempt?.attempt} of ${attempts}` : "", attempt?.pid ? `pid ${attempt.pid}` : "", attempt?.libtorch ? `libtorch ${attempt.libtorch}` : ""].filter(Boolean).join(" · "));
+    const ended = attempt?.end_time ? ` at ${formatTime(attempt.end_time)}` : "";
+    const isBad = ["failed", "crashed", "hung", "unreadable"].includes(state);
+    setText(this.#reason, isBad ? `The run ${state === "hung" ? "hangs: its training thread has been silent" : state === "unreadable" ? "cannot be read any more" : `${state}${ended}`}${now.reason ? `: ${now.reason}` : ""}.` : "");
+    this.#reason.hidden = !isBad;
+    this.#set("step", now.step ? formatCount(now.step) : "–");
+    const bad = (value) => (value === undefined || Number.isFinite(value) ? "" : "bad");
+    this.#set("loss", now.loss === undefined ? "–" : formatNumber(now.loss), { kind: bad(now.loss) });
+    this.#set("gradient_norm", now.gradientNorm === undefined ? "–" : formatNumber(now.gradientNorm), { kind: bad(now.gradientNorm) });
+    this.#set("steps_per_second", now.stepSeconds ? formatNumber(1 / now.stepSeconds, 3) : "–", { note: now.stepSeconds ? `${formatSeconds(now.stepSeconds)} a step` : "" });
+    this.#set("nonfinite_steps", formatCount(now.nonfinite ?? 0), { kind: now.nonfinite > 0 ? "bad" : "" });
+    this.#set("overhead", Number.isNaN(this.#overhead) ? "–" : formatRatio(this.#overhead));
+    this.#drawAges();
+    this.#drawAlerts(now.isNewest ? (now.run?.alerts ?? []) : []);
+  }
+
+  #drawAges() {
+    const { attempt, time, state } = this.#latest();
+    const isOver = endedStates.has(state);
+    const now = this.context.runs.now();
+    const begin = attempt?.start_time;
+    const end = isOver ? (attempt?.end_time ?? time ?? now) : now;
+    const label = this.#cells.get("duration")?.box.firstElementChild;
+    if (label) setText(label, isOver ? "Ran for" : "Running for");
+    this.#set("duration", begin ? formatSeconds(Math.max(Math.round(end - begin), 0)) : "–", { note: begin ? `since ${formatTime(begin)}` : "" });
+    this.#set("age", time ? formatAge(now - time) : "–", { note: time ? formatTime(time) : "" });
+  }
+
+  #drawAlerts(alerts) {
+    const text = JSON.stringify(alerts);
+    if (text === this.#alertsDrawn) return;
+    this.#alertsDrawn = text;
+    fill(this.#alerts, alerts.map((alert) => el("li", { class: `alert is-${alert.severity === "critical" || alert.severity === "warning" ? alert.severity : "info"}`, data: { alert: alert.alert } },
+      el("span", { class: "event-sign", "aria-hidden": "true" }), el("strong", { text: alert.alert }), el("span", { class: "alert-severity", text: alert.severity }),
+      el("span", { class: "alert-text", text: `${alert.sentence}${alert.since_step ? `, since step ${formatCount(alert.since_step)}` : ""}` }))));
+    this.#alerts.hidden = alerts.length === 0;
   }
 }

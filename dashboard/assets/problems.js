@@ -1,0 +1,38 @@
+// @ts-check
+// What stands where there is nothing to show, and what to do about it; loaded then.
+
+import { statePanel } from "./dom.js";
+
+/** @param {() => void} run shows the run */
+export const noSuchView = (run) => statePanel({ title: "There is no such view", text: "The address names a view that this page does not have.", action: { label: "Show the run", run } });
+
+/** @param {{run: string, rank: number}} which @param {() => void} run opens the choice of runs */
+export const noSuchRun = (which, run) => statePanel({
+  title: "No such run", text: `The server knows no run "${which.run}" of rank ${which.rank}. It may have been removed from the history.`, action: { label: "Choose a run", run },
+});
+
+export const noRun = () => statePanel({
+  title: "No run yet",
+  text: "Nothing has been trained under vigil that this server could see. A run appears here the moment its trainer calls watch().",
+  command: "# the trainer's vigil.yml, named by $VIGIL_CONFIG\nring: {shared: true}",
+  hint: "vigild looks for ring files in the directories that --ring.directory names; its log says which.",
+});
+
+/** @param {Error} error */
+export const noRuns = (error) => statePanel({ kind: "error", title: "The runs could not be read", text: error.message });
+
+/** @param {string} title @param {Error} error */
+export const noView = (title, error) => statePanel({
+  kind: "error", title: `${title} cannot be shown`, text: String(error.message), hint: "Reload the page; if it stays so, the server and its page are of different versions.",
+});
+
+/** Why there are no steps of a run. @param {any} error of the API */
+export function noSteps(error) {
+  if (error.isUnavailable && /history/i.test(error.message)) {
+    return statePanel({
+      kind: "error", title: "No history is kept",
+      text: "vigild shows how runs stand now, but keeps no steps, so there is nothing to draw. Start it with a place for its database:", command: "vigild --storage.path=/var/lib/vigil/history.db",
+    });
+  }
+  return statePanel({ kind: "error", title: error.status === 404 ? "There are no steps of this run" : "The steps could not be read", text: error.message });
+}
