@@ -78,9 +78,8 @@ export async function startMnist(folder, run, ...flags) {
   if (!existsSync(data)) throw new Error(`${data} is missing: run scripts/setup.sh`);
   const config = join(folder, `${run}.yml`);
   writeFileSync(config, settings(run, folder));
-  // Nice, so that it leaves the page and the browser their core.
-  const program = new Program("/usr/bin/nice", ["-n", "5", built("VIGIL_MNIST"), "--data", data, "--config", config, "--port", "0",
-    "--threads", "1", "--epochs", "1000", ...flags], { cwd: folder });
+  const program = new Program(built("VIGIL_MNIST"), ["--data", data, "--config", config, "--port", "0", "--threads", "1", "--epochs", "1000", "--batch", "16",
+    ...flags], { cwd: folder });
   const [, url] = await program.said(/(http:\/\/127\.0\.0\.1:\d+)/);
   return new Server(program, url);
 }
