@@ -58,3 +58,43 @@ export function faintTexts(least) {
   }
   return [...new Set(found)];
 }
+
+/** Texts that are drawn over each other, as far as they are seen. */
+export function overlappingTexts() {
+  /** The part of a box that its ancestors do not cut off. @param {DOMRect} box @param {Element | null} element */
+  const seen = (box, element) => {
+    let { left, top, right, bottom } = box;
+    for (let at = element; at && at !== document.body; at = at.parentElement) {
+      const { overflowX, overflowY } = getComputedStyle(at);
+      const own = at.getBoundingClientRect();
+      if (overflowX !== "visible") [left, right] = [Math.max(left, own.left), Math.min(right, own.right)];
+      if (overflowY !== "visible") [top, bottom] = [Math.max(top, own.top), Math.min(bottom, own.bottom)];
+    }
+    return { left, top, right, bottom };
+  };
+  const texts = [];
+  const walker = document.createTreeWalker(document.querySelector("dialog[open]") ?? document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    const text = node.textContent?.trim();
+    // A head that stays in place while its table scrolls is meant to cover what is below it.
+    if (!element || !text || element.closest("script, noscript, option, .visually-hidden, .skip, thead, .tip")) continue;
+    if (!element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const box of range.getClientRects()) {
+      const part = seen(box, element);
+      if (part.right - part.left > 2 && part.bottom - part.top > 2) texts.push({ node, text: text.slice(0, 30), ...part });
+    }
+  }
+  const found = [];
+  for (const [i, one] of texts.entries()) {
+    for (const other of texts.slice(i + 1)) {
+      if (one.node === other.node) continue;
+      const width = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+      const height = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+      if (width > 2 && height > 5) found.push(`"${one.text}" and "${other.text}" by ${Math.round(width)} × ${Math.round(height)}`);
+    }
+  }
+  return [...new Set(found)].slice(0, 8);
+}

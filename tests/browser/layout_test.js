@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 
 import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { faintTexts, tooWide } from "./layout.js";
+import { faintTexts, overlappingTexts, tooWide } from "./layout.js";
 import { stopAll, temporaryFolder } from "./programs.js";
 import { goTo, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
@@ -43,9 +43,12 @@ async function throughViews(page, look) {
 }
 
 describe("a page of 360 pixels", () => {
-  test("scrolls sideways in no view", async () => {
+  test("scrolls sideways in no view, and no text lies over another", async () => {
     const page = await visit(`${vigild.url}/`, { width: 360, height: 740 });
-    await throughViews(page, async (view) => assert.deepEqual(await page.page.evaluate(tooWide), [], view));
+    await throughViews(page, async (view) => {
+      assert.deepEqual(await page.page.evaluate(tooWide), [], view);
+      assert.deepEqual(await page.page.evaluate(overlappingTexts), [], view);
+    });
     await page.page.keyboard.press("?");
     await page.page.locator("dialog[open]").waitFor();
     assert.deepEqual(await page.page.evaluate(tooWide), [], "help");
@@ -54,14 +57,17 @@ describe("a page of 360 pixels", () => {
 
 for (const scheme of /** @type {("dark" | "light")[]} */ (["dark", "light"])) {
   describe(`in the ${scheme}`, () => {
-    test("every text has a contrast of 4.5 or more", async () => {
+    test("every text has a contrast of 4.5 or more, and none lies over another", async () => {
       const page = await visit(`${vigild.url}/`, { scheme });
       const isDark = await page.page.evaluate(() => {
         const [r, g, b] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
         return r + g + b < 384;
       });
       assert.equal(isDark, scheme === "dark", "the page follows the system's colours");
-      await throughViews(page, async (view) => assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], view));
+      await throughViews(page, async (view) => {
+        assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], view);
+        assert.deepEqual(await page.page.evaluate(overlappingTexts), [], view);
+      });
       await page.page.keyboard.press("r");
       await page.page.locator("dialog[open]").waitFor();
       assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], "choice of the run");
