@@ -317,6 +317,7 @@ export class Chart {
       if (!trace.value) continue;
       const text = this.valueAt(trace, x);
       setText(trace.value, text);
+      trace.value.parentElement.hidden = this.hasData && trace.series.length === 0;
       trace.value.classList.toggle("is-nonfinite", text === "NaN" || text.endsWith("Inf"));
     }
   }

@@ -223,7 +223,8 @@ export class Rate {
 
   update() {
     const { source, series } = this;
-    if (source.version === this.#version) return;
+    // A counter that stays 0 counts what nobody told of.
+    if (source.version === this.#version || !(source.latest > 0)) return;
     this.#version = source.version;
     const isContinued = this.#taken <= source.length && (this.#taken === 0 || source.steps[this.#taken - 1] === this.#lastStep);
     if (!isContinued) {
