@@ -309,7 +309,6 @@ class Headline {
   #alerts = el("ul", { class: "alerts", "aria-label": "Alerts that fire" });
   #cells = new Map();
   #overhead = NaN;
-  #hasNoMetrics = false;
   #alertsDrawn = "";
 
   constructor(context, store) {
@@ -322,7 +321,8 @@ class Headline {
     context.on(context.runs, "change", () => this.draw());
     this.timer = setInterval(() => this.#drawAges(), 1000);
     this.draw();
-    context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+    const metrics = context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+    if (!context.run) context.runs.addEventListener("change", () => metrics.now(), { once: true, signal: context.signal });
   }
 
   dispose() {
@@ -331,15 +331,9 @@ class Headline {
 
   async #askMetrics(signal) {
     const { run, rank } = this.context.selection;
-    if (this.#hasNoMetrics) return;
-    let metrics = [];
-    try {
-      ({ metrics } = await this.context.api.get("metrics", { run, rank }, { signal }));
-    } catch (error) {
-      // A run that ended long ago has none.
-      this.#hasNoMetrics = error.status === 404;
-      throw error;
-    }
+    // A run that is over has none.
+    if (!this.context.run || endedStates.has(this.context.run.state)) return;
+    const { metrics } = await this.context.api.get("metrics", { run, rank }, { signal });
     const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
     this.#overhead = sample ? toNumber(sample.value) : NaN;
     this.draw();
