@@ -17,6 +17,7 @@ export class Chart {
   isVisible = false;
   hasData = false;
   #u = null;
+  #seen = [];
   #detail = null;
   #table = el("div", { class: "chart-table", hidden: true });
   #isMoving = false;
@@ -72,13 +73,20 @@ export class Chart {
     return detail ?? trace.series;
   }
 
+  /** What lies in the range: of each trace that is shown, between which places, and those that are drawn. */
+  #look() {
+    const range = this.group.range();
+    return this.traces.flatMap((trace, index) => {
+      const series = this.shown(trace);
+      if (trace.isHidden || series.length === 0) return [];
+      const [from, to] = this.places(series, trace, range);
+      return [{ trace, series, from, to, places: series.drawn(from, to).slice(), offset: trace.offset ?? 0, color: trace.color ?? index }];
+    });
+  }
+
   /** For tests. */
   get drawn() {
-    const range = this.group.range();
-    return this.traces.filter((trace) => !trace.isHidden).map((trace) => {
-      const series = this.shown(trace);
-      const [from, to] = this.places(series, trace, range);
-      const places = series.drawn(from, to);
+    return this.#look().map(({ trace, series, from, to, places }) => {
       const pick = (column) => Array.from(places, (place) => column[place]);
       const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
       return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: nonfinite.map((place) => series.steps[place]), points: series.length };
@@ -134,7 +142,8 @@ export class Chart {
     this.element.classList.toggle("is-empty", !this.hasData);
     if (!this.#u) this.#make();
     const range = this.group.range();
-    const y = this.#rangeOfY(range);
+    this.#seen = this.#look();
+    const y = this.#rangeOfY();
     this.#u.batch(() => {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
@@ -144,16 +153,12 @@ export class Chart {
     if (!this.#table.hidden) void this.#drawTable();
   }
 
-  #rangeOfY(range) {
+  #rangeOfY() {
     let min = Infinity;
     let max = -Infinity;
     const isLog = this.isLog;
-    for (const trace of this.traces) {
-      if (trace.isHidden) continue;
-      const series = this.shown(trace);
-      const [from, to] = this.places(series, trace, range);
-      const { values } = series;
-      for (const place of series.drawn(from, to)) {
+    for (const { series: { values }, places } of this.#seen) {
+      for (const place of places) {
         const value = values[place];
         if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
         if (value < min) min = value;
@@ -199,7 +204,6 @@ export class Chart {
     if (u.scales.x.min === null || u.scales.x.min === undefined) return;
     const area = areaOf(u);
     const { ctx } = area;
-    const range = this.group.range();
     paintAnnotations(area, this.group.annotations);
     ctx.save();
     ctx.beginPath();
@@ -207,14 +211,8 @@ export class Chart {
     ctx.clip();
     paintBands(area, this.group.bands);
     const marks = new Map();
-    this.traces.forEach((trace, index) => {
-      const series = this.shown(trace);
-      if (trace.isHidden || series.length === 0) return;
+    for (const { series, from, to, places, offset, color: place } of this.#seen) {
       const xs = this.xs(series);
-      const offset = trace.offset ?? 0;
-      const [from, to] = this.places(series, trace, range);
-      const places = series.drawn(from, to);
-      const place = trace.color ?? index;
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
       if (series.smoothing > 0) {
         paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.28, dots: false });
@@ -228,7 +226,7 @@ export class Chart {
         const x = Math.round(toX(area, xs[at] - offset));
         if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
       }
-    });
+    }
     const positions = [...marks.keys()].sort((a, b) => a - b);
     paintNonfinite(area, positions, positions.map((x) => marks.get(x)));
     ctx.restore();
@@ -317,6 +315,7 @@ export class Chart {
       if (!trace.value) continue;
       const text = this.valueAt(trace, x);
       setText(trace.value, text);
+      trace.value.parentElement.hidden = this.hasData && trace.series.length === 0;
       trace.value.classList.toggle("is-nonfinite", text === "NaN" || text.endsWith("Inf"));
     }
   }
