@@ -1,6 +1,12 @@
 // @ts-check
 // How a page looks, in figures: what is too wide, and what can hardly be read. The functions run in the page.
 
+/** Whether the page is dark. */
+export function isDark() {
+  const [r, g, b] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
+  return r + g + b < 384;
+}
+
 /** Elements that make the page scroll sideways; empty: it does not. */
 export function tooWide() {
   const width = document.documentElement.clientWidth;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 
 import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { faintTexts, overlappingTexts, tooWide } from "./layout.js";
+import { faintTexts, isDark, overlappingTexts, tooWide } from "./layout.js";
 import { stopAll, temporaryFolder } from "./programs.js";
 import { goTo, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
@@ -42,38 +42,30 @@ async function throughViews(page, look) {
   }
 }
 
-describe("a page of 360 pixels", () => {
-  test("scrolls sideways in no view, and no text lies over another", async () => {
-    const page = await visit(`${vigild.url}/`, { width: 360, height: 740 });
-    await throughViews(page, async (view) => {
-      assert.deepEqual(await page.page.evaluate(tooWide), [], view);
-      assert.deepEqual(await page.page.evaluate(overlappingTexts), [], view);
-    });
-    await page.page.keyboard.press("?");
-    await page.page.locator("dialog[open]").waitFor();
-    assert.deepEqual(await page.page.evaluate(tooWide), [], "help");
+describe("every view", () => {
+  test("has texts of a contrast of 4.5 or more in the dark and in the light, none over another, and fits a phone", async () => {
+    const page = await visit(`${vigild.url}/`);
+    const look = async (/** @type {string} */ what) => {
+      for (const scheme of /** @type {("dark" | "light")[]} */ (["dark", "light"])) {
+        await page.page.emulateMedia({ colorScheme: scheme });
+        assert.equal(await page.page.evaluate(isDark), scheme === "dark", "the page follows the system's colours");
+        assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], `${what} in the ${scheme}`);
+      }
+      assert.deepEqual(await page.page.evaluate(overlappingTexts), [], what);
+      await page.page.setViewportSize({ width: 360, height: 740 });
+      assert.deepEqual(await page.page.evaluate(tooWide), [], `${what} at 360 pixels`);
+      assert.deepEqual(await page.page.evaluate(overlappingTexts), [], `${what} at 360 pixels`);
+      await page.page.setViewportSize({ width: 1280, height: 900 });
+    };
+    await throughViews(page, look);
+    for (const [key, what] of [["r", "the choice of a run"], ["?", "the help"]]) {
+      await page.page.keyboard.press(key);
+      await page.page.locator("dialog[open]").waitFor();
+      await look(what);
+      await page.page.keyboard.press("Escape");
+    }
   });
 });
-
-for (const scheme of /** @type {("dark" | "light")[]} */ (["dark", "light"])) {
-  describe(`in the ${scheme}`, () => {
-    test("every text has a contrast of 4.5 or more, and none lies over another", async () => {
-      const page = await visit(`${vigild.url}/`, { scheme });
-      const isDark = await page.page.evaluate(() => {
-        const [r, g, b] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
-        return r + g + b < 384;
-      });
-      assert.equal(isDark, scheme === "dark", "the page follows the system's colours");
-      await throughViews(page, async (view) => {
-        assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], view);
-        assert.deepEqual(await page.page.evaluate(overlappingTexts), [], view);
-      });
-      await page.page.keyboard.press("r");
-      await page.page.locator("dialog[open]").waitFor();
-      assert.deepEqual(await page.page.evaluate(faintTexts, 4.5), [], "choice of the run");
-    });
-  });
-}
 
 describe("with the keyboard alone", () => {
   test("one reaches every view, moves over a chart, and opens a tensor", async () => {
