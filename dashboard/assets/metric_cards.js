@@ -35,7 +35,7 @@ const TROUBLE = /(error|failure|dropped|overwritten|torn|refused|lost|hidden|unr
 
 /** Words where those of the name do not do. */
 const WORDS = /** @type {Record<string, string>} */ ({
-  process_cpu_seconds_total: "CPU time", process_open_fds: "open files", process_max_fds: "most open files", vigil_up: "runs", vigil_history_bytes: "size", vigil_daemon_turns_total: "looks at all rings",
+  process_cpu_seconds_total: "CPU time", process_open_fds: "open files", process_max_fds: "most open files", vigil_up: "up", vigil_history_bytes: "size", vigil_daemon_turns_total: "looks at all rings",
   vigil_daemon_turn_seconds_total: "time that looks took", vigil_daemon_runs: "runs", vigil_overhead_seconds_total: "time in vigil", vigil_overhead_ratio: "share of the time", vigil_series: "per-tensor series",
   vigil_alerts_total: "alerts begun", vigil_series_dropped_total: "series dropped", vigil_runs_hidden: "runs hidden", vigil_last_step_timestamp_seconds: "latest step", vigil_start_time_seconds: "watched since",
 });

@@ -28,7 +28,7 @@
  */
 
 const ROW = 28;
-const BEYOND = 12;
+const BEYOND = 8;
 /** Up to here all rows are built: then the browser's own search finds them, too. */
 const BUILD_ALL = 120;
 
@@ -166,7 +166,9 @@ export function createTable(options) {
     if (!isChanged && first === from && last === to) return;
     [from, to] = [first, last];
     const hadFocus = body.contains(document.activeElement);
-    const built = sorted.slice(first, last).map((row, i) => buildRow(row, first + i));
+    /** @type {Map<string | undefined, Element>} */
+    const kept = new Map(isChanged ? [] : [...body.children].map((row) => [row instanceof HTMLElement ? row.dataset.key : undefined, row]));
+    const built = sorted.slice(first, last).map((row, i) => kept.get(options.key(row)) ?? buildRow(row, first + i));
     if (first > 0) built.unshift(spacer(first * ROW));
     if (last < sorted.length) built.push(spacer((sorted.length - last) * ROW));
     if (sorted.length === 0) {

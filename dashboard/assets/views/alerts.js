@@ -80,7 +80,7 @@ export async function mount(root, context) {
     fill(now, sorted.map((alert) => {
       // What to do stands in the event that began it.
       const event = firings.find((one) => one.alert === alert.alert && one.begin === alert.since_step && subjectOf(one) === subjectOf(alert));
-      return el("article", { class: `alert-card is-${alert.severity}`, data: { alert: alert.alert, severity: alert.severity, since: alert.since_step } },
+      return el("article", { class: `alert alert-card is-${alert.severity}`, data: { alert: alert.alert, severity: alert.severity, since: alert.since_step } },
         el("p", { class: "alert-head" }, badge(alert.severity), el("strong", { text: alert.alert }), el("span", { class: "muted" }, `since step ${count(alert.since_step)}`), about(context, alert)),
         el("p", { class: "alert-sentence" }, printable(alert.sentence)),
         event?.advice && el("p", { class: "muted" }, printable(event.advice)));

@@ -130,7 +130,9 @@ export async function mount(root, context) {
   context.poll(async (/** @type {AbortSignal} */ signal) => {
     const { run, rank } = context.selection;
     const ask = (/** @type {any} */ of) => context.api.get("metrics", of, { signal });
-    [ofRun, ofHost] = await Promise.all([ask({ run, rank }).catch(missing), ask({}).catch(missing)]);
+    // A row of /runs without `alerts` is of the history alone: vigild has no metrics of it.
+    const isFollowed = context.run === undefined || context.run.alerts !== undefined;
+    [ofRun, ofHost] = await Promise.all([isFollowed ? ask({ run, rank }).catch(missing) : null, ask({}).catch(missing)]);
     const families = (ofHost ?? ofRun)?.metrics ?? [];
     takeReading(families, Date.now() / 1000);
     problem.hidden = ofRun !== null;
