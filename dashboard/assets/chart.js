@@ -148,7 +148,6 @@ export class Chart {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
     });
-    if (this.group.cursor === null) this.#writeLegend(null);
     this.describe();
     if (!this.#table.hidden) void this.#drawTable();
   }
@@ -320,8 +319,9 @@ export class Chart {
     }
   }
 
-  /** For those who do not see it. */
+  /** Figures, and words for those who do not see the drawing. */
   describe() {
+    if (this.group.cursor === null) this.#writeLegend(null);
     const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
     const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
     const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;
