@@ -8,6 +8,7 @@ import { color, seriesColor } from "./theme.js";
 
 const uPlot = globalThis.uPlot;
 
+const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 let extrasLoaded;
 const extras = () => (extrasLoaded ??= loadStyle("chart-extras.css").then(() => import("./chart-extras.js")));
@@ -188,7 +189,7 @@ export class Chart {
       // uPlot has no points: what is painted comes from columns.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
+        { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
         { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
       ],
       hooks: {

@@ -120,7 +120,7 @@ test("a rate is the growth of a counter by time, also over points that were thin
 test("numbers are read from the API and written for people", () => {
   assert.deepEqual(["NaN", "Infinity", "-Infinity", 1.5, null, undefined].map(toNumber), [NaN, Infinity, -Infinity, 1.5, NaN, NaN]);
   assert.deepEqual([NaN, -Infinity, 0, 0.08314159, 12345.6, 1234, -2.5, 3.14159e-7, 2e9].map((value) => formatNumber(value)), ["NaN", "−Inf", "0", "0.08314", "12,346", "1,234", "−2.500", "3.14e-7", "2e9"]);
-  assert.deepEqual([0, 8.2e-4, 0.0125, 3.2, 250, 7500, 273600].map(formatSeconds), ["0 s", "820 µs", "12.5 ms", "3.20 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"]);
+  assert.deepEqual([0, 8.2e-4, 0.0125, 3.2, 250, 300, 7500, 273600].map(formatSeconds), ["0 s", "820 µs", "12.5 ms", "3.20 s", "4 min 10 s", "5 min", "2 h 5 min", "3 d 4 h"]);
   assert.deepEqual([512, 3565158].map(formatBytes), ["512 B", "3.40 MiB"]);
   assert.equal(formatValue(0.0042, "ratio"), "0.420 %");
 });

@@ -119,6 +119,23 @@ test("stretches of non-finite steps grow, and are counted once", async () => {
   assert.deepEqual(store.nonfiniteSteps, [{ first: 5, last: 6, count: 2 }, { first: 20, last: 22, count: 3 }, { first: 29, last: 29, count: 1 }]);
 });
 
+test("only what comes behind a step is kept when that is told, up to the next attempt", async () => {
+  const api = new FakeApi();
+  api.attempts = [500];
+  const store = storeOf(api);
+  await store.update(signal);
+  store.restart(400);
+  await store.update(signal);
+  assert.deepEqual(columnOf(store.get("s0")), Array.from({ length: 100 }, (_, i) => 401 + i));
+  assert.equal(api.asked.at(-1).since, 400);
+  api.attempts = [505];
+  await store.update(signal);
+  assert.equal(store.get("s0").length, 105);
+  api.attempts = [505, 30];
+  await store.update(signal);
+  assert.deepEqual(columnOf(store.get("s0")), upTo(30));
+});
+
 test("a zoom asks for its steps in detail, of the attempt that is shown", async () => {
   const api = new FakeApi();
   api.attempts = [9, 500];
