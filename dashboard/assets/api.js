@@ -19,6 +19,8 @@ export class ApiError extends Error {
 
 const firstRetrySeconds = 1;
 const longestRetrySeconds = 30;
+/** Until what was refused is asked again. */
+const failedSeconds = 10;
 
 /** Fires "change". While it is offline, polls wait for `retryAt`. */
 export class Connection extends EventTarget {
@@ -111,6 +113,7 @@ export function poll(connection, task, { seconds, signal, isPaused = () => false
   let isRunning = false;
   let isDue = false;
   let wasAway = false;
+  let hasFailed = false;
 
   const turn = async () => {
     clearTimeout(timer);
@@ -121,10 +124,11 @@ export function poll(connection, task, { seconds, signal, isPaused = () => false
     }
     isRunning = true;
     isDue = false;
-    wasAway = false;
+    wasAway = hasFailed = false;
     try {
       await task(signal);
     } catch (error) {
+      hasFailed = true;
       wasAway = error instanceof ApiError && error.isDisconnected;
       if (!signal.aborted && !wasAway) onError(error);
     }
@@ -134,7 +138,7 @@ export function poll(connection, task, { seconds, signal, isPaused = () => false
     else wait();
   };
   const wait = () => {
-    const delay = connection.state === "offline" ? Math.max(connection.retryAt - Date.now(), 50) : seconds * 1000;
+    const delay = connection.state === "offline" ? Math.max(connection.retryAt - Date.now(), 50) : 1000 * (hasFailed ? Math.max(seconds, failedSeconds) : seconds);
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (document.visibilityState === "hidden" || isPaused()) wait();

@@ -253,9 +253,13 @@ class App extends EventTarget {
     }
     const { run, rank, attempt } = this.route;
     this.selection = { run, rank, attempt };
-    if (this.runs.runs && !this.runs.find(run, rank)) {
+    const row = this.runs.find(run, rank);
+    if (this.runs.runs && !row) {
       return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
     }
+    // A run that has just begun is not in the history yet.
+    const isShown = this.#mounted === JSON.stringify([entry.id, { run, rank, attempt }]);
+    if (!isShown && row && !row.attempts?.length && this.info?.history && !this.runs.historyError) return this.#showWaiting();
     void this.#mount(entry, { run, rank, attempt });
   }
 

@@ -8,6 +8,7 @@ import { color, seriesColor } from "./theme.js";
 
 const uPlot = globalThis.uPlot;
 
+const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 let extrasLoaded;
 const extras = () => (extrasLoaded ??= loadStyle("chart-extras.css").then(() => import("./chart-extras.js")));
@@ -17,6 +18,7 @@ export class Chart {
   isVisible = false;
   hasData = false;
   #u = null;
+  #seen = [];
   #detail = null;
   #table = el("div", { class: "chart-table", hidden: true });
   #isMoving = false;
@@ -72,13 +74,20 @@ export class Chart {
     return detail ?? trace.series;
   }
 
+  /** What lies in the range: of each trace that is shown, between which places, and those that are drawn. */
+  #look() {
+    const range = this.group.range();
+    return this.traces.flatMap((trace, index) => {
+      const series = this.shown(trace);
+      if (trace.isHidden || series.length === 0) return [];
+      const [from, to] = this.places(series, trace, range);
+      return [{ trace, series, from, to, places: series.drawn(from, to).slice(), offset: trace.offset ?? 0, color: trace.color ?? index }];
+    });
+  }
+
   /** For tests. */
   get drawn() {
-    const range = this.group.range();
-    return this.traces.filter((trace) => !trace.isHidden).map((trace) => {
-      const series = this.shown(trace);
-      const [from, to] = this.places(series, trace, range);
-      const places = series.drawn(from, to);
+    return this.#look().map(({ trace, series, from, to, places }) => {
       const pick = (column) => Array.from(places, (place) => column[place]);
       const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
       return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: nonfinite.map((place) => series.steps[place]), points: series.length };
@@ -134,26 +143,22 @@ export class Chart {
     this.element.classList.toggle("is-empty", !this.hasData);
     if (!this.#u) this.#make();
     const range = this.group.range();
-    const y = this.#rangeOfY(range);
+    this.#seen = this.#look();
+    const y = this.#rangeOfY();
     this.#u.batch(() => {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
     });
-    if (this.group.cursor === null) this.#writeLegend(null);
     this.describe();
     if (!this.#table.hidden) void this.#drawTable();
   }
 
-  #rangeOfY(range) {
+  #rangeOfY() {
     let min = Infinity;
     let max = -Infinity;
     const isLog = this.isLog;
-    for (const trace of this.traces) {
-      if (trace.isHidden) continue;
-      const series = this.shown(trace);
-      const [from, to] = this.places(series, trace, range);
-      const { values } = series;
-      for (const place of series.drawn(from, to)) {
+    for (const { series: { values }, places } of this.#seen) {
+      for (const place of places) {
         const value = values[place];
         if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
         if (value < min) min = value;
@@ -184,7 +189,7 @@ export class Chart {
       // uPlot has no points: what is painted comes from columns.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
+        { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
         { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
       ],
       hooks: {
@@ -199,7 +204,6 @@ export class Chart {
     if (u.scales.x.min === null || u.scales.x.min === undefined) return;
     const area = areaOf(u);
     const { ctx } = area;
-    const range = this.group.range();
     paintAnnotations(area, this.group.annotations);
     ctx.save();
     ctx.beginPath();
@@ -207,14 +211,8 @@ export class Chart {
     ctx.clip();
     paintBands(area, this.group.bands);
     const marks = new Map();
-    this.traces.forEach((trace, index) => {
-      const series = this.shown(trace);
-      if (trace.isHidden || series.length === 0) return;
+    for (const { series, from, to, places, offset, color: place } of this.#seen) {
       const xs = this.xs(series);
-      const offset = trace.offset ?? 0;
-      const [from, to] = this.places(series, trace, range);
-      const places = series.drawn(from, to);
-      const place = trace.color ?? index;
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
       if (series.smoothing > 0) {
         paintLine(area, places, xs, offset, series.values, { ...style, width: 1, alpha: 0.28, dots: false });
@@ -228,7 +226,7 @@ export class Chart {
         const x = Math.round(toX(area, xs[at] - offset));
         if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
       }
-    });
+    }
     const positions = [...marks.keys()].sort((a, b) => a - b);
     paintNonfinite(area, positions, positions.map((x) => marks.get(x)));
     ctx.restore();
@@ -317,12 +315,14 @@ export class Chart {
       if (!trace.value) continue;
       const text = this.valueAt(trace, x);
       setText(trace.value, text);
+      trace.value.parentElement.hidden = this.hasData && trace.series.length === 0;
       trace.value.classList.toggle("is-nonfinite", text === "NaN" || text.endsWith("Inf"));
     }
   }
 
-  /** For those who do not see it. */
+  /** Figures, and words for those who do not see the drawing. */
   describe() {
+    if (this.group.cursor === null) this.#writeLegend(null);
     const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
     const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
     const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;

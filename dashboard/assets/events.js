@@ -15,7 +15,7 @@ export function titleOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return details.loss_nonfinite ? "Loss not finite" : "Gradients not finite";
   if (kind === "alert") return `${details.alert ?? "Alert"} ${details.state === "resolved" ? "resolved" : "firing"}`;
-  if (kind === "state") return details.state === "running" ? "Run goes on" : `Run ${details.state}`;
+  if (kind === "state") return details.state !== "running" ? `Run ${details.state}` : event.step > 0 ? "Run goes on" : "Run started";
   return kind.replaceAll("_", " ");
 }
 

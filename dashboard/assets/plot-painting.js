@@ -47,7 +47,6 @@ export function paintLine(area, places, xs, offset, ys, style) {
       ctx.lineTo(x, high);
       ctx.lineTo(x, y);
     }
-    if (run === 1) dots.push(x, y);
   };
   for (let i = 0; i < places.length; ++i) {
     const value = ys[places[i]];
@@ -55,6 +54,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
     // NaN, an infinity, or what a logarithmic scale has no place for.
     if (nextY - nextY !== 0) {
       if (run > 0) leaveColumn();
+      if (run === 1) dots.push(x, y);
       run = 0;
       continue;
     }
@@ -75,6 +75,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
     else ctx.lineTo(x, y);
   }
   if (run > 0) leaveColumn();
+  if (run === 1) dots.push(x, y);
   ctx.stroke();
   if (dots.length > 0) {
     const radius = Math.max(style.width, 1.25) * 1.35 * ratio;

@@ -6,7 +6,7 @@ import { toNumber } from "./format.js";
 /** First, smallest, largest, last finite, first not finite. */
 const bucketPoints = 5;
 /** When there are more, twice as wide ones take their place. */
-const mostBuckets = 1024;
+const mostBuckets = 512;
 
 function grown(column, length) {
   if (column.length >= length) return column;
@@ -151,14 +151,11 @@ export class Series {
         const place = old[i * bucketPoints + point];
         if (place >= 0) this.#addToBucket(bucket, place);
       }
-      // Places of a bucket are not in their order.
-      const last = old[i * bucketPoints + 3];
-      if (last >= 0) this.#buckets[bucket + 3] = last;
     }
   }
 
   /** Places that stand for those of [from, to); valid until the next call. */
-  drawn(from, to, most = 2 * mostBuckets) {
+  drawn(from, to, most = 2048) {
     let count = 0;
     if (to - from <= most || this.#width === 1) {
       scratch = grown(scratch, to - from);
@@ -223,7 +220,8 @@ export class Rate {
 
   update() {
     const { source, series } = this;
-    if (source.version === this.#version) return;
+    // A counter that stays 0 counts what nobody told of.
+    if (source.version === this.#version || !(source.latest > 0)) return;
     this.#version = source.version;
     const isContinued = this.#taken <= source.length && (this.#taken === 0 || source.steps[this.#taken - 1] === this.#lastStep);
     if (!isContinued) {

@@ -6,8 +6,9 @@ import { Series } from "./series.js";
 /** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
-/** A URL has an end. */
-const namesOfAQuestion = 60;
+const pointsOfARange = 5000;
+/** The server answers several questions at a time, and each within a limit. */
+const namesOfAQuestion = 8;
 
 /** Fires "change", and "reset" when there is a new attempt. */
 export class SeriesStore extends EventTarget {
@@ -15,8 +16,9 @@ export class SeriesStore extends EventTarget {
   nonfiniteSteps = [];
   attempt = null;
   isLoaded = false;
+  start = 0;
   ingestMs = 0;
-  #next = null;
+  #cursors = null;
   #names = [];
 
   constructor(api, selection) {
@@ -33,9 +35,18 @@ export class SeriesStore extends EventTarget {
       this.series.set(name, new Series(name, unit));
       isNew = true;
     }
-    this.#names = [...this.series.keys()];
-    if (isNew) this.#next = null;
+    if (isNew) {
+      this.#names = [...this.series.keys()];
+      this.#cursors = null;
+    }
     return names.map(({ name }) => this.series.get(name));
+  }
+
+  /** Keeps what comes behind that step, in more detail; 0: everything. */
+  restart(start) {
+    this.start = start;
+    this.#names = [...this.#names];
+    this.#cursors = null;
   }
 
   get(name) {
@@ -44,12 +55,15 @@ export class SeriesStore extends EventTarget {
 
   async update(signal) {
     if (this.#names.length === 0) return;
-    const isWhole = this.#next === null;
-    const answers = await this.#ask({ since: this.#next, max_points: pointsOfAnAnswer }, signal);
+    const isWhole = this.#cursors === null;
+    const names = this.#names;
+    const answers = await this.#ask(names, (place) => ({ since: this.#cursors?.[place] ?? (this.start || null), max_points: this.start ? pointsOfARange : pointsOfAnAnswer }), signal);
+    // Others are wanted by now.
+    if (names !== this.#names) return this.update(signal);
     const { attempt } = answers[0];
-    if (!isWhole && attempt !== this.attempt) {
+    if (answers.some((answer) => answer.attempt !== (isWhole ? attempt : this.attempt))) {
       // The cursor has gone over to a new attempt.
-      this.#next = null;
+      this.restart(0);
       this.dispatchEvent(new Event("reset"));
       return this.update(signal);
     }
@@ -57,12 +71,13 @@ export class SeriesStore extends EventTarget {
     if (isWhole) this.#clear();
     this.attempt = attempt;
     for (const answer of answers) this.#take(answer);
-    // Of several cursors the one furthest behind loses nothing; what comes twice is left out.
-    this.#next = answers.map((answer) => answer.next).reduce(earlier);
+    // Every question tells of them.
+    this.#takeStretches(answers[0].nonfinite_steps ?? []);
+    this.#cursors = answers.map((answer) => answer.next);
     this.isLoaded = true;
     this.ingestMs = performance.now() - begin;
     if ([...this.series.values()].some((one) => one.length > mostPoints)) {
-      this.#next = null;
+      this.#cursors = null;
       if (!isWhole) return this.update(signal);
     }
     this.dispatchEvent(new Event("change"));
@@ -70,7 +85,7 @@ export class SeriesStore extends EventTarget {
 
   /** Some steps in more detail, beside what is kept. */
   async range(names, since, until, signal) {
-    const answers = await this.#ask({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: 5000, attempt: this.attempt }, signal, names);
+    const answers = await this.#ask(names, () => ({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: pointsOfARange, attempt: this.attempt }), signal);
     const series = new Map();
     for (const answer of answers)
       for (const row of answer.series) {
@@ -82,11 +97,11 @@ export class SeriesStore extends EventTarget {
     return series;
   }
 
-  #ask(more, signal, names = this.#names) {
+  #ask(names, more, signal) {
     const { run, rank, attempt } = this.selection;
     const questions = [];
     for (let i = 0; i < names.length; i += namesOfAQuestion)
-      questions.push(this.api.get("series", { run, rank, attempt, name: names.slice(i, i + namesOfAQuestion), ...more }, { signal }));
+      questions.push(this.api.get("series", { run, rank, attempt, name: names.slice(i, i + namesOfAQuestion), ...more(questions.length) }, { signal }));
     return Promise.all(questions);
   }
 
@@ -103,7 +118,10 @@ export class SeriesStore extends EventTarget {
       one.append(row.steps, row.times, row.values);
       if (answer.downsampled) one.isDownsampled = true;
     }
-    for (const stretch of answer.nonfinite_steps ?? []) {
+  }
+
+  #takeStretches(stretches) {
+    for (const stretch of stretches) {
       const last = this.nonfiniteSteps.at(-1);
       if (last && stretch.first <= last.last + 1) {
         if (stretch.last > last.last) this.nonfiniteSteps[this.nonfiniteSteps.length - 1] = { first: Math.min(last.first, stretch.first), last: stretch.last, count: last.count + stretch.count };
@@ -112,11 +130,4 @@ export class SeriesStore extends EventTarget {
       }
     }
   }
-}
-
-function earlier(a, b) {
-  const left = a.split(".").map(Number);
-  const right = b.split(".").map(Number);
-  for (let i = 0; i < left.length; ++i) if (left[i] !== right[i]) return left[i] < (right[i] ?? 0) ? a : b;
-  return a;
 }

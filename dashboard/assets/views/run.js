@@ -85,7 +85,8 @@ class RunView {
     this.group = context.group;
     this.store = new SeriesStore(context.api, context.selection);
     this.headline = new Headline(context, this.store);
-    fill(root, this.headline.element, this.#notice, this.#makeToolbar(), this.#grid, this.#events);
+    this.toolbar = this.#makeToolbar();
+    fill(root, this.headline.element, this.#notice, this.toolbar, this.#grid, this.#events);
     this.#arrange([]);
     this.group.setWindow(settings.window);
     this.group.onFirstDraw = () => performance.measure("vigil:open", { start: context.openedAt, end: performance.now(), detail: { view: "run" } });
@@ -146,7 +147,20 @@ class RunView {
     for (const button of this.windows.children) button.setAttribute("aria-pressed", String(button.dataset.window === String(window)));
     this.group.setZoom(null);
     this.group.setWindow(window);
-    this.#askDetail();
+    this.#fitStore();
+  }
+
+  #isThin() {
+    return [...this.store.series.values()].some((series) => series.isDownsampled);
+  }
+
+  /** The last steps come in detail where all of them are too many. */
+  #fitStore() {
+    const last = this.group.extent().max;
+    const start = Number.isFinite(settings.window) && (this.store.start > 0 || this.#isThin()) ? Math.max(Math.floor(last - settings.window), 0) : 0;
+    if (start === this.store.start) return;
+    this.store.restart(start);
+    this.data.now();
   }
 
   #arrange(names) {
@@ -200,6 +214,7 @@ class RunView {
     }
     this.group.bands = this.store.nonfiniteSteps;
     this.group.ingestMs += this.store.ingestMs + performance.now() - begin;
+    if (this.#grid.classList.contains("is-loading")) this.#fitStore();
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
     this.#showNotice(null);
@@ -212,13 +227,17 @@ class RunView {
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
     if (this.store.isLoaded && error.status !== 404) return this.#showNotice(statePanel({ kind: "error", title: "The newest steps could not be read", text: error.message }));
-    this.#grid.hidden = true;
+    this.#showBody(false);
     this.#showNotice((await import("../problems.js")).noSteps(error));
+  }
+
+  #showBody(isShown) {
+    for (const part of [this.toolbar, this.#grid, this.#events]) part.hidden = !isShown;
   }
 
   #showNotice(panel) {
     if (!panel && this.#notice.childElementCount === 0) return;
-    if (!panel) this.#grid.hidden = false;
+    if (!panel) this.#showBody(true);
     fill(this.#notice, panel);
   }
 
@@ -234,7 +253,7 @@ class RunView {
     setText(this.#zoomNote, "");
     if (!zoom) return;
     setText(this.#zoomNote, `Steps ${formatCount(Math.ceil(zoom.min))} to ${formatCount(Math.floor(zoom.max))}`);
-    if (![...this.store.series.values()].some((series) => series.isDownsampled)) return;
+    if (!this.#isThin()) return;
     this.#zoomAbort = new AbortController();
     const { signal } = this.#zoomAbort;
     const timer = setTimeout(() => void this.#loadDetail(zoom, signal), 120);
@@ -263,7 +282,7 @@ class RunView {
     const events = this.#ofAttempt();
     this.group.annotations = events.filter(({ kind, step, details }) => step > 0 && (kind !== "alert" || details.state !== "resolved")).map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
     this.group.draw();
-    const mark = `${feed.isLoaded} ${events.length} ${events.at(-1)?.id}`;
+    const mark = `${feed.isLoaded} ${feed.error} ${events.length} ${events.at(-1)?.id}`;
     if (mark === this.eventsMark) return;
     this.eventsMark = mark;
     const rows = events.slice(-eventsShown).reverse().map((event) => this.#eventRow(event));
@@ -304,7 +323,6 @@ class Headline {
   #alerts = el("ul", { class: "alerts", "aria-label": "Alerts that fire" });
   #cells = new Map();
   #overhead = NaN;
-  #hasNoMetrics = false;
   #alertsDrawn = "";
 
   constructor(context, store) {
@@ -317,7 +335,8 @@ class Headline {
     context.on(context.runs, "change", () => this.draw());
     this.timer = setInterval(() => this.#drawAges(), 1000);
     this.draw();
-    context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+    const metrics = context.poll((signal) => this.#askMetrics(signal), { seconds: metricsSeconds });
+    if (!context.run) context.runs.addEventListener("change", () => metrics.now(), { once: true, signal: context.signal });
   }
 
   dispose() {
@@ -326,15 +345,9 @@ class Headline {
 
   async #askMetrics(signal) {
     const { run, rank } = this.context.selection;
-    if (this.#hasNoMetrics) return;
-    let metrics = [];
-    try {
-      ({ metrics } = await this.context.api.get("metrics", { run, rank }, { signal }));
-    } catch (error) {
-      // A run that ended long ago has none.
-      this.#hasNoMetrics = error.status === 404;
-      throw error;
-    }
+    // A run that is over has none.
+    if (!this.context.run || endedStates.has(this.context.run.state)) return;
+    const { metrics } = await this.context.api.get("metrics", { run, rank }, { signal });
     const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
     this.#overhead = sample ? toNumber(sample.value) : NaN;
     this.draw();
