@@ -100,6 +100,13 @@ void HistoryRows::add_step(WrittenRing& ring, const StepRecord& record, const do
   if (ring.pending.size() >= kBlockSteps) store_steps(ring);
 }
 
+void HistoryRows::add_marks(WrittenRing& ring, const StepRecord& record, const NameTable& phases) {
+  const std::uint64_t last = ring.working.last_step;
+  if (record.has(StepRecord::again) ? record.step != last : record.step <= last) return;
+  for (const RunMark& mark : marks_of(record, phases))
+    add_event_row(ring.working.row, std::string(mark.kind).c_str(), mark.step, record.wall_time_ns, mark.json);
+}
+
 // The latest step is never in a block: it waits in memory, or it is the last one of the tail.
 void HistoryRows::replace_scalars(WrittenRing& ring, const StepRecord& record, const double* scalars, std::size_t known) {
   const double* const users = scalars + ring.schema_rates;

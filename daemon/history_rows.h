@@ -63,6 +63,8 @@ class HistoryRows {
   const BatchCounts& counts() const noexcept { return counts_; }
 
   void add_step(WrittenRing& ring, const StepRecord& record, const double* scalars, const NameTable& names);
+  /// What the record tells of the time before it; called before the record is added. One that will not be kept has no marks.
+  void add_marks(WrittenRing& ring, const StepRecord& record, const NameTable& phases);
   void add_frame(WrittenRing& ring, const Frame& frame);
   void add_event(WrittenRing& ring, const NonfiniteEvent& event);
   void add_alert(WrittenRing& ring, const AlertMessage& alert);

@@ -116,7 +116,10 @@ void HistoryThread::read(Ring& ring) {
   const RingKey key = ring.begun.key;
   try {
     ring.follower->poll(
-        [&](const StepRecord& record, const double* scalars) { writer_->add_step(key, record, scalars, ring.reader->scalar_names()); },
+        [&](const StepRecord& record, const double* scalars) {
+          writer_->add_marks(key, record, ring.reader->phase_names());
+          writer_->add_step(key, record, scalars, ring.reader->scalar_names());
+        },
         [&](const Frame& frame) { writer_->add_frame(key, frame); }, [&](const NonfiniteEvent& event) { writer_->add_event(key, event); });
   } catch (const RingFileError&) {
     ring.is_broken = true;  // the host says so, in metrics and log

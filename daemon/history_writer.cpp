@@ -267,6 +267,10 @@ void HistoryWriter::begin(std::int64_t now_ns) {
   });
 }
 
+void HistoryWriter::add_marks(RingKey key, const StepRecord& record, const NameTable& phases) {
+  state_->attempt(key, [&](WrittenRing& ring) { state_->rows->add_marks(ring, record, phases); });
+}
+
 void HistoryWriter::add_step(RingKey key, const StepRecord& record, const double* scalars, const NameTable& names) {
   state_->attempt(key, [&](WrittenRing& ring) { state_->rows->add_step(ring, record, scalars, names); });
 }

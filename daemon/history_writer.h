@@ -110,6 +110,8 @@ class HistoryWriter {
   /// `scalars` are the learning rates, then record.user_scalars doubles, named by `names`. A record with StepRecord::again takes the place
   /// of the scalars of the step before, when it is of that step.
   void add_step(RingKey key, const StepRecord& record, const double* scalars, const NameTable& names);
+  /// Before add_step() of the same record: phases and checkpoints since the record before, as events.
+  void add_marks(RingKey key, const StepRecord& record, const NameTable& phases);
   /// Kept when the one before lies frame_interval_ms back; when a value of it is not finite (but for those that are meant:
   /// RowSchema::infinite) also in between, up to kNonfiniteFrames times.
   void add_frame(RingKey key, const Frame& frame);

@@ -25,4 +25,17 @@ std::string state_json(std::string_view state, std::string_view reason) {
   return json + "}";
 }
 
+std::vector<RunMark> marks_of(const StepRecord& record, const NameTable& phases) {
+  std::vector<RunMark> marks;
+  // A record that comes again is of what happened after its step.
+  const std::uint64_t step = record.has(StepRecord::again) || record.step == 0 ? record.step : record.step - 1;
+  if (const std::size_t phase = record.phase_before(); phase > 0 && phase < phases.size()) {
+    std::string json = "{";
+    append_member(json, "phase", phases.at(phase));
+    marks.push_back({"phase", step, json + "}"});
+  }
+  if (record.has(StepRecord::saved_checkpoint)) marks.push_back({"checkpoint", step, "{}"});
+  return marks;
+}
+
 }  // namespace vigil

@@ -1,11 +1,14 @@
 // What a history says of an event, as one JSON object; docs/history.md lists the members.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vigil/exporters/alert_text.h"
 #include "vigil/monitor/records.h"
+#include "vigil/monitor/schema.h"
 
 namespace vigil {
 
@@ -16,5 +19,14 @@ std::string nonfinite_json(const NonfiniteEvent& event);
 std::string alert_json(const AlertMessage& message);
 /// Of a run's change of state; `reason` may be empty.
 std::string state_json(std::string_view state, std::string_view reason);
+
+/// What a step record tells of the time since the record before it.
+struct RunMark {
+  std::string_view kind;   ///< "phase" or "checkpoint"
+  std::uint64_t step = 0;  ///< the latest before it
+  std::string json;        ///< of a phase {"phase":"validation"}, else an empty object
+};
+/// Of a hostile record, too. `phases` are the names of the run's phases.
+std::vector<RunMark> marks_of(const StepRecord& record, const NameTable& phases);
 
 }  // namespace vigil

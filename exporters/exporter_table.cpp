@@ -20,13 +20,17 @@ class HttpExporter final : public Exporter {
  public:
   explicit HttpExporter(const ExporterContext& context)
       : scalar_names_(context.channel.scalar_names()),
+        phase_names_(context.channel.phase_names()),
         snapshot_(context.snapshot),
         history_(history_of(context)),
         http_(context.config.prometheus, context.snapshot, history_.get()),
         linger_(context.config.prometheus.linger_ms) {}
 
   void on_step(const StepRecord& record, const double* scalars) override {
-    if (history_) history_->add_step(record, scalars, scalar_names_);
+    if (!history_) return;
+    history_->add_step(record, scalars, scalar_names_);
+    for (RunMark& mark : marks_of(record, phase_names_))
+      history_->add_event(mark.kind, mark.step, record.wall_time_ns, std::move(mark.json));
   }
   void on_frame(const Frame& frame) override {
     if (history_) history_->add_frame(frame);
@@ -66,7 +70,7 @@ class HttpExporter final : public Exporter {
     history_->set_state(name, snapshot.end_reason, ended_ns, state_json(name, snapshot.end_reason));
   }
 
-  const NameTable& scalar_names_;
+  const NameTable &scalar_names_, &phase_names_;
   const std::function<std::shared_ptr<const Snapshot>()> snapshot_;
   const std::unique_ptr<RecentHistory> history_;  // null: none is kept
   HttpEndpoint http_;

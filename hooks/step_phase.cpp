@@ -54,6 +54,8 @@ void StepRecorder::phase(std::string_view name) noexcept {
   }
   phase_ = next;
   channel_.live().phase.store(next, std::memory_order_relaxed);  // a lone word
+  static_assert(PhaseNames::kCapacity <= (StepRecord::kPhaseMask >> StepRecord::kPhaseShift) + 1);
+  if (next != 0) marks_ = (marks_ & ~StepRecord::kPhaseMask) | std::uint64_t{next} << StepRecord::kPhaseShift;
   if (next == 0) {
     // The time in between belongs to no step.
     const auto away = now - phase_begin_;

@@ -173,7 +173,7 @@ void StepRecorder::begin_turn(Part& part, Clock::time_point now) noexcept {
   channel_.beat(nanoseconds_in(now.time_since_epoch()));
   if (record_.step == 0) channel_.live().state.store(RunState::running, std::memory_order_relaxed);  // a lone word
   ++record_.step;
-  record_.flags = record_.flags & (StepRecord::has_parameter_norm | StepRecord::has_device_memory);
+  record_.flags = (record_.flags & (StepRecord::has_parameter_norm | StepRecord::has_device_memory)) | std::exchange(marks_, 0);
   record_.data_ns = 0;
   record_.forward_backward_ns = nanoseconds(now - last_end_);
   if (has_begun_) {
@@ -451,10 +451,11 @@ void StepRecorder::finish(RunState state) noexcept {
   trace_.abandon();
   if (pending_) {
     publish_step();
-  } else if (scalars_unpublished_ && record_.step > 0) {
-    // Logged after the last step (a test accuracy): once more the same record, marked, so that nothing is counted twice.
-    record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time | StepRecord::has_data_time};
-    record_.flags |= StepRecord::again;
+  } else if ((scalars_unpublished_ || marks_ != 0) && record_.step > 0) {
+    // Logged or saved after the last step (a test accuracy): once more the same record, marked, so that nothing is counted twice.
+    record_.flags &= ~std::uint64_t{StepRecord::has_optimizer_time | StepRecord::has_total_time | StepRecord::has_data_time |
+                                    StepRecord::saved_checkpoint | StepRecord::kPhaseMask};
+    record_.flags |= StepRecord::again | marks_;
     record_.user_scalars = channel_.scalar_names().size();
     channel_.publish(record_, scalars_.data());
   }

@@ -55,6 +55,7 @@ class StepRecorder {
   std::string_view phase() const noexcept { return channel_.phase_names().at(phase_); }
   void set_rollback(std::function<std::uint64_t()> restore) { restore_ = std::move(restore); }
   void set_checkpoint(std::function<void(std::uint64_t step)> save) { save_ = std::move(save); }
+  void checkpoint_saved() noexcept { marks_ |= StepRecord::saved_checkpoint; }
   /// Publishes a step that after_step has not ended, or scalars that no record carries yet, and sets the last state of the run.
   void finish(RunState state) noexcept;
 
@@ -129,6 +130,7 @@ class StepRecorder {
   bool stopped_ = false;  // the last verdict was stop, its record is out
   bool scalars_unpublished_ = false;
   std::uint32_t phase_ = 0;
+  std::uint64_t marks_ = 0;  // for the flags of the next record: what happened since the latest one
 
   // Of the step under way.
   bool sampled_ = false, frame_pending_ = false;

@@ -55,6 +55,7 @@ void StepRecorder::save_if_asked() noexcept {
   int failures = 0;
   boundary_.attempt(Hook::checkpoint, failures, [this] {
     save_(record_.step);
+    checkpoint_saved();
     return true;
   });
 }

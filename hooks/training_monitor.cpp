@@ -304,6 +304,10 @@ void TrainingMonitor::set_checkpoint(std::function<void(std::uint64_t step)> sav
   if (impl_->recorder_ != nullptr) impl_->recorder_->set_checkpoint(impl_->save_);
 }
 
+void TrainingMonitor::checkpoint_saved() noexcept {
+  if (listening()) impl_->recorder_->checkpoint_saved();
+}
+
 void TrainingMonitor::on_alert(std::function<void(const AlertNotice&)> call) {
   if (impl_ == nullptr) return;
   impl_->on_alert_ = std::move(call);

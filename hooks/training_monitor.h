@@ -103,6 +103,10 @@ class TrainingMonitor {
   /// saves what the program wants saved. What it throws is counted as an error of the hook "checkpoint". Call it before or after `watch()`.
   void set_checkpoint(std::function<void(std::uint64_t step)> save);
 
+  /// The program has saved a checkpoint of the parameters as they are now: the page and the history mark it. Checkpoints that
+  /// `set_checkpoint` saves are marked by themselves.
+  void checkpoint_saved() noexcept;
+
   /// What the action `callback` calls when an alert begins to fire and when it is over (docs/alerts.md): on a thread of its own, one call
   /// after the other, so that a slow one holds nobody up; `finish()` waits for the call under way, and for pending ones at most three
   /// seconds. The call may use what is for any thread, and end the run with `finish()`. In place of what was given before; an empty one for

@@ -75,7 +75,11 @@ struct StepRecord {
     has_data_time = 256,       ///< `data_ns` was measured, and `forward_backward_ns` is without it
     has_device_memory = 1024,  ///< the `device_…` words were read: the model lies on a device whose allocator counts
     has_clip_ratio = 512,      ///< `clip_ratio` holds what clipping to the norm that the user told makes of this step's gradients
+    saved_checkpoint = 2048,   ///< the program has saved one since the record before
   };
+  /// Bits of `flags` that hold the phase other than "train" that ran last since the record before: a number of PhaseNames, 0 for none.
+  static constexpr unsigned kPhaseShift = 16;
+  static constexpr std::uint64_t kPhaseMask = std::uint64_t{7} << kPhaseShift;
 
   std::uint64_t step = 0;                 ///< from 1
   std::int64_t wall_time_ns = 0;          ///< when the step ended, nanoseconds since the epoch
@@ -104,6 +108,7 @@ struct StepRecord {
   std::uint64_t user_scalars = 0;
 
   bool has(Flag flag) const noexcept { return (flags & flag) != 0; }
+  std::size_t phase_before() const noexcept { return static_cast<std::size_t>((flags & kPhaseMask) >> kPhaseShift); }
 };
 static_assert(sizeof(StepRecord) % 8 == 0);
 

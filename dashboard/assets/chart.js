@@ -8,6 +8,7 @@ import { color, seriesColor } from "./theme.js";
 
 const uPlot = globalThis.uPlot;
 
+const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 let extrasLoaded;
 const extras = () => (extrasLoaded ??= loadStyle("chart-extras.css").then(() => import("./chart-extras.js")));
@@ -148,7 +149,6 @@ export class Chart {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
     });
-    if (this.group.cursor === null) this.#writeLegend(null);
     this.describe();
     if (!this.#table.hidden) void this.#drawTable();
   }
@@ -189,7 +189,7 @@ export class Chart {
       // uPlot has no points: what is painted comes from columns.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, ...(isSteps ? { incrs: wholeIncrements } : {}), values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
+        { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
         { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
       ],
       hooks: {
@@ -320,8 +320,9 @@ export class Chart {
     }
   }
 
-  /** For those who do not see it. */
+  /** Figures, and words for those who do not see the drawing. */
   describe() {
+    if (this.group.cursor === null) this.#writeLegend(null);
     const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
     const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
     const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;

@@ -54,7 +54,7 @@ export function histogram(of, name) {
     { key: "inf", text: "Inf", value: of.inf },
     { key: "nan", text: "NaN", value: of.nan },
   ];
-  const [width, height, slot, bottom, top] = [600, 216, 40, 34, 12];
+  const [width, height, slot, bottom, top] = [600, 216, 48, 34, 12];
   const from = left.length * slot + 10;
   const each = (width - from - right.length * slot - 10) / bins;
   const curve = Array.from({ length: bins * 4 + 1 }, (_, i) => densityAt(of.counts, i / 4));
@@ -86,8 +86,8 @@ export function histogram(of, name) {
     return svg(
       "g",
       { class: `mark${isAlarm ? " nonfinite" : ""}${one.value === 0 ? " none" : ""}`, data: { mark: one.key, value: one.value } },
-      svg("rect", { x: x + 10, width: slot - 20, y: top, height: floor - top, class: "track" }),
-      svg("rect", { x: x + 10, width: slot - 20, y: floor - tall, height: tall, class: "fill" }),
+      svg("rect", { x: x + 14, width: slot - 28, y: top, height: floor - top, class: "track" }),
+      svg("rect", { x: x + 14, width: slot - 28, y: floor - tall, height: tall, class: "fill" }),
       text(one.text, x + slot / 2, floor + 14),
       text(one.value > 0 && share < 1e-4 ? count(one.value) : percent(share), x + slot / 2, floor + 28, "tick strong"),
       svg("title", {}, `${one.text}: ${count(one.value)} of ${count(total)} elements`),

@@ -38,9 +38,12 @@ export function formatSeconds(seconds) {
   if (size < 1) return `${formatNumber(seconds * 1e3, 3)} ms`;
   if (size < 60) return `${formatNumber(seconds, 3)} s`;
   const whole = Math.round(size);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-  return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+  const parts = (large, unit, small, smallUnit) => {
+    const rest = Math.floor((whole % large) / small);
+    return `${Math.floor(whole / large)} ${unit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
+  };
+  if (whole < 3600) return parts(60, "min", 1, "s");
+  return whole < 86400 ? parts(3600, "h", 60, "min") : parts(86400, "d", 3600, "h");
 }
 
 /** @param {number} bytes @returns {string} 512 B, 3.4 MiB */

@@ -151,9 +151,6 @@ export class Series {
         const place = old[i * bucketPoints + point];
         if (place >= 0) this.#addToBucket(bucket, place);
       }
-      // Places of a bucket are not in their order.
-      const last = old[i * bucketPoints + 3];
-      if (last >= 0) this.#buckets[bucket + 3] = last;
     }
   }
 

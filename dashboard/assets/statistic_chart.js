@@ -27,6 +27,18 @@ export function stretchesOf(counts) {
   return stretches;
 }
 
+/**
+ * The norm of a tensor without a finite element is 0, which a curve would show as a small gradient; it is shown as NaN.
+ * @param {string} statistic
+ * @param {{steps: number[], values: (number | string)[]}} answer
+ * @param {{steps: number[], values: (number | string)[]}[]} counts of NaN and of Inf
+ */
+function withoutHollowNorms(statistic, { steps, values }, counts) {
+  if (!/^l[12]_norm$/.test(statistic)) return values;
+  const bad = new Set(counts.flatMap((of) => of.steps.filter((_, i) => Number(of.values[i]) > 0)));
+  return values.map((value, i) => (value === 0 && bad.has(steps[i]) ? NaN : value));
+}
+
 /** @param {any} context of the view */
 export function createStatisticChart(context) {
   const element = el("div", { class: "statistic-chart" });
@@ -57,7 +69,7 @@ export function createStatisticChart(context) {
         // Statistics are of the finite elements alone: what they leave out is told by the bands.
         context.group.bands = stretchesOf([nan, inf]);
         const series = new Series(statistic, unitOf(statistic));
-        series.append(answer.steps, answer.times, answer.values);
+        series.append(answer.steps, answer.times, withoutHollowNorms(statistic, answer, [nan, inf]));
         const traces = [{ series, label: what.words }];
         const figure = JSON.stringify([kind, tensor, statistic]);
         if (chart && figure === shownKey) {

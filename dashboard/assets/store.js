@@ -6,6 +6,7 @@ import { Series } from "./series.js";
 /** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
+const pointsOfARange = 5000;
 /** The server answers several questions at a time, and each within a limit. */
 const namesOfAQuestion = 8;
 
@@ -15,6 +16,7 @@ export class SeriesStore extends EventTarget {
   nonfiniteSteps = [];
   attempt = null;
   isLoaded = false;
+  start = 0;
   ingestMs = 0;
   #cursors = null;
   #names = [];
@@ -40,6 +42,13 @@ export class SeriesStore extends EventTarget {
     return names.map(({ name }) => this.series.get(name));
   }
 
+  /** Keeps what comes behind that step, in more detail; 0: everything. */
+  restart(start) {
+    this.start = start;
+    this.#names = [...this.#names];
+    this.#cursors = null;
+  }
+
   get(name) {
     return this.series.get(name);
   }
@@ -48,13 +57,13 @@ export class SeriesStore extends EventTarget {
     if (this.#names.length === 0) return;
     const isWhole = this.#cursors === null;
     const names = this.#names;
-    const answers = await this.#ask(names, (place) => ({ since: this.#cursors?.[place], max_points: pointsOfAnAnswer }), signal);
+    const answers = await this.#ask(names, (place) => ({ since: this.#cursors?.[place] ?? (this.start || null), max_points: this.start ? pointsOfARange : pointsOfAnAnswer }), signal);
     // Others are wanted by now.
     if (names !== this.#names) return this.update(signal);
     const { attempt } = answers[0];
     if (answers.some((answer) => answer.attempt !== (isWhole ? attempt : this.attempt))) {
       // The cursor has gone over to a new attempt.
-      this.#cursors = null;
+      this.restart(0);
       this.dispatchEvent(new Event("reset"));
       return this.update(signal);
     }
@@ -76,7 +85,7 @@ export class SeriesStore extends EventTarget {
 
   /** Some steps in more detail, beside what is kept. */
   async range(names, since, until, signal) {
-    const answers = await this.#ask(names, () => ({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: 5000, attempt: this.attempt }), signal);
+    const answers = await this.#ask(names, () => ({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: pointsOfARange, attempt: this.attempt }), signal);
     const series = new Map();
     for (const answer of answers)
       for (const row of answer.series) {

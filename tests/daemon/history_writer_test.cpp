@@ -112,6 +112,37 @@ TEST_F(HistoryWriterTest, WhatIsNotCommittedIsNotThere) {
   expect_steps(reading, run_, 5, 1, 300);
 }
 
+TEST_F(HistoryWriterTest, PhasesAndCheckpointsBetweenStepsAreEventsOnce) {
+  PhaseNames phases;
+  phases.find_or_append("train");
+  const auto validation = static_cast<std::uint64_t>(phases.find_or_append("validation"));
+  HistoryWriter writer(options());
+  const RingKey key = writer.begin_ring(ring_id(1), schema_, kNow).key;
+  const auto add = [&](std::uint64_t step, std::uint64_t flags) {
+    MadeStep made = make_step(5, step);
+    made.record.flags = flags;
+    writer.add_marks(key, made.record, phases);
+    writer.add_step(key, made.record, made.scalars.data(), made_scalar_names());
+  };
+  writer.begin(kNow);
+  add(1, 0);
+  add(2, validation << StepRecord::kPhaseShift);
+  add(3, StepRecord::saved_checkpoint);
+  add(3, StepRecord::saved_checkpoint);                                 // known already
+  add(4, std::uint64_t{7} << StepRecord::kPhaseShift);                  // no such phase: a hostile record
+  add(4, StepRecord::again | (validation << StepRecord::kPhaseShift));  // after the last step
+  ASSERT_TRUE(writer.commit().ok());
+  const EventsReply reply = reader().events({});
+  ASSERT_EQ(reply.events.size(), 3u);
+  EXPECT_EQ(reply.events[0].kind, "phase");
+  EXPECT_EQ(reply.events[0].step, 1u);
+  EXPECT_EQ(reply.events[0].json, R"({"phase":"validation"})");
+  EXPECT_EQ(reply.events[1].kind, "checkpoint");
+  EXPECT_EQ(reply.events[1].step, 2u);
+  EXPECT_EQ(reply.events[2].kind, "phase");
+  EXPECT_EQ(reply.events[2].step, 4u);
+}
+
 TEST_F(HistoryWriterTest, AStepThatIsPublishedAgainGetsItsNewScalars) {
   HistoryWriter writer(options());
   const RingKey key = writer.begin_ring(ring_id(1), schema_, kNow).key;

@@ -120,6 +120,24 @@ TEST_F(TrainerApi, AnEventIsToldOnceWithItsWords) {
   EXPECT_TRUE(later.at("events").empty());
 }
 
+TEST_F(TrainerApi, PhasesAndCheckpointsAreEvents) {
+  ExportThread exporting(run_.channel(), config());
+  const int validation = run_.channel()->phase_names().find_or_append("validation");
+  ASSERT_GT(validation, 0);
+  const std::uint64_t before = run_.record().flags;
+  run_.publish_step(1);
+  run_.record().flags = before | StepRecord::saved_checkpoint | static_cast<std::uint64_t>(validation) << StepRecord::kPhaseShift;
+  run_.publish_step(2);
+  exporting.refresh();
+  std::vector<std::string> told;
+  const nlohmann::json answer = ask(exporting, "/events?" + kRun).body;
+  for (const nlohmann::json& event : answer.at("events")) {
+    if (event.at("kind") == "state") continue;
+    told.push_back(event.at("kind").get<std::string>() + " " + event.at("step").dump() + " " + event.at("details").dump());
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{R"(phase 1 {"phase":"validation"})", "checkpoint 1 {}"}));
+}
+
 TEST_F(TrainerApi, LargeAnswersAreCompressed) {
   ExportThread exporting(run_.channel(), config());
   for (std::uint64_t step = 1; step <= 60; ++step) run_.publish_step(step);

@@ -93,7 +93,7 @@ std::string bounds_table() {
 }
 
 std::string flags_table() {
-  const std::array<std::pair<StepRecord::Flag, const char*>, 11> flags{{
+  const std::array<std::pair<StepRecord::Flag, const char*>, 12> flags{{
       {StepRecord::has_loss, "`loss` is valid"},
       {StepRecord::has_gradient_norm, "`gradient_norm` is"},
       {StepRecord::has_parameter_norm, "`parameter_norm` is"},
@@ -105,9 +105,13 @@ std::string flags_table() {
       {StepRecord::has_data_time, "`data_ns` is valid"},
       {StepRecord::has_clip_ratio, "`clip_ratio` is"},
       {StepRecord::has_device_memory, "`device_…` are"},
+      {StepRecord::saved_checkpoint, "the program has saved a checkpoint since the record before"},
   }};
   std::string out = "| flag | of a step record |\n|---|---|\n";
   for (const auto& [flag, what] : flags) out += "| " + number(flag) + " | " + what + " |\n";
+  out += "| " + number(std::uint64_t{1} << StepRecord::kPhaseShift) + " i | phase i (1 to " +
+         number(StepRecord::kPhaseMask >> StepRecord::kPhaseShift) +
+         ") of the phase names is the last that ran since the record before |\n";
   return out;
 }
 

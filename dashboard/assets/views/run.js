@@ -147,7 +147,20 @@ class RunView {
     for (const button of this.windows.children) button.setAttribute("aria-pressed", String(button.dataset.window === String(window)));
     this.group.setZoom(null);
     this.group.setWindow(window);
-    this.#askDetail();
+    this.#fitStore();
+  }
+
+  #isThin() {
+    return [...this.store.series.values()].some((series) => series.isDownsampled);
+  }
+
+  /** The last steps come in detail where all of them are too many. */
+  #fitStore() {
+    const last = this.group.extent().max;
+    const start = Number.isFinite(settings.window) && (this.store.start > 0 || this.#isThin()) ? Math.max(Math.floor(last - settings.window), 0) : 0;
+    if (start === this.store.start) return;
+    this.store.restart(start);
+    this.data.now();
   }
 
   #arrange(names) {
@@ -201,6 +214,7 @@ class RunView {
     }
     this.group.bands = this.store.nonfiniteSteps;
     this.group.ingestMs += this.store.ingestMs + performance.now() - begin;
+    if (this.#grid.classList.contains("is-loading")) this.#fitStore();
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
     this.#showNotice(null);
@@ -239,7 +253,7 @@ class RunView {
     setText(this.#zoomNote, "");
     if (!zoom) return;
     setText(this.#zoomNote, `Steps ${formatCount(Math.ceil(zoom.min))} to ${formatCount(Math.floor(zoom.max))}`);
-    if (![...this.store.series.values()].some((series) => series.isDownsampled)) return;
+    if (!this.#isThin()) return;
     this.#zoomAbort = new AbortController();
     const { signal } = this.#zoomAbort;
     const timer = setTimeout(() => void this.#loadDetail(zoom, signal), 120);

@@ -1,0 +1,126 @@
+// Columns of a series: smoothing, what a chart draws of many points, rates; and numbers in words.
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { formatBytes, formatNumber, formatSeconds, formatValue, toNumber } from "../../dashboard/assets/format.js";
+import { Rate, Series } from "../../dashboard/assets/series.js";
+
+/** A reproducible draw from [0, 1). */
+function draws(seed) {
+  let state = seed;
+  return () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32);
+}
+
+const counting = (length, from = 1) => Array.from({ length }, (_, i) => from + i);
+
+function seriesOf(values, batch = values.length) {
+  const series = new Series("loss");
+  for (let i = 0; i < values.length; i += batch) {
+    const part = values.slice(i, i + batch);
+    series.append(counting(part.length, i + 1), counting(part.length, i + 1).map((step) => step / 100), part);
+  }
+  return series;
+}
+
+const valuesOf = (series, column = "values") => [...series[column].subarray(0, series.length)];
+
+test("the smoothed value is the mean of what came before, weighted by age, whatever was not finite", () => {
+  const values = [4, 2, "NaN", 8, "Infinity", 1, 1];
+  const weight = 0.7;
+  const series = seriesOf(values, 2);
+  series.smoothing = weight;
+  const expected = values.map((value, i) => {
+    if (typeof value === "string") return NaN;
+    const before = values.slice(0, i + 1).filter((one) => typeof one === "number").reverse();
+    const weights = before.map((_, age) => weight ** age);
+    return before.reduce((sum, one, age) => sum + one * weights[age], 0) / weights.reduce((sum, one) => sum + one, 0);
+  });
+  valuesOf(series, "smooth").forEach((value, i) => assert.ok(Object.is(value, expected[i]) || Math.abs(value - expected[i]) < 1e-12, `${i}: ${value}, is ${expected[i]}`));
+  assert.equal(series.nonfiniteLength, 2);
+});
+
+test("of 131,072 points a chart draws few, and no extreme, no end and no stretch of NaN is lost", () => {
+  const draw = draws(7);
+  const values = Array.from({ length: 2 ** 17 }, () => (draw() < 0.001 ? "NaN" : draw() < 0.001 ? 100 * draw() : draw()));
+  const series = seriesOf(values, 777);
+  const places = [...series.drawn(0, series.length)];
+  assert.ok(places.length < 3000, `${places.length}`);
+  assert.deepEqual(places, [...new Set(places)].sort((a, b) => a - b));
+  const drawn = new Set(places);
+  const columns = 128;
+  const width = values.length / columns;
+  for (let column = 0; column < columns; ++column) {
+    const here = counting(width, column * width);
+    const finite = here.filter((place) => typeof values[place] === "number");
+    const of = (most, list) => most(...list.map((place) => values[place]));
+    const finiteDrawn = finite.filter((place) => drawn.has(place));
+    assert.equal(of(Math.max, finiteDrawn), of(Math.max, finite));
+    assert.equal(of(Math.min, finiteDrawn), of(Math.min, finite));
+    assert.ok(drawn.has(finite[0]) && drawn.has(finite.at(-1)));
+    const bad = here.filter((place) => typeof values[place] === "string");
+    assert.ok(bad.length === 0 || drawn.has(bad[0]));
+  }
+});
+
+test("points that come in bits are drawn like those that come at once", () => {
+  const draw = draws(11);
+  const values = Array.from({ length: 9000 }, () => draw());
+  const atOnce = seriesOf(values);
+  for (const batch of [1, 7, 512]) {
+    const inBits = seriesOf(values, batch);
+    assert.deepEqual([...inBits.drawn(1000, 8000)], [...atOnce.drawn(1000, 8000)]);
+  }
+  assert.deepEqual([...atOnce.drawn(100, 300)], counting(200, 100), "few points are all drawn");
+});
+
+test("the last step is replaced when it comes again, and earlier ones are left out", () => {
+  const values = counting(5000).map((i) => Math.sin(i));
+  const expected = seriesOf([...values.slice(0, -1), 0.1]);
+  const series = seriesOf([...values.slice(0, -1), "NaN"], 100);
+  series.append([5000], [50], [1000]);
+  for (const one of [expected, series]) one.smoothing = 0.5;
+  series.append([4999, 5000], [1, 50], [3, 0.1]);
+  assert.deepEqual(valuesOf(series), valuesOf(expected));
+  assert.deepEqual(valuesOf(series, "smooth"), valuesOf(expected, "smooth"));
+  assert.deepEqual([...series.drawn(0, 5000)], [...expected.drawn(0, 5000)]);
+  assert.equal(series.nonfiniteLength, 0);
+  assert.equal(series.append([1, 2], [1, 2], [0, 0]), 0);
+});
+
+test("the place nearest to a step is found", () => {
+  const series = new Series("sparse");
+  series.append([10, 20, 40], [1, 2, 4], [1, 2, 3]);
+  assert.deepEqual([1, 14, 16, 29, 31, 99].map((step) => series.nearest(series.steps, step)), [0, 0, 1, 1, 2, 2]);
+  assert.equal(new Series("none").nearest(new Float64Array(1), 5), -1);
+});
+
+test("a rate is the growth of a counter by time, also over points that were thinned out", () => {
+  const counter = new Series("examples_total");
+  const rate = new Rate(counter, "examples_per_second", "/s");
+  const steps = [1, 100, 101, 200, 201, 300];
+  // 64 examples a step, 50 steps a second; but the clock of close points jitters.
+  counter.append(steps, steps.map((step) => step / 50 + (step === 101 ? -0.019 : 0)), steps.map((step) => step * 64));
+  rate.update();
+  assert.deepEqual(valuesOf(rate.series, "steps"), [100, 200, 300]);
+  valuesOf(rate.series).forEach((value) => assert.ok(Math.abs(value - 3200) < 40, `${value}`));
+  counter.append([301], [301 / 50], [301 * 64]);
+  rate.update();
+  assert.equal(rate.series.steps[rate.series.length - 1], 301);
+  counter.clear();
+  counter.append([1, 2], [1, 2], [10, 20]);
+  rate.update();
+  assert.deepEqual(valuesOf(rate.series), [10]);
+  const untold = new Series("examples_total");
+  untold.append([1, 2], [1, 2], [0, 0]);
+  const none = new Rate(untold, "examples_per_second", "/s");
+  none.update();
+  assert.equal(none.series.length, 0);
+});
+
+test("numbers are read from the API and written for people", () => {
+  assert.deepEqual(["NaN", "Infinity", "-Infinity", 1.5, null, undefined].map(toNumber), [NaN, Infinity, -Infinity, 1.5, NaN, NaN]);
+  assert.deepEqual([NaN, -Infinity, 0, 0.08314159, 12345.6, 1234, -2.5, 3.14159e-7, 2e9].map((value) => formatNumber(value)), ["NaN", "−Inf", "0", "0.08314", "12,346", "1,234", "−2.500", "3.14e-7", "2e9"]);
+  assert.deepEqual([0, 8.2e-4, 0.0125, 3.2, 250, 300, 7500, 273600].map(formatSeconds), ["0 s", "820 µs", "12.5 ms", "3.20 s", "4 min 10 s", "5 min", "2 h 5 min", "3 d 4 h"]);
+  assert.deepEqual([512, 3565158].map(formatBytes), ["512 B", "3.40 MiB"]);
+  assert.equal(formatValue(0.0042, "ratio"), "0.420 %");
+});
