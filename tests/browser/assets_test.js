@@ -18,7 +18,7 @@ describe("the files of the page", () => {
     const pinned = JSON.parse(readFileSync(join(dashboard, "package.json"), "utf8")).devDependencies.uplot;
     assert.equal(JSON.parse(readFileSync(join(packed, "package.json"), "utf8")).version, pinned);
     for (const [copy, original] of [["uPlot.iife.min.js", "dist/uPlot.iife.min.js"], ["uPlot.min.css", "dist/uPlot.min.css"], ["LICENSE", "LICENSE"]]) {
-      assert.deepEqual(readFileSync(join(dashboard, "assets/vendor", copy)), readFileSync(join(packed, original)), copy);
+      assert.ok(readFileSync(join(dashboard, "assets/vendor", copy)).equals(readFileSync(join(packed, original))), copy);
     }
   });
 

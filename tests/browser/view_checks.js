@@ -98,8 +98,10 @@ export async function checkHistory(history, server, of) {
 /** One tensor in detail: its figures, its magnitudes now and over time. @param {Visit} visit @param {Server} server @param {Of} of @param {string} kind @param {string} tensor */
 export async function checkTensor(visit, server, of, kind, tensor) {
   await goTo(visit, "layers", of, { tensor, kind });
-  const panel = visit.page.locator(".tensor-panel");
-  await panel.locator("svg.distribution").waitFor();
+  const panel = visit.page.locator(`.tensor-panel[data-tensor="${tensor}"][data-kind="${kind}"]`);
+  // The drawing of the tensor before stays until this one's has come.
+  await visit.until(`the magnitudes of ${kind} ${tensor}`, ([name, kind]) => document.querySelector("svg.distribution")?.getAttribute("aria-label")?.startsWith(`Magnitudes of ${name} at`)
+    && document.querySelector(`.tensor-panel[data-kind="${kind}"]`) !== null, [tensor, kind]);
   const { frame } = await viewStore(visit);
   const figures = frame.tensors.find((/** @type {any} */ one) => one.kind === kind && one.tensor === tensor);
   const shown = await panel.locator("[data-statistic]").evaluateAll((cells) => cells.map((cell) => ({ ...cell.dataset, text: cell.textContent })));
