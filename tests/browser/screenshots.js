@@ -20,6 +20,7 @@ const pictures = [
   { name: "page-run", view: "run", run: "mnist", waits: ".event[data-kind]", scheme: "light", height: 980 },
   { name: "page-run-dark", view: "run", run: "mnist-nan", waits: ".event[data-kind=nonfinite]", height: 980 },
   { name: "page-layers", view: "layers", run: "mnist", waits: ".heatmap[data-columns]", scheme: "light", height: 1180 },
+  { name: "page-tensor", view: "layers", run: "mnist", params: { tensor: "fc1.weight", kind: "gradient" }, waits: ".tensor-panel .heatmap[data-columns]", height: 900 },
   { name: "page-numerics", view: "numerics", run: "mnist-nan", waits: ".origin-message", height: 1180 },
   { name: "page-compare", view: "compare", run: "", waits: ".view[data-view=compare] .chart", scheme: "light", height: 760 },
   { name: "page-alerts", view: "alerts", run: "mnist-nan", waits: "tr[data-key]", height: 620 },
@@ -39,6 +40,7 @@ async function take(out, url, picture) {
   }
   await page.page.locator(picture.waits).first().waitFor();
   await page.page.waitForLoadState("networkidle", { timeout: 2000 }).catch(() => {}); // the page goes on asking
+  if (picture.view === "system") await page.until("a curve of readings", () => /** @type {any} */ (window).vigil.view.store.readings > 4);
   await page.until("nothing loads", () => document.querySelector("[aria-busy=true]") === null);
   const png = withPalette(await page.page.screenshot({ animations: "disabled", caret: "hide" }));
   const file = join(out, `${picture.name}.png`);
