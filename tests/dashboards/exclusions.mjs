@@ -11,7 +11,7 @@ export const exclusions = [
   {
     dashboard: "vigil-ranks",
     check: "target-counter-agg",
-    panel: /^(Ranks|Non-finite ranks|Steps between first and last|Steps against the median rank)$/,
+    panel: /^(Each rank|Non-finite ranks|Steps between first and last|Steps against the median rank)$/,
     reason: kTotals,
   },
   {
@@ -30,14 +30,14 @@ export const exclusions = [
   {
     dashboard: "vigil-ranks",
     check: "target-instance",
-    panel: /^(Ranks|Slowest rank|Step time of ranks|Step time)$/,
+    panel: /^(Each rank|Slowest rank|Step time of ranks|Step time)$/,
     problem: /median1m/,
     reason: "the median is that of a run: it has no instance",
   },
   ...["target-job", "target-instance"].map((check) => ({
     dashboard: "vigil-itself",
     check,
-    panel: /^(Runs by state|Time of a look at all files|Files that are not followed|Requests|Steps and frames kept|Size of the history|Not in the history|Remote write|(CPU|Memory) of vigild)$/,
+    panel: /^(Versions|Runs by state|Time of a look at all files|Files that are not followed|Requests|Steps and frames kept|Size of the history|Not in the history|Remote write|(CPU|Memory) of vigild)$/,
     reason: kDaemons,
   })),
 ];

@@ -16,7 +16,7 @@ interface QueryVariable {
   label: string;
   query: string;
   description: string;
-  /** Several at a time, or all of them, which stands for this regular expression; else one. */
+  /** What All stands for; without it, there is no All. */
   allValue?: string;
 }
 
@@ -27,8 +27,10 @@ export function queryVariable(row: QueryVariable): dashboard.QueryVariableBuilde
     .datasource(kDatasource)
     .query(row.query)
     .refresh(dashboard.VariableRefresh.OnTimeRangeChanged)
-    .sort(dashboard.VariableSort.NaturalAsc);
-  return row.allValue === undefined ? variable : variable.multi(true).includeAll(true).allValue(row.allValue).current(kAll);
+    .sort(dashboard.VariableSort.NaturalAsc)
+    // Also where one is usual: Grafana escapes what means something to regular expressions in such variables only.
+    .multi(true);
+  return row.allValue === undefined ? variable : variable.includeAll(true).allValue(row.allValue).current(kAll);
 }
 
 export function datasource(): dashboard.DatasourceVariableBuilder {
@@ -45,13 +47,13 @@ export function job(metric = "vigil_up"): dashboard.QueryVariableBuilder {
   });
 }
 
-export function run(several: boolean): dashboard.QueryVariableBuilder {
+export function run(all: boolean): dashboard.QueryVariableBuilder {
   return queryVariable({
     name: "run",
     label: "Run",
     description: "run.name of the trainer's settings.",
     query: 'label_values(vigil_up{job=~"$job"}, run)',
-    ...(several ? {allValue: ".*"} : {}),
+    ...(all ? {allValue: ".*"} : {}),
   });
 }
 

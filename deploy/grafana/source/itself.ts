@@ -89,8 +89,8 @@ export const itself: Dashboard = sheet({
           [{expr: of("scrape_samples_scraped", kProcess), legend: "{{job}} {{instance}}"}],
         ),
         columns(
-          {title: "Versions", description: "Which vigil runs where.", unit: "none", height: 6},
-          [{expr: `max by (job, instance, version, compiler) (${of("vigil_build_info", kProcess)})`}],
+          {title: "Versions", description: "Which vigil runs where: in trainers that are scraped themselves, and as vigild.", unit: "none", height: 6},
+          [{expr: `max by (job, instance, version, compiler) (${of("vigil_build_info", kProcess)} or ${of("vigil_build_info", kDaemon)})`}],
           [
             {field: "job", title: "Job"},
             {field: "instance", title: "Instance"},

@@ -65,7 +65,7 @@ export const ranks: Dashboard = sheet({
           ]),
         ),
         columns(
-          {title: "Ranks", description: "Of each rank: state, steps, step time, time since its last step.", unit: "short"},
+          {title: "Each rank", description: "State, steps, step time, time since its last step, and why it ended, as vigild finds.", unit: "short"},
           [
             {expr: stateOf("rank")},
             {expr: `max by (rank) (${of("vigil_steps_total")})`},
