@@ -15,20 +15,22 @@ function temporary(context) {
   return folder;
 }
 
-test("what is generated is what is committed", (context) => {
-  const folder = temporary(context);
-  const run = spawnSync(process.execPath, [join(grafana, "generate.mjs"), folder], {encoding: "utf8"});
-  assert.equal(run.status, 0, run.stdout + run.stderr);
-  const committed = join(grafana, "dashboards");
-  assert.deepEqual(readdirSync(folder).sort(), readdirSync(committed).sort());
-  for (const name of readdirSync(folder)) {
-    assert.equal(
-      readFileSync(join(folder, name), "utf8"),
-      readFileSync(join(committed, name), "utf8"),
-      `${name} is out of date: node deploy/grafana/generate.mjs writes it anew`,
-    );
-  }
-});
+for (const [place, output] of [["grafana", "dashboards"], ["mixin", "rules"]]) {
+  test(`what deploy/${place}/generate.mjs makes is what is committed`, (context) => {
+    const folder = temporary(context);
+    const committed = join(grafana, "..", place, output);
+    const run = spawnSync(process.execPath, [join(grafana, "..", place, "generate.mjs"), folder], {encoding: "utf8"});
+    assert.equal(run.status, 0, run.stdout + run.stderr);
+    assert.deepEqual(readdirSync(folder).sort(), readdirSync(committed).sort());
+    for (const name of readdirSync(folder)) {
+      assert.equal(
+        readFileSync(join(folder, name), "utf8"),
+        readFileSync(join(committed, name), "utf8"),
+        `${name} is out of date: node deploy/${place}/generate.mjs writes it anew`,
+      );
+    }
+  });
+}
 
 test("what is not of Grafana's schema does not compile", (context) => {
   const folder = temporary(context);

@@ -9,6 +9,7 @@ import {dashboards} from "./dashboards.mjs";
 import {annotations, empty, firing, numbers, optionalLabels} from "./expectations.mjs";
 import {kGoldenRun} from "./golden_run.mjs";
 import {waitFor} from "./processes.mjs";
+import {runbookQueries} from "./runbooks.mjs";
 import {Trainings, ruleFiles} from "./trainings.mjs";
 import {resolved, substituted} from "./variables.mjs";
 
@@ -225,3 +226,18 @@ function rendered(views) {
     ...[...lines].map(([name, cells]) => `| ${name} | ${cells.join(" | ")} |`),
   ].join("\n");
 }
+
+test("what runbooks tell people to ask is answered, and finds the NaN and the rank that is gone", async () => {
+  const {prometheus} = trainings;
+  const found = new Map();
+  for (const place of [{RUN: "nan", RANK: "0", LAYER: "conv2", PARAMETER: "conv2.weight"}, {RUN: "ranks", RANK: "1", LAYER: "conv2", PARAMETER: "conv2.weight"}]) {
+    await inParallel(runbookQueries(place), async ({name, query}) => {
+      const series = await prometheus.instant(query, Date.now() / 1000);
+      found.set(`${name} ${place.RUN}`, (found.get(`${name} ${place.RUN}`) ?? 0) + (series.length > 0 ? 1 : 0));
+    });
+  }
+  // Of those that fire, each query that looks for what is wrong; levels of the last hour and clipping are not there.
+  for (const [book, least] of [["VigilNonfiniteGradient nan", 4], ["VigilNonfiniteLoss nan", 4], ["VigilNonfiniteParameter nan", 2], ["VigilRunCrashed ranks", 2]]) {
+    assert.ok(found.get(book) >= least, `${book}: ${found.get(book)} of its queries found something`);
+  }
+});

@@ -11,14 +11,14 @@ export const runbooks = new Map(
 );
 
 /**
- * Every query of every runbook, a line each, with what people fill in.
- * @param {{RUN?: string, RANK?: string}} [place]
+ * Every query of every runbook, a line each, with what people fill in for RUN, RANK, LAYER and PARAMETER.
+ * @param {Record<string, string>} [place]
  * @returns {{name: string, query: string}[]}
  */
-export function runbookQueries({RUN = "RUN", RANK = "RANK"} = {}) {
+export function runbookQueries(place = {}) {
   return [...runbooks].flatMap(([name, text]) =>
     [...text.matchAll(/^```promql\n([^`]*)^```$/gm)]
       .flatMap(([, block]) => block.trim().split("\n"))
-      .map((query) => ({name, query: query.replaceAll("RUN", RUN).replaceAll("RANK", RANK)})),
+      .map((query) => ({name, query: query.replaceAll(/\b(RUN|RANK|LAYER|PARAMETER)\b/g, (word) => place[word] ?? word)})),
   );
 }
