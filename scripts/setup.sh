@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
-#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway
+#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway,
+#                               jsonnet, and the npm packages that make and check the dashboards
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   "" | --demo | --build | --bench) ;;
-  -h | --help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  -h | --help) sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
   *) echo "setup.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
 esac
 scope=${1:-}
@@ -45,7 +46,7 @@ packages=(
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
-[ -n "$scope" ] || packages+=(systemd)  # its systemd-analyze checks the unit
+[ -n "$scope" ] || packages+=(systemd jsonnet)  # systemd-analyze checks the unit; jsonnet the mixin
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -105,5 +106,12 @@ if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
     mv "$deps/mnist/$name-ubyte.tmp" "$deps/mnist/$name-ubyte"
   done
   rm -rf "$deps/mnist.tmp"
+fi
+# 32 MB, some seconds: the types of Grafana's dashboards, TypeScript, the grammar of PromQL. No script of a package is run.
+grafana=deploy/grafana
+if [ -z "$scope" ] && ! cmp -s "$grafana/package-lock.json" "$grafana/node_modules/.installed-lock"; then
+  say "installing the npm packages of $grafana"
+  (cd "$grafana" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+  cp "$grafana/package-lock.json" "$grafana/node_modules/.installed-lock"
 fi
 say "ready"
