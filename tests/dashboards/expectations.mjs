@@ -1,7 +1,5 @@
 // What is to be seen where. Names are `dashboard/title (type)`; every panel that is not here has to show something for each of its queries.
 
-const kRunsGo = "is of trainings that go on";
-
 /**
  * Panels of which only the first `shown` queries (default: none) return series in a scenario. With `mayShow`, all of them may: it depends on
  * the time or on the machine.
@@ -67,5 +65,3 @@ export const firing = {
 
 /** Labels of legends and texts that a series may be without, as it is of a whole run or of a layer. */
 export const optionalLabels = new Set(["layer", "parameter"]);
-
-export const reasons = {kRunsGo};
