@@ -1,5 +1,5 @@
 // The dashboards that are shipped, in the order of their names.
-import {readFileSync, readdirSync} from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 
 export const folder = new URL("../../deploy/grafana/dashboards/", import.meta.url);
 

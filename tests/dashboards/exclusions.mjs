@@ -5,9 +5,9 @@ const kDaemons = "vigild's job is another one than that of the runs, and links c
 
 /** @type {{dashboard: string, check: string, panel: RegExp, problem?: RegExp, reason: string}[]} */
 export const exclusions = [
-  {dashboard: "vigil-overview", check: "target-counter-agg", panel: /^(Runs|Runs with non-finite steps)$/, reason: kTotals},
-  {dashboard: "vigil-run", check: "target-counter-agg", panel: /^(Step|Non-finite steps)$/, reason: kTotals},
-  {dashboard: "vigil-numerics", check: "target-counter-agg", panel: /^(Non-finite steps|Skipped steps|Rollbacks)$/, reason: kTotals},
+  { dashboard: "vigil-overview", check: "target-counter-agg", panel: /^(Runs|Runs with non-finite steps)$/, reason: kTotals },
+  { dashboard: "vigil-run", check: "target-counter-agg", panel: /^(Step|Non-finite steps)$/, reason: kTotals },
+  { dashboard: "vigil-numerics", check: "target-counter-agg", panel: /^(Non-finite steps|Skipped steps|Rollbacks)$/, reason: kTotals },
   {
     dashboard: "vigil-ranks",
     check: "target-counter-agg",
@@ -37,7 +37,8 @@ export const exclusions = [
   ...["target-job", "target-instance"].map((check) => ({
     dashboard: "vigil-itself",
     check,
-    panel: /^(Versions|Runs by state|Time of a look at all files|Files that are not followed|Requests|Steps and frames kept|Size of the history|Not in the history|Remote write|(CPU|Memory) of vigild)$/,
+    panel:
+      /^(Versions|Runs by state|Time of a look at all files|Files that are not followed|Requests|Steps and frames kept|Size of the history|Not in the history|Remote write|(CPU|Memory) of vigild)$/,
     reason: kDaemons,
   })),
 ];

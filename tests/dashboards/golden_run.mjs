@@ -1,11 +1,14 @@
 // The exposition that tests/exporters/golden_test.cpp agrees on, served as that of a run: it has every metric, also those of GPUs, clipping
 // and rollbacks, which the trainings here have not.
-import {createServer} from "node:http";
-import {readFileSync} from "node:fs";
+import { createServer } from "node:http";
+import { readFileSync } from "node:fs";
 
 /** Its label `run`, of characters that mean something to regular expressions. Grafana cannot cope with the quotation marks of the original. */
 export const kGoldenRun = "golden (1.0)+";
-const text = readFileSync(new URL("../exporters/golden/running.txt", import.meta.url), "utf8").replaceAll(/run="(?:[^"\\]|\\.)*"/g, `run="${kGoldenRun}"`);
+const text = readFileSync(new URL("../exporters/golden/running.txt", import.meta.url), "utf8").replaceAll(
+  /run="(?:[^"\\]|\\.)*"/g,
+  `run="${kGoldenRun}"`,
+);
 const kProcess = `# TYPE process_resident_memory_bytes gauge
 process_resident_memory_bytes 1e+09
 `;

@@ -1,7 +1,7 @@
 // The checks of Grafana's dashboard-linter that concern Prometheus, which is written in Go and in no package registry, over again.
-import {createRequire} from "node:module";
+import { createRequire } from "node:module";
 
-import {parsed} from "./promql.mjs";
+import { parsed } from "./promql.mjs";
 
 const require = createRequire(new URL("../../deploy/grafana/package.json", import.meta.url));
 const units = new Set(Object.values(require("@grafana/grafana-foundation-sdk/units")));
@@ -38,7 +38,7 @@ function template(name) {
 
 function targetMatches(label) {
   return (dashboard, found) =>
-    eachSelector(dashboard, found, ({metric, matchers}) => {
+    eachSelector(dashboard, found, ({ metric, matchers }) => {
       const matcher = matchers.get(label);
       const isRight = matcher !== undefined && matcher.operator === "=~" && matcher.value === `$${label}`;
       return isRight ? null : `${metric} is not chosen by ${label}=~"$${label}"`;
@@ -95,13 +95,13 @@ export const checks = {
   "target-promql": (dashboard, found) => {
     for (const panel of dataPanels(dashboard)) {
       for (const target of panel.targets ?? []) {
-        const {error} = parsed(target.expr);
+        const { error } = parsed(target.expr);
         if (error !== null) found(error, panel.title);
       }
     }
   },
   "target-rate-interval": (dashboard, found) =>
-    eachSelector(dashboard, found, ({metric, range, calls}) =>
+    eachSelector(dashboard, found, ({ metric, range, calls }) =>
       range !== null && ["rate", "irate", "increase"].includes(calls[0]) && range !== "$__rate_interval"
         ? `${metric} has a window of ${range}, not $__rate_interval`
         : null,
@@ -109,7 +109,7 @@ export const checks = {
   "target-job": targetMatches("job"),
   "target-instance": targetMatches("instance"),
   "target-counter-agg": (dashboard, found) =>
-    eachSelector(dashboard, found, ({metric, calls}) =>
+    eachSelector(dashboard, found, ({ metric, calls }) =>
       metric.endsWith("_total") && !calls.some((name) => ["rate", "irate", "increase"].includes(name))
         ? `counter ${metric} is not within rate(), irate() or increase()`
         : null,
@@ -126,6 +126,6 @@ export const checks = {
  */
 export function lint(dashboard, only = Object.keys(checks)) {
   const findings = [];
-  for (const check of only) checks[check](dashboard, (problem, panel = "") => findings.push({check, panel, problem}));
+  for (const check of only) checks[check](dashboard, (problem, panel = "") => findings.push({ check, panel, problem }));
   return findings;
 }

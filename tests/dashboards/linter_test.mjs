@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import {exclusions} from "./exclusions.mjs";
-import {checks, lint} from "./linter.mjs";
-import {dashboards} from "./dashboards.mjs";
+import { exclusions } from "./exclusions.mjs";
+import { checks, lint } from "./linter.mjs";
+import { dashboards } from "./dashboards.mjs";
 
 test("the linter finds nothing but what is excluded for a reason", () => {
   const used = new Set();
@@ -23,11 +23,15 @@ test("the linter finds nothing but what is excluded for a reason", () => {
     }
   }
   assert.deepEqual(found, []);
-  assert.deepEqual(exclusions.filter((row) => !used.has(row)), [], "exclusions without a finding");
+  assert.deepEqual(
+    exclusions.filter((row) => !used.has(row)),
+    [],
+    "exclusions without a finding",
+  );
 });
 
 const dashboard = (change) => {
-  const whole = structuredClone(dashboards.find(({uid}) => uid === "vigil-run"));
+  const whole = structuredClone(dashboards.find(({ uid }) => uid === "vigil-run"));
   change(whole);
   return whole;
 };
@@ -42,7 +46,7 @@ const breaks = {
   "template-instance": [dashboard((whole) => (variable(whole, "instance").multi = false)), "several values"],
   "template-label-promql": [dashboard((whole) => (variable(whole, "rank").query = "label_values(vigil_up{run=, rank)")), "not PromQL"],
   "template-on-time-change-reload": [dashboard((whole) => (variable(whole, "run").refresh = 1)), "time range"],
-  "panel-datasource": [dashboard((whole) => (panel(whole, "Loss").targets[0].datasource = {type: "prometheus", uid: "mine"})), "does not ask"],
+  "panel-datasource": [dashboard((whole) => (panel(whole, "Loss").targets[0].datasource = { type: "prometheus", uid: "mine" })), "does not ask"],
   "panel-title-description": [dashboard((whole) => delete panel(whole, "Step").description), "no description"],
   "panel-units": [dashboard((whole) => (panel(whole, "Step").fieldConfig.defaults.unit = "parsecs")), "parsecs"],
   "panel-no-targets": [dashboard((whole) => (panel(whole, "Step").targets = [])), "no query"],
@@ -66,14 +70,14 @@ for (const check of Object.keys(checks)) {
 }
 
 test("titles of panels that exclusions and expectations name are those of one panel each", () => {
-  for (const {uid, panels} of dashboards) {
-    const named = panels.filter(({type}) => type !== "row").map(({title, type}) => `${title} (${type})`);
+  for (const { uid, panels } of dashboards) {
+    const named = panels.filter(({ type }) => type !== "row").map(({ title, type }) => `${title} (${type})`);
     assert.equal(new Set(named).size, named.length, uid);
   }
 });
 
 test("dashboards are linked, refer to themselves only, and keep Grafana's limits", () => {
-  const uids = dashboards.map(({uid}) => uid);
+  const uids = dashboards.map(({ uid }) => uid);
   assert.equal(new Set(uids).size, 6);
   for (const whole of dashboards) {
     assert.ok(whole.uid.length <= 40);
@@ -81,7 +85,7 @@ test("dashboards are linked, refer to themselves only, and keep Grafana's limits
     const [link] = whole.links;
     assert.deepEqual([link.type, link.tags, link.includeVars, link.keepTime], ["dashboards", ["vigil"], true, true]);
     for (const [, uid] of JSON.stringify(whole).matchAll(/\/d\/([a-z-]+)\?/g)) assert.ok(uids.includes(uid), `${whole.uid} leads to ${uid}`);
-    const names = whole.templating.list.map(({name}) => name);
+    const names = whole.templating.list.map(({ name }) => name);
     for (const [, name] of JSON.stringify([whole.panels, whole.annotations, whole.templating]).matchAll(/\$\{?([a-z]+)\b/g)) {
       assert.ok(names.includes(name), `${whole.uid} has no variable ${name}`);
     }
@@ -89,19 +93,19 @@ test("dashboards are linked, refer to themselves only, and keep Grafana's limits
 });
 
 test("a NaN is red and says so in every panel", () => {
-  for (const {uid, panels} of dashboards) {
-    for (const {type, title, fieldConfig} of panels) {
+  for (const { uid, panels } of dashboards) {
+    for (const { type, title, fieldConfig } of panels) {
       if (type === "row") continue;
       const nan = fieldConfig.defaults.mappings.find((mapping) => mapping.options.match === "nan");
-      assert.deepEqual(nan?.options.result, {text: "NaN", color: "red", index: 0}, `${uid}: ${title}`);
+      assert.deepEqual(nan?.options.result, { text: "NaN", color: "red", index: 0 }, `${uid}: ${title}`);
     }
   }
 });
 
 test("panels do not overlap", () => {
-  for (const {uid, panels} of dashboards) {
+  for (const { uid, panels } of dashboards) {
     const taken = new Set();
-    for (const {title, gridPos} of panels) {
+    for (const { title, gridPos } of panels) {
       assert.ok(gridPos.x + gridPos.w <= 24, `${uid}: ${title}`);
       for (let x = gridPos.x; x < gridPos.x + gridPos.w; ++x) {
         for (let y = gridPos.y; y < gridPos.y + gridPos.h; ++y) {

@@ -1,8 +1,8 @@
 // Programs under test and servers, in processes of their own, on free ports, that end with the test.
-import {spawn} from "node:child_process";
-import {createServer} from "node:net";
-import {closeSync, existsSync, openSync, readFileSync} from "node:fs";
-import {setTimeout as pause} from "node:timers/promises";
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 
 /** @returns {Promise<number>} a TCP port of loopback that nobody listens on */
 export function freePort() {
@@ -10,7 +10,7 @@ export function freePort() {
     const server = createServer();
     server.on("error", reject);
     server.listen(0, "127.0.0.1", () => {
-      const {port} = /** @type {import("node:net").AddressInfo} */ (server.address());
+      const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
       server.close(() => resolve(port));
     });
   });
@@ -40,7 +40,10 @@ export class Process {
     this.log = log;
     const file = openSync(log, "w");
     // Ended by the kernel when this process is, also when that is killed.
-    this.child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...command], {stdio: ["ignore", file, file], env: {...process.env, ...environment}});
+    this.child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...command], {
+      stdio: ["ignore", file, file],
+      env: { ...process.env, ...environment },
+    });
     closeSync(file);
     this.ended = new Promise((resolve) => this.child.on("exit", (code, signal) => resolve(code ?? signal)));
     this.child.on("error", () => {});
@@ -56,11 +59,15 @@ export class Process {
 
   /** Waits until `pattern` stands in the output. @returns {Promise<RegExpExecArray>} */
   async says(pattern, seconds = 30) {
-    return waitFor(`${pattern} of ${this.child.spawnargs[0]}`, () => {
-      const match = pattern.exec(this.output);
-      if (match === null && !this.running) throw new Error(`${this.child.spawnargs.join(" ")} has ended:\n${this.output}`);
-      return match;
-    }, seconds);
+    return waitFor(
+      `${pattern} of ${this.child.spawnargs[0]}`,
+      () => {
+        const match = pattern.exec(this.output);
+        if (match === null && !this.running) throw new Error(`${this.child.spawnargs.join(" ")} has ended:\n${this.output}`);
+        return match;
+      },
+      seconds,
+    );
   }
 
   async end(signal = "SIGKILL") {

@@ -9,7 +9,7 @@ export class Prometheus {
   }
 
   async get(path, parameters = {}) {
-    const answer = await fetch(`${this.url}/api/v1/${path}`, {method: "POST", body: new URLSearchParams(parameters)});
+    const answer = await fetch(`${this.url}/api/v1/${path}`, { method: "POST", body: new URLSearchParams(parameters) });
     const body = await answer.json();
     if (body.status !== "success") throw new Error(`${path} ${JSON.stringify(parameters)}: ${body.error}`);
     return body.data;
@@ -17,19 +17,19 @@ export class Prometheus {
 
   /** @returns {Promise<Series[]>} */
   async instant(query, time) {
-    const {resultType, result} = await this.get("query", {query, time: String(time)});
-    if (resultType === "scalar") return [{metric: {}, values: [result]}];
-    return result.map(({metric, value}) => ({metric, values: [value]}));
+    const { resultType, result } = await this.get("query", { query, time: String(time) });
+    if (resultType === "scalar") return [{ metric: {}, values: [result] }];
+    return result.map(({ metric, value }) => ({ metric, values: [value] }));
   }
 
   /** @returns {Promise<Series[]>} */
   async range(query, start, end, step) {
-    return (await this.get("query_range", {query, start: String(start), end: String(end), step: String(step)})).result;
+    return (await this.get("query_range", { query, start: String(start), end: String(end), step: String(step) })).result;
   }
 
   /** Values of `label_values(selector, label)`. @returns {Promise<string[]>} */
   async labelValues(selector, label, start, end) {
-    const parameters = new URLSearchParams({"match[]": selector, start: String(start), end: String(end)});
+    const parameters = new URLSearchParams({ "match[]": selector, start: String(start), end: String(end) });
     const answer = await fetch(`${this.url}/api/v1/label/${label}/values?${parameters}`);
     const body = await answer.json();
     if (body.status !== "success") throw new Error(`label_values(${selector}, ${label}): ${body.error}`);
@@ -38,6 +38,6 @@ export class Prometheus {
 
   async rules() {
     const answer = await fetch(`${this.url}/api/v1/rules`);
-    return (await answer.json()).data.groups.flatMap(({rules}) => rules);
+    return (await answer.json()).data.groups.flatMap(({ rules }) => rules);
   }
 }

@@ -1,8 +1,8 @@
 // What the checks need to know of an expression of PromQL, by the grammar of Prometheus' own editor.
-import {createRequire} from "node:module";
+import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../../deploy/grafana/package.json", import.meta.url));
-const {parser} = require("@prometheus-io/lezer-promql");
+const { parser } = require("@prometheus-io/lezer-promql");
 
 /** Stands for `$__rate_interval`, which is no duration before Grafana has filled it in. */
 const kRateInterval = "7919s";
@@ -35,7 +35,7 @@ export function parsed(expression) {
     },
   });
   if (error === null && selectors.length === 0) error = "selects no series";
-  return {selectors, error};
+  return { selectors, error };
 }
 
 function selector(node, text) {
@@ -44,14 +44,18 @@ function selector(node, text) {
   for (const matcher of node.getChild("LabelMatchers")?.getChildren("UnquotedLabelMatcher") ?? []) {
     const [name, operator, value] = ["LabelName", "MatchOp", "StringLiteral"].map((part) => matcher.getChild(part));
     // Without one of them the expression has an error, which is told of.
-    if (name && operator && value) matchers.set(slice(name), {operator: slice(operator), value: slice(value).slice(1, -1)});
+    if (name && operator && value) matchers.set(slice(name), { operator: slice(operator), value: slice(value).slice(1, -1) });
   }
   const identifier = node.getChild("Identifier");
   let range = null;
   const calls = [];
   for (let parent = node.parent; parent !== null; parent = parent.parent) {
-    if (parent.name === "MatrixSelector") range = slice(parent).match(/\[([^\]]*)\]$/)?.[1].replace(kRateInterval, "$__rate_interval") ?? "";
+    if (parent.name === "MatrixSelector")
+      range =
+        slice(parent)
+          .match(/\[([^\]]*)\]$/)?.[1]
+          .replace(kRateInterval, "$__rate_interval") ?? "";
     if (parent.name === "FunctionCall") calls.push(slice(parent.getChild("FunctionIdentifier")));
   }
-  return {metric: identifier === null ? (matchers.get("__name__")?.value ?? "") : slice(identifier), matchers, range, calls};
+  return { metric: identifier === null ? (matchers.get("__name__")?.value ?? "") : slice(identifier), matchers, range, calls };
 }

@@ -1,5 +1,5 @@
 // The runbooks, and what they tell people to ask Prometheus.
-import {readFileSync, readdirSync} from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 
 const folder = new URL("../../docs/runbooks/", import.meta.url);
 
@@ -19,6 +19,6 @@ export function runbookQueries(place = {}) {
   return [...runbooks].flatMap(([name, text]) =>
     [...text.matchAll(/^```promql\n([^`]*)^```$/gm)]
       .flatMap(([, block]) => block.trim().split("\n"))
-      .map((query) => ({name, query: query.replaceAll(/\b(RUN|RANK|LAYER|PARAMETER)\b/g, (word) => place[word] ?? word)})),
+      .map((query) => ({ name, query: query.replaceAll(/\b(RUN|RANK|LAYER|PARAMETER)\b/g, (word) => place[word] ?? word) })),
   );
 }

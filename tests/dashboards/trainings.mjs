@@ -1,12 +1,12 @@
 // Real trainings, vigild that follows them, and the real Prometheus that scrapes both, with the rules of deploy/prometheus.
-import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from "node:fs";
-import {tmpdir} from "node:os";
-import {join} from "node:path";
-import {fileURLToPath} from "node:url";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-import {GoldenRun} from "./golden_run.mjs";
-import {Process, freePort, waitFor} from "./processes.mjs";
-import {Prometheus} from "./prometheus.mjs";
+import { GoldenRun } from "./golden_run.mjs";
+import { Process, freePort, waitFor } from "./processes.mjs";
+import { Prometheus } from "./prometheus.mjs";
 
 const rules = fileURLToPath(new URL("../../deploy/prometheus/", import.meta.url));
 export const ruleFiles = ["alerts.yml", "catalogue.yml", "dashboards.yml"];
@@ -17,7 +17,8 @@ function fromEnvironment(name) {
   return value;
 }
 
-const kSampling = 'sampling: {histogram: ["*"], update_ratio: ["*"], distance: ["*"], gradient_cosine: ["*"], optimizer_state: ["*"], activations_every_steps: 20}\n';
+const kSampling =
+  'sampling: {histogram: ["*"], update_ratio: ["*"], distance: ["*"], gradient_cosine: ["*"], optimizer_state: ["*"], activations_every_steps: 20}\n';
 
 export class Trainings {
   constructor() {
@@ -46,16 +47,40 @@ export class Trainings {
   async begin() {
     const daemon = `127.0.0.1:${await freePort()}`;
     const vigild = new Process(
-      [fromEnvironment("VIGIL_VIGILD"), `--ring.directory=${this.rings}`, `--web.listen-address=${daemon}`, `--storage.path=${join(this.folder, "history.db")}`, "--storage.frame-interval=1s",
+      [
+        fromEnvironment("VIGIL_VIGILD"),
+        `--ring.directory=${this.rings}`,
+        `--web.listen-address=${daemon}`,
+        `--storage.path=${join(this.folder, "history.db")}`,
+        "--storage.frame-interval=1s",
         // Nobody listens there: samples wait and fail, which is to be seen.
-        `--remote-write.url=http://127.0.0.1:${await freePort()}/api/v1/write`],
+        `--remote-write.url=http://127.0.0.1:${await freePort()}/api/v1/write`,
+      ],
       join(this.folder, "vigild.log"),
     );
     this.servers.push(vigild);
     const mnist = [fromEnvironment("VIGIL_MNIST"), "--data", join(fromEnvironment("VIGIL_DEPS_DIR"), "mnist"), "--epochs", "1000"];
-    const ranks = [0, 1, 2].map((rank) => ({RANK: String(rank), WORLD_SIZE: "3", LOCAL_RANK: "0"}));
+    const ranks = [0, 1, 2].map((rank) => ({ RANK: String(rank), WORLD_SIZE: "3", LOCAL_RANK: "0" }));
     const targets = await Promise.all([
-      this.train("healthy", "healthy", [fromEnvironment("VIGIL_CHAR_TRANSFORMER"), "--steps", "1000000", "--batch", "4", "--context", "16", "--width", "16", "--validate-every", "20"], {}, "work: {peak_gflops: 100}\n"),
+      this.train(
+        "healthy",
+        "healthy",
+        [
+          fromEnvironment("VIGIL_CHAR_TRANSFORMER"),
+          "--steps",
+          "1000000",
+          "--batch",
+          "4",
+          "--context",
+          "16",
+          "--width",
+          "16",
+          "--validate-every",
+          "20",
+        ],
+        {},
+        "work: {peak_gflops: 100}\n",
+      ),
       // Weights are NaN from there on, as the guard only warns.
       this.train("nan", "nan", [...mnist, "--batch", "16", "--inject-nan-at", "60", "--layer", "conv2"]),
       // The last rank is slow, as its batches are larger.
@@ -101,6 +126,6 @@ scrape_configs:
   async end() {
     this.golden?.end();
     await Promise.all([...this.trainers.values(), ...this.servers].map((one) => one.end()));
-    rmSync(this.folder, {recursive: true, force: true});
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -2,7 +2,7 @@
 
 const kAll = "$__all";
 /** Grafana's own: four scrape intervals (of 1 s here) at least. */
-export const macros = {__rate_interval: "4s", __interval: "1s", __range: "60s"};
+export const macros = { __rate_interval: "4s", __interval: "1s", __range: "60s" };
 
 // As Grafana's data source for Prometheus does for variables of several values (prometheusSpecialRegexEscape).
 const escaped = (value) => value.replaceAll("\\", "\\\\\\\\").replaceAll(/[$^*{}[\]'+?.()|]/g, "\\\\$&");
@@ -43,5 +43,5 @@ export async function resolved(dashboard, chosen, labelValues) {
     }
     values.set(variable.name, chosen[variable.name] ?? (variable.includeAll ? kAll : (variable.current?.value ?? "prometheus")));
   }
-  return {values, allValues, offered};
+  return { values, allValues, offered };
 }

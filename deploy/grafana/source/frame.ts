@@ -1,15 +1,15 @@
 // What the dashboards have in common: data source, chained variables, annotations, links to each other.
 import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
-import type {Builder} from "@grafana/grafana-foundation-sdk/cog";
+import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 
-import {kDatasource} from "./panels.js";
-import {kRank, kRun, of} from "./selectors.js";
+import { kDatasource } from "./panels.js";
+import { kRank, kRun, of } from "./selectors.js";
 
 export const kTag = "vigil";
 // Grafana 10.4 and 11.0; later ones bring it up to their own when they load it.
 const kSchemaVersion = 39;
 
-const kAll: dashboard.VariableOption = {selected: true, text: "All", value: "$__all"};
+const kAll: dashboard.VariableOption = { selected: true, text: "All", value: "$__all" };
 
 interface QueryVariable {
   name: string;
@@ -34,7 +34,10 @@ export function queryVariable(row: QueryVariable): dashboard.QueryVariableBuilde
 }
 
 export function datasource(): dashboard.DatasourceVariableBuilder {
-  return new dashboard.DatasourceVariableBuilder("datasource").label("Data source").description("The Prometheus that scrapes the runs.").type("prometheus");
+  return new dashboard.DatasourceVariableBuilder("datasource")
+    .label("Data source")
+    .description("The Prometheus that scrapes the runs.")
+    .type("prometheus");
 }
 
 export function job(metric = "vigil_up"): dashboard.QueryVariableBuilder {
@@ -53,7 +56,7 @@ export function run(all: boolean): dashboard.QueryVariableBuilder {
     label: "Run",
     description: "run.name of the trainer's settings.",
     query: 'label_values(vigil_up{job=~"$job"}, run)',
-    ...(all ? {allValue: ".*"} : {}),
+    ...(all ? { allValue: ".*" } : {}),
   });
 }
 
@@ -102,8 +105,8 @@ export function top(): dashboard.CustomVariableBuilder {
     .label("Top")
     .description("How many layers the rankings show.")
     .values("5,10,20,50")
-    .current({selected: true, text: "10", value: "10"})
-    .options(["5", "10", "20", "50"].map((value) => ({selected: value === "10", text: value, value})));
+    .current({ selected: true, text: "10", value: "10" })
+    .options(["5", "10", "20", "50"].map((value) => ({ selected: value === "10", text: value, value })));
 }
 
 interface Annotation {
@@ -115,7 +118,13 @@ interface Annotation {
 }
 
 /** What Prometheus keeps of it beyond the type of the SDK, which has the part that all data sources share. */
-type PrometheusAnnotation = dashboard.AnnotationQuery & {titleFormat: string; textFormat: string; tagKeys: string; step: string; useValueForTime: boolean};
+type PrometheusAnnotation = dashboard.AnnotationQuery & {
+  titleFormat: string;
+  textFormat: string;
+  tagKeys: string;
+  step: string;
+  useValueForTime: boolean;
+};
 
 function annotation(row: Annotation): Builder<PrometheusAnnotation> {
   const made = new dashboard.AnnotationQueryBuilder()
@@ -126,7 +135,7 @@ function annotation(row: Annotation): Builder<PrometheusAnnotation> {
     .iconColor(row.color)
     .expr(row.expr)
     .build();
-  return {build: () => ({...made, titleFormat: row.title, textFormat: row.text, tagKeys: "", step: "", useValueForTime: false})};
+  return { build: () => ({ ...made, titleFormat: row.title, textFormat: row.text, tagKeys: "", step: "", useValueForTime: false }) };
 }
 
 function annotations(matchers: string): Builder<dashboard.AnnotationQuery>[] {
@@ -168,7 +177,7 @@ export interface Sheet {
   description: string;
   variables: Builder<dashboard.VariableModel>[];
   /** Rows of panels under a heading. */
-  parts: {title: string; panels: Builder<dashboard.Panel>[]}[];
+  parts: { title: string; panels: Builder<dashboard.Panel>[] }[];
   /** The annotations are of all ranks of the runs, where the dashboard has no variable for one. */
   hasRank: boolean;
 }
@@ -181,7 +190,7 @@ export function sheet(row: Sheet): dashboard.Dashboard {
     .tags([kTag])
     .readonly()
     .timezone("browser")
-    .time({from: "now-1h", to: "now"})
+    .time({ from: "now-1h", to: "now" })
     .refresh("10s")
     .tooltip(dashboard.DashboardCursorSync.Crosshair)
     .variables(row.variables)
@@ -200,7 +209,7 @@ export function sheet(row: Sheet): dashboard.Dashboard {
     builder.withRow(new dashboard.RowBuilder(part.title));
     for (const panel of part.panels) builder.withPanel(panel);
   }
-  const made: dashboard.Dashboard = {...builder.build(), schemaVersion: kSchemaVersion, version: 1};
+  const made: dashboard.Dashboard = { ...builder.build(), schemaVersion: kSchemaVersion, version: 1 };
   let id = 0;
   for (const panel of made.panels ?? []) panel.id = ++id;
   return made;

@@ -8,9 +8,9 @@ import * as stat from "@grafana/grafana-foundation-sdk/stat";
 import * as statetimeline from "@grafana/grafana-foundation-sdk/statetimeline";
 import * as table from "@grafana/grafana-foundation-sdk/table";
 import * as timeseries from "@grafana/grafana-foundation-sdk/timeseries";
-import type {Builder} from "@grafana/grafana-foundation-sdk/cog";
+import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
 
-export const kDatasource: dashboard.DataSourceRef = {type: "prometheus", uid: "${datasource}"};
+export const kDatasource: dashboard.DataSourceRef = { type: "prometheus", uid: "${datasource}" };
 
 export interface Query {
   expr: string;
@@ -51,20 +51,20 @@ interface AnyPanel {
 
 export const kNanIsRed: dashboard.ValueMapping = {
   type: dashboard.MappingType.SpecialValue,
-  options: {match: dashboard.SpecialValueMatch.NotANumber, result: {text: "NaN", color: "red", index: 0}},
+  options: { match: dashboard.SpecialValueMatch.NotANumber, result: { text: "NaN", color: "red", index: 0 } },
 };
 
 export function thresholds(steps: Steps): dashboard.ThresholdsConfigBuilder {
   const made: dashboard.Threshold[] = [];
-  for (let i = 0; i < steps.length; i += 2) made.push({value: steps[i] as number | null, color: steps[i + 1] as string});
+  for (let i = 0; i < steps.length; i += 2) made.push({ value: steps[i] as number | null, color: steps[i + 1] as string });
   return new dashboard.ThresholdsConfigBuilder().mode(dashboard.ThresholdsMode.Absolute).steps(made);
 }
 
 /** Numbers and the texts and colours that stand for them. */
 export function texts(rows: readonly (readonly [number, string, string])[]): dashboard.ValueMapping {
   const options: Record<string, dashboard.ValueMappingResult> = {};
-  rows.forEach(([value, text, color], index) => (options[String(value)] = {text, color, index}));
-  return {type: dashboard.MappingType.ValueToText, options};
+  rows.forEach(([value, text, color], index) => (options[String(value)] = { text, color, index }));
+  return { type: dashboard.MappingType.ValueToText, options };
 }
 
 export const kStateTexts = texts([
@@ -80,13 +80,19 @@ export const kStateTexts = texts([
 const kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 function target(query: Query, index: number): prometheus.DataqueryBuilder {
-  const made = new prometheus.DataqueryBuilder().refId(kLetters[index] ?? "Z").datasource(kDatasource).expr(query.expr);
+  const made = new prometheus.DataqueryBuilder()
+    .refId(kLetters[index] ?? "Z")
+    .datasource(kDatasource)
+    .expr(query.expr);
   return query.legend === undefined ? made : made.legendFormat(query.legend);
 }
 
 function framed<T extends AnyPanel>(panel: T, frame: Frame, width: number, height: number, more: dashboard.ValueMapping[] = []): T {
   panel.title(frame.title).description(frame.description).datasource(kDatasource).unit(frame.unit);
-  panel.span(frame.width ?? width).height(frame.height ?? height).mappings([kNanIsRed, ...more]);
+  panel
+    .span(frame.width ?? width)
+    .height(frame.height ?? height)
+    .mappings([kNanIsRed, ...more]);
   panel.noValue(frame.noValue ?? "no data");
   if (frame.decimals !== undefined) panel.decimals(frame.decimals);
   if (frame.min !== undefined) panel.min(frame.min);
@@ -98,15 +104,17 @@ const latest = (): common.ReduceDataOptionsBuilder => new common.ReduceDataOptio
 
 /** The latest number within the range that is looked at, so that of a run that has ended as well. */
 export function number(frame: Frame, query: Query, steps: Steps = [null, "text"], more: dashboard.ValueMapping[] = []): stat.PanelBuilder {
-  return framed(new stat.PanelBuilder(), frame, 4, 4, more)
-    .withTarget(target(query, 0).range())
-    .thresholds(thresholds(steps))
-    .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.Thresholds))
-    // lastNotNull would pass over a NaN, which is to be seen.
-    .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["last"]).values(false))
-    .graphMode(common.BigValueGraphMode.None)
-    .colorMode(steps.length > 2 || more.length > 0 ? common.BigValueColorMode.Background : common.BigValueColorMode.Value)
-    .textMode(common.BigValueTextMode.ValueAndName);
+  return (
+    framed(new stat.PanelBuilder(), frame, 4, 4, more)
+      .withTarget(target(query, 0).range())
+      .thresholds(thresholds(steps))
+      .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.Thresholds))
+      // lastNotNull would pass over a NaN, which is to be seen.
+      .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["last"]).values(false))
+      .graphMode(common.BigValueGraphMode.None)
+      .colorMode(steps.length > 2 || more.length > 0 ? common.BigValueColorMode.Background : common.BigValueColorMode.Value)
+      .textMode(common.BigValueTextMode.ValueAndName)
+  );
 }
 
 export interface SeriesLook {
@@ -165,11 +173,7 @@ function coloured(frame: Frame, query: prometheus.DataqueryBuilder, scheme: stri
     .withTarget(query.range())
     .calculate(false)
     .color(
-      new heatmap.HeatmapColorOptionsBuilder()
-        .mode(heatmap.HeatmapColorMode.Scheme)
-        .scheme(scheme)
-        .scale(heatmap.HeatmapColorScale.Linear)
-        .steps(64),
+      new heatmap.HeatmapColorOptionsBuilder().mode(heatmap.HeatmapColorMode.Scheme).scheme(scheme).scale(heatmap.HeatmapColorScale.Linear).steps(64),
     )
     .cellGap(0)
     .cellValues(new heatmap.CellValuesBuilder().unit(frame.unit))
@@ -179,16 +183,18 @@ function coloured(frame: Frame, query: prometheus.DataqueryBuilder, scheme: stri
 
 /** A row for each series, a column for each point in time, coloured by value. */
 export function rows(frame: Frame, query: Query, scheme = "Turbo"): heatmap.PanelBuilder {
-  return coloured(frame, target(query, 0), scheme)
-    // Grafana leaves out cells at or below 1e-9 unless told otherwise, and logarithms are.
-    .filterValues(new heatmap.FilterValueRangeBuilder().le(-1e9))
-    .yAxis(new heatmap.YAxisConfigBuilder().axisPlacement(common.AxisPlacement.Left))
-    .rowsFrame(new heatmap.RowsHeatmapOptionsBuilder().layout(common.HeatmapCellLayout.Auto).value(frame.title));
+  return (
+    coloured(frame, target(query, 0), scheme)
+      // Grafana leaves out cells at or below 1e-9 unless told otherwise, and logarithms are.
+      .filterValues(new heatmap.FilterValueRangeBuilder().le(-1e9))
+      .yAxis(new heatmap.YAxisConfigBuilder().axisPlacement(common.AxisPlacement.Left))
+      .rowsFrame(new heatmap.RowsHeatmapOptionsBuilder().layout(common.HeatmapCellLayout.Auto).value(frame.title))
+  );
 }
 
 /** Of the buckets of a histogram, series with the label `le`. */
 export function buckets(frame: Frame, expr: string, unitOfBuckets: string): heatmap.PanelBuilder {
-  const query = target({expr, legend: "{{le}}"}, 0).format(prometheus.PromQueryFormat.Heatmap);
+  const query = target({ expr, legend: "{{le}}" }, 0).format(prometheus.PromQueryFormat.Heatmap);
   return coloured(frame, query, "Oranges")
     .rowsFrame(new heatmap.RowsHeatmapOptionsBuilder().layout(common.HeatmapCellLayout.Le))
     .yAxis(new heatmap.YAxisConfigBuilder().unit(unitOfBuckets).axisPlacement(common.AxisPlacement.Left));
@@ -222,25 +228,25 @@ export interface Column {
   properties?: dashboard.DynamicConfigValue[];
 }
 
-export const unit = (id: string): dashboard.DynamicConfigValue => ({id: "unit", value: id});
-export const mapping = (...rules: dashboard.ValueMapping[]): dashboard.DynamicConfigValue => ({id: "mappings", value: [kNanIsRed, ...rules]});
+export const unit = (id: string): dashboard.DynamicConfigValue => ({ id: "unit", value: id });
+export const mapping = (...rules: dashboard.ValueMapping[]): dashboard.DynamicConfigValue => ({ id: "mappings", value: [kNanIsRed, ...rules] });
 export const coloredBy = (steps: Steps): dashboard.DynamicConfigValue[] => [
-  {id: "thresholds", value: thresholds(steps).build()},
-  {id: "custom.cellOptions", value: {type: common.TableCellDisplayMode.ColorText}},
+  { id: "thresholds", value: thresholds(steps).build() },
+  { id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } },
 ];
-export const kColoredText: dashboard.DynamicConfigValue = {id: "custom.cellOptions", value: {type: common.TableCellDisplayMode.ColorText}};
+export const kColoredText: dashboard.DynamicConfigValue = { id: "custom.cellOptions", value: { type: common.TableCellDisplayMode.ColorText } };
 
 /**
  * The results of instant queries side by side, a line for each value of their common labels. Columns that are not named are left out.
  */
-export function columns(frame: Frame, queries: Query[], shown: Column[], sortedBy?: {title: string; descending: boolean}): table.PanelBuilder {
+export function columns(frame: Frame, queries: Query[], shown: Column[], sortedBy?: { title: string; descending: boolean }): table.PanelBuilder {
   const panel = framed(new table.PanelBuilder(), frame, 24, 9);
   queries.forEach((query, index) => panel.withTarget(target(query, index).instant().format(prometheus.PromQueryFormat.Table)));
   // The only query's values are called Value; with several, each has its letter.
   const field = (name: string): string => (name.length > 1 ? name : queries.length > 1 ? `Value #${name}` : "Value");
-  if (queries.length > 1) panel.withTransformation({id: "merge", options: {}});
+  if (queries.length > 1) panel.withTransformation({ id: "merge", options: {} });
   const names = shown.map((column) => field(column.field));
-  panel.withTransformation({id: "filterFieldsByName", options: {include: {names}}});
+  panel.withTransformation({ id: "filterFieldsByName", options: { include: { names } } });
   panel.withTransformation({
     id: "organize",
     options: {
