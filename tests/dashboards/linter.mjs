@@ -1,10 +1,8 @@
 // The checks of Grafana's dashboard-linter that concern Prometheus, which is written in Go and in no package registry, over again.
-import { createRequire } from "node:module";
-
+import { load } from "./packages.mjs";
 import { parsed } from "./promql.mjs";
 
-const require = createRequire(new URL("../../deploy/grafana/package.json", import.meta.url));
-const units = new Set(Object.values(require("@grafana/grafana-foundation-sdk/units")));
+const units = new Set(Object.values(load("@grafana/grafana-foundation-sdk/units")));
 
 /** @typedef {{check: string, panel: string, problem: string}} Finding */
 

@@ -2,15 +2,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { dashboards } from "./dashboards.mjs";
+import { load } from "./packages.mjs";
 
-const { parse } = createRequire(new URL("../../deploy/grafana/package.json", import.meta.url))("yaml");
+const { parse } = load("yaml");
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 function ran(variable, tool, ...command) {

@@ -1,8 +1,7 @@
 // What the checks need to know of an expression of PromQL, by the grammar of Prometheus' own editor.
-import { createRequire } from "node:module";
+import { load } from "./packages.mjs";
 
-const require = createRequire(new URL("../../deploy/grafana/package.json", import.meta.url));
-const { parser } = require("@prometheus-io/lezer-promql");
+const { parser } = load("@prometheus-io/lezer-promql");
 
 /** Stands for `$__rate_interval`, which is no duration before Grafana has filled it in. */
 const kRateInterval = "7919s";
