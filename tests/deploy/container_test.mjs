@@ -27,13 +27,15 @@ const comparable = (name) => (debian === "12" ? name : name.replace(/t64$/, "").
 function needed(program) {
   const names = [...output("readelf", "--dynamic", program).matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, name]) => name);
   const places = new Map([...output("ldd", program).matchAll(/^\s*(\S+) => (\S+)/gm)].map(([, name, path]) => [name, path]));
-  return names.filter((name) => places.has(name)).map((name) => {
-    const path = realpathSync(places.get(name));
-    // Packages that were built before /lib became a link name their files by it.
-    const owner = [path, path.replace(/^\/usr/, "")].map((one) => spawnSync("dpkg", ["--search", one], {encoding: "utf8"}))
-      .find(({status}) => status === 0);
+  const paths = names.filter((name) => places.has(name)).map((name) => realpathSync(places.get(name)));
+  // Packages that were built before /lib became a link name their files by it; of one of the two names dpkg knows nothing.
+  const both = (path) => [path, path.replace(/^\/usr/, "")];
+  const {stdout} = spawnSync("dpkg", ["--search", ...paths.flatMap(both)], {encoding: "utf8"});
+  const owners = new Map([...stdout.matchAll(/^([^:\s]+)(?::\w+)?: (.*)$/gm)].map(([, owner, path]) => [path, owner]));
+  return paths.map((path) => {
+    const owner = both(path).map((one) => owners.get(one)).find((one) => one !== undefined);
     assert.ok(owner !== undefined, `${path} belongs to no package`);
-    return owner.stdout.split(":")[0];
+    return owner;
   });
 }
 

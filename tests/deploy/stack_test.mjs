@@ -88,11 +88,14 @@ test("what the services are asked for their health answers, and so do the images
   }
 });
 
-test("the pages behind the published ports of the trainer and of vigild are there", async () => {
+test("the page of the trainer and that of vigild are whole behind their published ports", async () => {
   for (const name of ["trainer", "vigild"]) {
     const page = await fetch(`http://${addresses[name]}/`);
     assert.equal(page.status, 200, name);
     assert.match(page.headers.get("content-type"), /^text\/html/, name);
+    const parts = [...(await page.text()).matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, path]) => path);
+    assert.ok(parts.length > 0, `${name}: a page without its files`);
+    for (const path of parts) assert.equal((await fetch(`http://${addresses[name]}/${path}`)).status, 200, `${name}: ${path}`);
   }
   await until(async () => (await json(`http://${addresses.vigild}/api/v1/runs`)).runs.some(({run: name}) => name === "mnist"), 30, logs);
 });
