@@ -1,9 +1,9 @@
 // Makes a PrometheusRule, rules-<name>.yaml, of each rule file in ../prometheus: these are what is edited, their text goes into the
 // operator's frame as it is.
 //   node deploy/kubernetes/generate.mjs
-import {readdirSync, readFileSync, writeFileSync} from "node:fs";
-import {dirname, join} from "node:path";
-import {fileURLToPath} from "node:url";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const source = join(here, "..", "prometheus");
@@ -14,7 +14,10 @@ const source = join(here, "..", "prometheus");
  */
 export function ruleFiles() {
   const isRules = (name) => name.endsWith(".yml") && /^groups:$/m.test(readFileSync(join(source, name), "utf8"));
-  return readdirSync(source).filter(isRules).map((name) => name.slice(0, -".yml".length)).sort();
+  return readdirSync(source)
+    .filter(isRules)
+    .map((name) => name.slice(0, -".yml".length))
+    .sort();
 }
 
 /**
@@ -23,7 +26,10 @@ export function ruleFiles() {
  */
 export function prometheusRule(name) {
   const [, groups] = readFileSync(join(source, `${name}.yml`), "utf8").split(/^groups:\n/m);
-  const indented = groups.trimEnd().split("\n").map((line) => (line === "" ? "" : `  ${line}`));
+  const indented = groups
+    .trimEnd()
+    .split("\n")
+    .map((line) => (line === "" ? "" : `  ${line}`));
   return `# Made by deploy/kubernetes/generate.mjs of deploy/prometheus/${name}.yml; a test compares.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule

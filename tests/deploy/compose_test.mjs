@@ -1,24 +1,25 @@
 // deploy/compose: conforms to the specification, is hardened, and names what exists.
 import assert from "node:assert/strict";
-import {existsSync} from "node:fs";
-import {join} from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 
-import {parse} from "yaml";
+import { parse } from "yaml";
 
-import {compose, instruction, kDeploy, stages, text, version} from "./deployment.mjs";
-import {composeProblems} from "./schema.mjs";
+import { compose, instruction, kDeploy, stages, text, version } from "./deployment.mjs";
+import { composeProblems } from "./schema.mjs";
 
 const file = compose();
 const services = Object.entries(file.services);
 const built = services.filter(([, service]) => service.build !== undefined);
 
 /** A mount in the short form or the long one. */
-const mounts = (service) => (service.volumes ?? []).map((mount) => {
-  if (typeof mount !== "string") return mount;
-  const [source, target, mode = "rw"] = mount.split(":");
-  return {type: source.startsWith(".") ? "bind" : "volume", source, target, read_only: mode === "ro"};
-});
+const mounts = (service) =>
+  (service.volumes ?? []).map((mount) => {
+    if (typeof mount !== "string") return mount;
+    const [source, target, mode = "rw"] = mount.split(":");
+    return { type: source.startsWith(".") ? "bind" : "volume", source, target, read_only: mode === "ro" };
+  });
 
 test("the file conforms to the specification", () => assert.deepEqual(composeProblems(file), []));
 
@@ -38,7 +39,7 @@ test("every image has a version, and those of the project have the project's", (
 
 test("what is built is a stage of the Dockerfile", () => {
   assert.deepEqual([...new Set(built.map(([, service]) => service.build.target))].sort(), ["trainer", "vigild"]);
-  for (const [, {build}] of built) {
+  for (const [, { build }] of built) {
     assert.ok(stages().has(build.target), build.target);
     assert.ok(existsSync(join(kDeploy, "compose", build.context, build.dockerfile)), build.dockerfile);
     assert.ok(existsSync(join(kDeploy, "compose", build.context, "CMakeLists.txt")), "the context is the root of the repository");
@@ -62,7 +63,7 @@ test("users are those of the images, and may use the rings", () => {
   const [uid, gid] = file.services.vigild.user.split(":");
   assert.equal(file.services.trainer.user.split(":")[1], gid, "the trainer is in vigild's group");
   const options = Object.fromEntries(file.volumes.rings.driver_opts.o.split(",").map((option) => option.split("=")));
-  assert.deepEqual({uid: options.uid, gid: options.gid, mode: options.mode}, {uid, gid, mode: "3770"});
+  assert.deepEqual({ uid: options.uid, gid: options.gid, mode: options.mode }, { uid, gid, mode: "3770" });
   assert.equal(file.volumes.rings.driver_opts.type, "tmpfs");
 });
 
@@ -84,7 +85,7 @@ test("every mount has its volume or its file, and files are not written", () => 
 
 test("the rings are mounted where trainers and vigild look, without what the image has there", () => {
   for (const name of ["trainer", "trainer-nan", "vigild"]) {
-    const mount = mounts(file.services[name]).find(({source}) => source === "rings");
+    const mount = mounts(file.services[name]).find(({ source }) => source === "rings");
     assert.equal(mount.target, "/run/vigil/rings", name);
     assert.equal(mount.volume.nocopy, true, name);
   }
@@ -99,12 +100,15 @@ test("only loopback is published, once each, and health is asked for at the port
     const url = new URL(service.healthcheck.test.at(-1));
     assert.ok(service.ports.includes(`127.0.0.1:${url.port}:${url.port}`), `${name}: ${url}`);
   }
-  assert.deepEqual(services.filter(([, one]) => one.ports === undefined).map(([name]) => name), ["trainer-nan"]);
+  assert.deepEqual(
+    services.filter(([, one]) => one.ports === undefined).map(([name]) => name),
+    ["trainer-nan"],
+  );
 });
 
 test("who waits for another waits for one that tells its health", () => {
   for (const [name, service] of services) {
-    for (const [other, {condition}] of Object.entries(service.depends_on ?? {})) {
+    for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
       assert.equal(condition, "service_healthy", name);
       assert.ok(file.services[other].healthcheck !== undefined, other);
     }
@@ -123,12 +127,15 @@ test("vigild is started as its image starts it", () => {
 });
 
 test("Grafana finds its dashboards and its data source where the provisioning says", () => {
-  const {grafana} = file.services;
+  const { grafana } = file.services;
   const dashboards = parse(text("grafana", "provisioning", "dashboards", "vigil.yml")).providers[0].options.path;
-  assert.equal(mounts(grafana).find(({target}) => target === dashboards)?.source, "../grafana/dashboards");
-  assert.equal(mounts(grafana).find(({target}) => target === "/etc/grafana/provisioning")?.source, "../grafana/provisioning");
-  const {url} = parse(text("grafana", "provisioning", "datasources", "prometheus.yml")).datasources[0];
+  assert.equal(mounts(grafana).find(({ target }) => target === dashboards)?.source, "../grafana/dashboards");
+  assert.equal(mounts(grafana).find(({ target }) => target === "/etc/grafana/provisioning")?.source, "../grafana/provisioning");
+  const { url } = parse(text("grafana", "provisioning", "datasources", "prometheus.yml")).datasources[0];
   const [, variable] = /^\$\{(\w+)\}$/.exec(url);
-  const {hostname, port} = new URL(grafana.environment[variable]);
-  assert.ok(file.services[hostname].ports.some((published) => published.endsWith(`:${port}`)), grafana.environment[variable]);
+  const { hostname, port } = new URL(grafana.environment[variable]);
+  assert.ok(
+    file.services[hostname].ports.some((published) => published.endsWith(`:${port}`)),
+    grafana.environment[variable],
+  );
 });

@@ -1,18 +1,18 @@
 // A service of compose.yml without an engine: its command, with the program of this machine and its mounts in a folder. Of what it is given
 // only paths and addresses are replaced.
-import {spawn} from "node:child_process";
-import {copyFileSync, mkdirSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync} from "node:fs";
-import {createServer} from "node:net";
-import {dirname, join} from "node:path";
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 
-import {kDeploy} from "./deployment.mjs";
+import { kDeploy } from "./deployment.mjs";
 
 /** @returns {Promise<number>} a port that nobody listens on */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer().on("error", reject);
     server.listen(0, "127.0.0.1", () => {
-      const {port} = server.address();
+      const { port } = server.address();
       server.close(() => resolve(port));
     });
   });
@@ -48,13 +48,13 @@ export class Container {
     this.folder = folder;
     this.places = new Map();
     this.files = [];
-    mkdirSync(folder, {recursive: true});
+    mkdirSync(folder, { recursive: true });
     for (const mount of service.volumes) {
       const [source, target] = typeof mount === "string" ? mount.split(":") : [mount.source, mount.target];
       const here = join(folder, target);
-      mkdirSync(dirname(here), {recursive: true});
+      mkdirSync(dirname(here), { recursive: true });
       if (!source.startsWith(".")) {
-        mkdirSync(join(shared, source), {recursive: true});
+        mkdirSync(join(shared, source), { recursive: true });
         this.places.set(target, join(shared, source));
         continue;
       }
@@ -82,7 +82,7 @@ export class Container {
     this.logPath = join(this.folder, "log");
     const log = openSync(this.logPath, "w");
     const words = this.service.command.map((word) => this.placed(addressed(word)));
-    this.process = spawn(program, words, {cwd: this.folder, stdio: ["ignore", log, log], env: {PATH: process.env.PATH, HOME: this.folder}});
+    this.process = spawn(program, words, { cwd: this.folder, stdio: ["ignore", log, log], env: { PATH: process.env.PATH, HOME: this.folder } });
     this.ended = new Promise((resolve) => this.process.on("exit", (code, signal) => resolve(signal ?? code)));
   }
 

@@ -1,20 +1,20 @@
 // deploy/container: what the Dockerfile copies is what an installation makes, and what it installs is what the programs need.
 // VIGIL_BUILD_DIR: a build with everything that is installed, and with the examples.
 import assert from "node:assert/strict";
-import {spawnSync} from "node:child_process";
-import {existsSync, mkdtempSync, readFileSync, realpathSync, rmSync} from "node:fs";
-import {tmpdir} from "node:os";
-import {join} from "node:path";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
 
-import {instruction, kRoot, packages, stages, version} from "./deployment.mjs";
+import { instruction, kRoot, packages, stages, version } from "./deployment.mjs";
 
 const build = process.env.VIGIL_BUILD_DIR;
 const kBase = /^debian:12\.\d+-slim AS \w+$/;
 
 /** What a program prints. @throws where it fails */
 function output(...command) {
-  const run = spawnSync(command[0], command.slice(1), {encoding: "utf8"});
+  const run = spawnSync(command[0], command.slice(1), { encoding: "utf8" });
   assert.equal(run.status, 0, `${command.join(" ")}: ${run.error ?? run.stderr}`);
   return run.stdout;
 }
@@ -30,10 +30,12 @@ function needed(program) {
   const paths = names.filter((name) => places.has(name)).map((name) => realpathSync(places.get(name)));
   // Packages that were built before /lib became a link name their files by it; of one of the two names dpkg knows nothing.
   const both = (path) => [path, path.replace(/^\/usr/, "")];
-  const {stdout} = spawnSync("dpkg", ["--search", ...paths.flatMap(both)], {encoding: "utf8"});
+  const { stdout } = spawnSync("dpkg", ["--search", ...paths.flatMap(both)], { encoding: "utf8" });
   const owners = new Map([...stdout.matchAll(/^([^:\s]+)(?::\w+)?: (.*)$/gm)].map(([, owner, path]) => [path, owner]));
   return paths.map((path) => {
-    const owner = both(path).map((one) => owners.get(one)).find((one) => one !== undefined);
+    const owner = both(path)
+      .map((one) => owners.get(one))
+      .find((one) => one !== undefined);
     assert.ok(owner !== undefined, `${path} belongs to no package`);
     return owner;
   });
@@ -52,7 +54,9 @@ test("images run as a user without rights, tell their health and who they are", 
   for (const stage of ["vigild", "trainer"]) {
     assert.match(instruction(stage, "USER"), /^[1-9]\d+:[1-9]\d+$/);
     const [uid, gid] = instruction(stage, "USER").split(":");
-    const made = stages().get(stage).find(({keyword}) => keyword === "RUN").arguments;
+    const made = stages()
+      .get(stage)
+      .find(({ keyword }) => keyword === "RUN").arguments;
     assert.ok(made.includes(`groupadd --gid ${gid} vigil`) && made.includes(`useradd --uid ${uid} --gid vigil`), stage);
     const port = instruction(stage, "EXPOSE");
     assert.match(instruction(stage, "HEALTHCHECK"), new RegExp(`"curl".*"http://127\\.0\\.0\\.1:${port}/-/(ready|healthy)"`));
@@ -69,7 +73,9 @@ test("what is copied is there after an installation", () => {
   const folder = mkdtempSync(join(tmpdir(), "vigil-stage-"));
   try {
     // The commands of the stage build, but for configuring and compiling.
-    const run = stages().get("build").find(({keyword}) => keyword === "RUN").arguments;
+    const run = stages()
+      .get("build")
+      .find(({ keyword }) => keyword === "RUN").arguments;
     const install = /DESTDIR=\/stage (cmake --install) build\/release (--prefix \/usr --strip)/.exec(run);
     const trainer = /install -D --strip build\/release\/(\S+) \/stage(\S+)/.exec(run);
     assert.ok(install !== null && trainer !== null, run);
@@ -78,7 +84,7 @@ test("what is copied is there after an installation", () => {
 
     const programs = [];
     for (const stage of ["vigild", "trainer"]) {
-      for (const {keyword, arguments: words} of stages().get(stage)) {
+      for (const { keyword, arguments: words } of stages().get(stage)) {
         if (keyword !== "COPY") continue;
         const [from, ...paths] = words.startsWith("--from=") ? words.split(" ") : ["", ...words.split(" ")];
         for (const path of paths.slice(0, -1)) {
@@ -96,18 +102,21 @@ test("what is copied is there after an installation", () => {
     assert.equal(programs.length, 3);
     for (const [stage, program] of programs) {
       assert.match(output(program, program.endsWith("mnist") ? "--help" : "--version"), /./);
-      const installed = packages(stage).map(comparable), missing = needed(program).map(comparable).filter((name) => name !== "libc6" && name !== "libc");
+      const installed = packages(stage).map(comparable),
+        missing = needed(program)
+          .map(comparable)
+          .filter((name) => name !== "libc6" && name !== "libc");
       for (const name of missing) assert.ok(installed.includes(name), `${stage} does not install ${name}, which ${program} needs`);
     }
   } finally {
-    rmSync(folder, {recursive: true, force: true});
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 
 test("no package is installed that no program needs", () => {
   // Beside libraries: what the images call, and the BLAS that libtorch loads by its alternative.
   const called = ["ca-certificates", "curl", "libopenblas0-openmp"];
-  const of = {vigild: ["daemon/vigild", "tools/vigil"], trainer: ["examples/mnist"]};
+  const of = { vigild: ["daemon/vigild", "tools/vigil"], trainer: ["examples/mnist"] };
   for (const [stage, programs] of Object.entries(of)) {
     const wanted = programs.flatMap((program) => needed(join(build, program))).map(comparable);
     for (const name of packages(stage).filter((one) => !called.includes(one))) {

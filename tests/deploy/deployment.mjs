@@ -1,10 +1,10 @@
 // What the tests of deploy/ read: its files, and what has to be one thing in several of them.
-import {readdirSync, readFileSync} from "node:fs";
-import {dirname, join} from "node:path";
-import {fileURLToPath} from "node:url";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-import {DockerfileParser} from "dockerfile-ast";
-import {parse, parseAllDocuments} from "yaml";
+import { DockerfileParser } from "dockerfile-ast";
+import { parse, parseAllDocuments } from "yaml";
 
 export const kRoot = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const kDeploy = join(kRoot, "deploy");
@@ -16,16 +16,18 @@ export const kDeploy = join(kRoot, "deploy");
 export const text = (...path) => readFileSync(join(kDeploy, ...path), "utf8");
 
 /** The services, volumes and networks of compose.yml, with its merge keys followed. */
-export const compose = () => parse(text("compose", "compose.yml"), {merge: true});
+export const compose = () => parse(text("compose", "compose.yml"), { merge: true });
 
 /**
  * Every object in the manifests of deploy/kubernetes, but for the kustomization, which is none.
  * @returns {{file: string, object: any}[]}
  */
 export function manifests() {
-  const files = ["", "example"].flatMap((folder) => readdirSync(join(kDeploy, "kubernetes", folder)).map((name) => join(folder, name)))
-    .filter((file) => file.endsWith(".yaml") && file !== "kustomization.yaml").sort();
-  return files.flatMap((file) => parseAllDocuments(text("kubernetes", file)).map((document) => ({file, object: document.toJS()})));
+  const files = ["", "example"]
+    .flatMap((folder) => readdirSync(join(kDeploy, "kubernetes", folder)).map((name) => join(folder, name)))
+    .filter((file) => file.endsWith(".yaml") && file !== "kustomization.yaml")
+    .sort();
+  return files.flatMap((file) => parseAllDocuments(text("kubernetes", file)).map((document) => ({ file, object: document.toJS() })));
 }
 
 /**
@@ -34,7 +36,7 @@ export function manifests() {
  * @returns {any} the only object of that kind and name
  */
 export function manifest(kind, name) {
-  const found = manifests().filter(({object}) => object.kind === kind && (name === undefined || object.metadata.name === name));
+  const found = manifests().filter(({ object }) => object.kind === kind && (name === undefined || object.metadata.name === name));
   if (found.length !== 1) throw new Error(`deploy/kubernetes has ${found.length} objects of kind ${kind}, expected one`);
   return found[0].object;
 }
@@ -51,7 +53,7 @@ export function stages() {
     const words = flags + (instruction.getArgumentsContent() ?? "").replace(/\\\n\s*/g, " ").trim();
     const keyword = instruction.getKeyword();
     if (keyword === "FROM") found.set(/ AS (\S+)$/i.exec(words)?.[1] ?? "", (stage = []));
-    stage.push({keyword, arguments: words});
+    stage.push({ keyword, arguments: words });
   }
   return found;
 }
@@ -63,7 +65,9 @@ export function stages() {
  * @returns {string}
  */
 export function instruction(stage, keyword) {
-  const said = stages().get(stage).filter((one) => one.keyword === keyword);
+  const said = stages()
+    .get(stage)
+    .filter((one) => one.keyword === keyword);
   if (said.length === 0) throw new Error(`stage ${stage} of the Dockerfile has no ${keyword}`);
   return said[said.length - 1].arguments;
 }
@@ -74,8 +78,13 @@ export function instruction(stage, keyword) {
  * @returns {string[]}
  */
 export function packages(stage) {
-  const runs = stages().get(stage).filter(({keyword}) => keyword === "RUN").map((one) => one.arguments);
-  return runs.flatMap((run) => [...run.matchAll(/apt-get install([^&]*)/g)]).flatMap(([, words]) => words.split(/\s+/))
+  const runs = stages()
+    .get(stage)
+    .filter(({ keyword }) => keyword === "RUN")
+    .map((one) => one.arguments);
+  return runs
+    .flatMap((run) => [...run.matchAll(/apt-get install([^&]*)/g)])
+    .flatMap(([, words]) => words.split(/\s+/))
     .filter((word) => word !== "" && !word.startsWith("-"));
 }
 

@@ -1,14 +1,14 @@
 // deploy/kubernetes: conforms to the schemas, is as restricted as it can be, and agrees with itself, the image and the rules.
 import assert from "node:assert/strict";
-import {existsSync, readdirSync} from "node:fs";
-import {join} from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 
-import {parse} from "yaml";
+import { parse } from "yaml";
 
-import {prometheusRule, ruleFiles} from "../../deploy/kubernetes/generate.mjs";
-import {compose, instruction, kDeploy, manifest, manifests, text, version} from "./deployment.mjs";
-import {objectProblems, unknownKeys} from "./schema.mjs";
+import { prometheusRule, ruleFiles } from "../../deploy/kubernetes/generate.mjs";
+import { compose, instruction, kDeploy, manifest, manifests, text, version } from "./deployment.mjs";
+import { objectProblems, unknownKeys } from "./schema.mjs";
 
 const kLargestAnnotation = 256 * 1024; // kubectl apply writes the whole object into one
 const daemonset = manifest("DaemonSet");
@@ -20,8 +20,8 @@ const labels = daemonset.spec.template.metadata.labels;
 const volume = (spec, name) => spec.volumes.find((one) => one.name === name);
 
 test("every object conforms to the schema of its kind and has no key that it does not know", async () => {
-  for (const {file, object} of manifests()) assert.deepEqual(await objectProblems(object), [], file);
-  assert.equal(unknownKeys(manifests().map(({object}) => object)), "");
+  for (const { file, object } of manifests()) assert.deepEqual(await objectProblems(object), [], file);
+  assert.equal(unknownKeys(manifests().map(({ object }) => object)), "");
 });
 
 test("the checks tell a wrong key and a wrong value", async () => {
@@ -35,7 +35,9 @@ test("the checks tell a wrong key and a wrong value", async () => {
 test("the kustomization takes in every manifest but the example, by keys that kustomize has", () => {
   const kustomization = parse(text("kubernetes", "kustomization.yaml"));
   assert.deepEqual(Object.keys(kustomization).sort(), ["apiVersion", "images", "kind", "labels", "namespace", "resources"]);
-  const files = manifests().map(({file}) => file).filter((file) => !file.startsWith("example/"));
+  const files = manifests()
+    .map(({ file }) => file)
+    .filter((file) => !file.startsWith("example/"));
   assert.deepEqual([...kustomization.resources].sort(), [...new Set(files), "../grafana"].sort());
   assert.equal(kustomization.namespace, manifest("Namespace").metadata.name);
   for (const image of kustomization.images) assert.equal(image.newTag, version());
@@ -81,13 +83,13 @@ test("trainers and vigild share the ring files of the node", () => {
   const place = (container) => container.volumeMounts.find((mount) => mount.name === "rings").mountPath;
   assert.ok(vigild.args.includes(`--ring.directory=${place(vigild)}`));
   const config = parse(manifest("ConfigMap", "mnist").data["vigil.yml"]);
-  assert.deepEqual(config.ring, {shared: true, directory: place(trainer.containers[0])});
+  assert.deepEqual(config.ring, { shared: true, directory: place(trainer.containers[0]) });
 });
 
 test("what is mounted is a volume, and every volume is mounted", () => {
   for (const spec of [pod, trainer]) {
-    const mounted = [...spec.containers, ...(spec.initContainers ?? [])].flatMap((container) => container.volumeMounts.map(({name}) => name));
-    assert.deepEqual([...new Set(mounted)].sort(), spec.volumes.map(({name}) => name).sort());
+    const mounted = [...spec.containers, ...(spec.initContainers ?? [])].flatMap((container) => container.volumeMounts.map(({ name }) => name));
+    assert.deepEqual([...new Set(mounted)].sort(), spec.volumes.map(({ name }) => name).sort());
   }
   assert.equal(volume(trainer, "config").configMap.name, "mnist");
 });
@@ -104,7 +106,9 @@ test("probes, Service, PodMonitor and NetworkPolicy mean the port that vigild li
   for (const probe of ["startupProbe", "readinessProbe", "livenessProbe"]) assert.equal(vigild[probe].httpGet.port, port.name);
   assert.equal(vigild.livenessProbe.httpGet.path, "/-/healthy");
   assert.equal(vigild.readinessProbe.httpGet.path, "/-/ready");
-  const service = manifest("Service").spec, monitor = manifest("PodMonitor").spec, policy = manifest("NetworkPolicy").spec;
+  const service = manifest("Service").spec,
+    monitor = manifest("PodMonitor").spec,
+    policy = manifest("NetworkPolicy").spec;
   assert.equal(service.ports[0].targetPort, port.name);
   assert.equal(monitor.podMetricsEndpoints[0].port, port.name);
   assert.equal(policy.ingress[0].ports[0].port, port.name);
@@ -119,8 +123,11 @@ test("the trainer of the example is that of compose.yml", () => {
 });
 
 test("each rule file is a PrometheusRule with the same groups", () => {
-  const made = manifests().filter(({object}) => object.kind === "PrometheusRule");
-  assert.deepEqual(made.map(({file}) => file), ruleFiles().map((name) => `rules-${name}.yaml`));
+  const made = manifests().filter(({ object }) => object.kind === "PrometheusRule");
+  assert.deepEqual(
+    made.map(({ file }) => file),
+    ruleFiles().map((name) => `rules-${name}.yaml`),
+  );
   assert.ok(ruleFiles().includes("alerts"));
   for (const name of ruleFiles()) {
     const object = parse(text("kubernetes", `rules-${name}.yaml`));
@@ -131,17 +138,30 @@ test("each rule file is a PrometheusRule with the same groups", () => {
 });
 
 test("Prometheus of compose.yml has the same rule files", () => {
-  assert.deepEqual(parse(text("compose", "prometheus.yml")).rule_files.map((path) => /^rules\/(.*)\.yml$/.exec(path)[1]).sort(), ruleFiles());
+  assert.deepEqual(
+    parse(text("compose", "prometheus.yml"))
+      .rule_files.map((path) => /^rules\/(.*)\.yml$/.exec(path)[1])
+      .sort(),
+    ruleFiles(),
+  );
 });
 
 test("every dashboard is a ConfigMap of its own that Grafana's sidecar finds", () => {
   const kustomization = parse(text("grafana", "kustomization.yaml"));
   assert.deepEqual(Object.keys(kustomization).sort(), ["apiVersion", "configMapGenerator", "generatorOptions", "kind"]);
-  assert.deepEqual(kustomization.generatorOptions, {disableNameSuffixHash: true, labels: {grafana_dashboard: "1"}});
-  const dashboards = readdirSync(join(kDeploy, "grafana", "dashboards")).filter((name) => name.endsWith(".json")).sort();
+  assert.deepEqual(kustomization.generatorOptions, { disableNameSuffixHash: true, labels: { grafana_dashboard: "1" } });
+  const dashboards = readdirSync(join(kDeploy, "grafana", "dashboards"))
+    .filter((name) => name.endsWith(".json"))
+    .sort();
   assert.ok(dashboards.length > 0);
-  assert.deepEqual(kustomization.configMapGenerator.map(({files}) => files).flat().sort(), dashboards.map((name) => `dashboards/${name}`));
-  for (const {name, files} of kustomization.configMapGenerator) {
+  assert.deepEqual(
+    kustomization.configMapGenerator
+      .map(({ files }) => files)
+      .flat()
+      .sort(),
+    dashboards.map((name) => `dashboards/${name}`),
+  );
+  for (const { name, files } of kustomization.configMapGenerator) {
     assert.equal(files.length, 1, name);
     assert.match(name, /^[a-z0-9-]+$/);
     assert.ok(existsSync(join(kDeploy, "grafana", files[0])));

