@@ -2,7 +2,7 @@
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
 #   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway,
-#                               jsonnet, and the npm packages that make and check the dashboards
+#                               jsonnet, and the npm packages that make and check the dashboards and the deployments
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
@@ -107,11 +107,13 @@ if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
   done
   rm -rf "$deps/mnist.tmp"
 fi
-# 32 MB, some seconds: the types of Grafana's dashboards, TypeScript, the grammar of PromQL. No script of a package is run.
-grafana=deploy/grafana
-if [ -z "$scope" ] && ! cmp -s "$grafana/package-lock.json" "$grafana/node_modules/.installed-lock"; then
-  say "installing the npm packages of $grafana"
-  (cd "$grafana" && npm ci --ignore-scripts --no-audit --no-fund --silent)
-  cp "$grafana/package-lock.json" "$grafana/node_modules/.installed-lock"
+# 90 MB, some seconds: types of Grafana's dashboards, schemas of Compose and Kubernetes, TypeScript, the grammar of PromQL. No script of a package is run.
+if [ -z "$scope" ]; then
+  for folder in deploy/grafana tests/deploy; do
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
+    say "installing the npm packages of $folder"
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+  done
 fi
 say "ready"
