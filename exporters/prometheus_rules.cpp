@@ -122,6 +122,15 @@ std::string subject_text(PrometheusSubject subject) {
   return subject == PrometheusSubject::run ? "Run {{ $labels.run }}: " : "Run {{ $labels.run }}, rank {{ $labels.rank }}: ";
 }
 
+// Where to look first, as a path in Grafana (deploy/grafana).
+std::string dashboard_text(const PrometheusRuleRow& row) {
+  const bool is_of_ranks = row.rule.find("rank") != std::string_view::npos;
+  const bool is_of_tensors = row.subject == PrometheusSubject::parameter || row.subject == PrometheusSubject::layer;
+  const std::string dashboard = is_of_ranks ? "ranks" : is_of_tensors ? "layers" : "run";
+  const std::string rank = row.subject == PrometheusSubject::run ? "" : "&var-rank={{ urlquery $labels.rank }}";
+  return "/d/vigil-" + dashboard + "?var-run={{ urlquery $labels.run }}" + rank;
+}
+
 std::string for_text(const PrometheusRuleRow& row, const RuleConfig& config) {
   const std::int64_t ms = std::max(row.for_seconds * 1000, config.for_ms);
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + "s" : std::to_string(ms) + "ms";
@@ -146,7 +155,8 @@ void append_alert_rule(std::string& out, const PrometheusRuleRow& row, const Rul
       .append("\n        annotations:\n          summary: >-\n            ");
   out.append(row.summary).append("\n          description: >-\n            ");
   out += subject_text(row.subject) + filled(row.seen, values) + ".\n          advice: >-\n            ";
-  out.append(rule.advice).append("\n");
+  out.append(rule.advice).append("\n          runbook_url: docs/runbooks/" + alertmanager_name(row.rule) + ".md\n");
+  out += "          dashboard_url: " + dashboard_text(row) + "\n";
 }
 
 constexpr std::string_view kHeader =

@@ -60,7 +60,7 @@ class NewFile {
     if (file_ < 0) throw_cannot("make a file there", EEXIST);
     // On a file system without locks readers go by pid and start time.
     struct flock lock = write_lock();
-    static_cast<void>(fcntl(file_, F_SETLK, &lock));
+    holds_lock_ = fcntl(file_, F_SETLK, &lock) == 0;
   }
   ~NewFile() {
     if (!path_.empty()) unlink(path_.c_str());
@@ -70,6 +70,7 @@ class NewFile {
   NewFile& operator=(const NewFile&) = delete;
 
   int file() const noexcept { return file_; }
+  bool holds_lock() const noexcept { return holds_lock_; }
   void allocate(std::size_t bytes) const {
     static_cast<void>(fchmod(file_, kMode));  // whatever the umask: vigild may be of the directory's group
     int error = EINTR;
@@ -112,6 +113,7 @@ class NewFile {
 
   std::string name_, path_;
   int file_ = -1;
+  bool holds_lock_ = false;
 };
 
 // Holds the lock on byte 0 as long as the process lives and the file is open here.
@@ -171,6 +173,7 @@ void remove_old_files(const std::string& directory, const std::string& prefix, c
 
 RingHeader header_of(const RingLayout& layout, const RingOrigin& origin) {
   RingHeader header;
+  header.compatible_flags = origin.holds_lock ? RingHeader::writer_holds_lock : 0;
   header.total_size = layout.total_bytes;
   header.ring_id = origin.ring_id;
   header.boot_id = origin.process.boot_id;
@@ -276,12 +279,13 @@ SharedChannel make_shared_channel(Schema schema, ChannelBounds bounds, const std
   // The name of a C++ type can be any length; of those that are too long the beginning tells as much.
   if (schema.identity.model.size() > kMaxTextBytes) schema.identity.model.resize(kMaxTextBytes);
   const RingLayout layout = layout_of(schema, bounds);
-  const RingOrigin origin = new_ring_origin();
+  RingOrigin origin = new_ring_origin();
   const std::string prefix = file_name_part(schema.identity.run) + "." + std::to_string(schema.identity.rank) + ".",
                     own = prefix + std::to_string(origin.process.pid) + ".";
   remove_old_files(directory, prefix, own, origin.process);
 
   NewFile file(directory + "/" + own + std::to_string(origin.process.process_start));
+  origin.holds_lock = file.holds_lock();
   try {
     check_sections(layout.sections, layout.total_bytes);  // before any memory is asked for
     file.allocate(layout.total_bytes);

@@ -27,6 +27,7 @@ struct RingOrigin {
   ProcessIdentity process;
   std::uint32_t uid = 0;
   std::int64_t wall_time_ns = 0, monotonic_ns = 0;  ///< both clocks at the same moment
+  bool holds_lock = false;                          ///< the lock on byte 0 of the file is this process's
 };
 /// This process, now. @throws std::runtime_error when the system gives no random numbers
 RingOrigin new_ring_origin();

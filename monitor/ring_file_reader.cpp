@@ -229,7 +229,9 @@ bool RingFile::is_locked() const noexcept { return is_write_locked(file_); }
 WriterState RingFile::writer(const ProcessIdentity& self) const {
   if (is_locked()) return WriterState::alive;
   if (header_.boot_id != self.boot_id) return WriterState::gone;
-  if (header_.pid_namespace == 0 || header_.pid_namespace != self.pid_namespace || header_.process_start == 0) return WriterState::unknown;
+  // Nobody here can be asked about its process, but the lock ends with it and not before.
+  if (header_.pid_namespace == 0 || header_.pid_namespace != self.pid_namespace || header_.process_start == 0)
+    return (header_.compatible_flags & RingHeader::writer_holds_lock) != 0 ? WriterState::gone : WriterState::unknown;
   // The lock is given up when the process closes the file a second time; it lives all the same.
   const ProcessSeen seen = look_at_process(header_.pid);
   if (!seen.is_known) return WriterState::unknown;

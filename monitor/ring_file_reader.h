@@ -32,7 +32,7 @@ struct LiveReading {
 enum class WriterState : std::uint8_t {
   alive,    ///< it holds its lock, or the file system knows none and a process with its number and start time is there
   gone,     ///< it does not
-  unknown,  ///< no lock is held, and its process numbers are those of another namespace, or there are no descriptors left to ask
+  unknown,  ///< it never held a lock, and its process numbers are those of another namespace, or there are no descriptors left to ask
 };
 
 /// An open ring file whose header and schema have been checked. Everything is read by pread(2) into private memory, never mapped: a file

@@ -51,12 +51,14 @@ struct RingHeader {
   static constexpr std::uint16_t kAbiMajor = 1, kAbiMinor = 0;
   static constexpr std::uint64_t kEndianProbe = 0x0102030405060708;
   static constexpr std::size_t kBytes = 4096;  ///< live words follow at this offset, sections behind them
+  /// The writer held the lock of its file when it wrote this: without the lock it is gone, whatever namespace its number is of.
+  enum CompatibleFlag : std::uint32_t { writer_holds_lock = 1 };
 
   std::array<char, 8> magic = kMagic;
   std::uint16_t abi_major = kAbiMajor;   ///< a reader refuses another one
   std::uint16_t abi_minor = kAbiMinor;   ///< of a newer one it reads what it knows
   std::uint32_t header_size = kBytes;    ///< where the live words begin
-  std::uint32_t compatible_flags = 0;    ///< unknown ones may be ignored
+  std::uint32_t compatible_flags = 0;    ///< CompatibleFlag; unknown ones may be ignored
   std::uint32_t incompatible_flags = 0;  ///< a file with an unknown one is not to be read
   std::uint64_t endian_probe = kEndianProbe;
   std::uint64_t total_size = 0;            ///< bytes of the file

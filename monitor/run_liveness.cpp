@@ -44,7 +44,7 @@ RunCondition judge(const LiveReading& live, WriterState writer, bool is_of_this_
   // A process that writes a large core dump is there for as long as that takes.
   if (live.end_signal != 0) reason += ", since " + signal_text(live.end_signal);
   if (writer == WriterState::unknown)
-    reason += "; whether its process is there cannot be told from here (another PID namespace, or no descriptors left)";
+    reason += "; whether its process is there cannot be told from here (another PID namespace and no locks, or no descriptors left)";
   return {RunState::hung, std::move(reason)};
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what vigil builds and tests with, and only what is missing. Starts no service and leaves none running.
 #
-#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, Chromium with what drives it, binaries of Prometheus,
-#                               Alertmanager and Pushgateway
+#   scripts/setup.sh            everything: compiler, libraries, Google Benchmark, MNIST, binaries of Prometheus, Alertmanager and Pushgateway,
+#                               Chromium, jsonnet, and the npm packages that make and check the page, the dashboards and the deployments
 #   scripts/setup.sh --demo     compiler, libraries, MNIST
 #   scripts/setup.sh --build    compiler and libraries
 #   scripts/setup.sh --bench    compiler, libraries and Google Benchmark
@@ -46,8 +46,8 @@ packages=(
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
-[ -n "$scope" ] || packages+=(systemd)  # its systemd-analyze checks the unit
-[ -n "$scope" ] || packages+=(chromium fonts-dejavu-core)
+# systemd-analyze checks the unit, jsonnet the mixin, Chromium the page.
+[ -n "$scope" ] || packages+=(systemd jsonnet chromium fonts-dejavu-core)
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
@@ -108,11 +108,13 @@ if [ ! -f "$deps/mnist/train-images-idx3-ubyte" ]; then
   done
   rm -rf "$deps/mnist.tmp"
 fi
-# Again only where the lock file is not the one that was installed.
-browser=tests/browser
-if [ -z "$scope" ] && ! cmp -s "$browser/package-lock.json" "$browser/node_modules/.installed-lock.json"; then
-  say "installing playwright-core into $browser/node_modules"
-  npm ci --prefix "$browser" --silent --no-audit --no-fund
-  cp "$browser/package-lock.json" "$browser/node_modules/.installed-lock.json"
+# 100 MB, some seconds: what drives Chromium, types of Grafana's dashboards, schemas of Compose and Kubernetes, TypeScript, the grammar of PromQL. No script of a package is run.
+if [ -z "$scope" ]; then
+  for folder in deploy/grafana tests/deploy tests/browser; do
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock" && continue
+    say "installing the npm packages of $folder"
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+  done
 fi
 say "ready"

@@ -71,6 +71,9 @@ TEST(PrometheusRules, EveryRuleIsAnAlertHereOrOneOfTheOtherFileOrTakenFromTheEng
     EXPECT_TRUE(has(alert, severity)) << alert;
     EXPECT_TRUE(has(alert, std::string(kRules[i].advice))) << alert;
     EXPECT_TRUE(has(alert, "{{ $labels.run }}")) << alert;
+    EXPECT_TRUE(has(alert, "runbook_url: docs/runbooks/" + name + ".md\n")) << alert;
+    const bool is_of_run = row.subject == PrometheusSubject::run;
+    EXPECT_EQ(has(alert, "?var-run={{ urlquery $labels.run }}&var-rank={{ urlquery $labels.rank }}"), !is_of_run) << alert;
   }
 }
 

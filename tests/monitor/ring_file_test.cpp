@@ -162,6 +162,37 @@ TEST(RingFile, TellsThatItsWriterLivesAndThatItIsGone) {
   EXPECT_EQ(file.writer(self), WriterState::gone);
 }
 
+// A trainer in a container: its number says nothing outside, but its lock has ended with it.
+TEST(RingFile, OfAWriterInAnotherPidNamespaceTheLockAloneTells) {
+  const TemporaryFolder folder;
+  int paths[2], end[2];
+  ASSERT_EQ(pipe(paths) + pipe(end), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    close(end[1]);
+    const SharedChannel shared = make_shared_channel(small_schema(), {16, 0}, folder.path().string());
+    static_cast<void>(!write(paths[1], shared.path.data(), shared.path.size() + 1));
+    char told = 0;
+    static_cast<void>(!read(end[0], &told, 1));
+    _exit(0);
+  }
+  char path[4096] = {};
+  ASSERT_GT(read(paths[0], path, sizeof path), 0);
+  ProcessIdentity outside = this_process();
+  outside.pid_namespace += 1;
+  EXPECT_EQ(RingFile(path).writer(outside), WriterState::alive);
+  close(end[1]);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(RingFile(path).writer(outside), WriterState::gone);
+  for (const int descriptor : {paths[0], paths[1], end[0]}) close(descriptor);
+
+  // One that got no lock, as on a file system without locks.
+  RingOrigin origin = new_ring_origin();
+  ASSERT_FALSE(origin.holds_lock);
+  write_image(folder.file("unlocked.ring"), make_image(small_schema(), {16, 0}, origin));
+  EXPECT_EQ(RingFile(folder.file("unlocked.ring")).writer(outside), WriterState::unknown);
+}
+
 TEST(RingFile, AWatchedProcessCanWatchARunAgainAndOldFilesGo) {
   TemporaryFolder folder;
   for (int i = 0; i < 3; ++i) {

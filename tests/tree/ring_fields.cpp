@@ -19,7 +19,7 @@ std::vector<RingStruct> make_structs() {
         VIGIL_FIELD(RingHeader, abi_major, "u16", "1"),
         VIGIL_FIELD(RingHeader, abi_minor, "u16", "0"),
         VIGIL_FIELD(RingHeader, header_size, "u32", "4096: where the live words begin"),
-        VIGIL_FIELD(RingHeader, compatible_flags, "u32", "additions that a reader may ignore; none so far"),
+        VIGIL_FIELD(RingHeader, compatible_flags, "u32", "additions that a reader may ignore: 1 the writer held its lock"),
         VIGIL_FIELD(RingHeader, incompatible_flags, "u32", "differences that it must know; none so far"),
         VIGIL_FIELD(RingHeader, endian_probe, "u64", "0x0102030405060708"),
         VIGIL_FIELD(RingHeader, total_size, "u64", "bytes of the file"),
