@@ -141,6 +141,9 @@ export class Chart {
   draw() {
     this.hasData = this.traces.some((trace) => trace.series.length > 0);
     this.element.classList.toggle("is-empty", !this.hasData);
+    this.describe();
+    // Until there is data, making it would only hold up the data.
+    if (!this.#u && !this.hasData) return;
     if (!this.#u) this.#make();
     const range = this.group.range();
     this.#seen = this.#look();
@@ -149,7 +152,6 @@ export class Chart {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
     });
-    this.describe();
     if (!this.#table.hidden) void this.#drawTable();
   }
 

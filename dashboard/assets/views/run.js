@@ -84,6 +84,13 @@ class RunView {
     this.context = context;
     this.group = context.group;
     this.store = new SeriesStore(context.api, context.selection);
+    // Asked first: everything waits for them.
+    const onError = (error) => this.#onError(error);
+    this.names = context.poll(async (signal) => {
+      const { series } = await context.api.get("series/names", context.question(), { signal });
+      this.#arrange(series);
+      this.data.now();
+    }, { seconds: namesSeconds, onError });
     this.headline = new Headline(context, this.store);
     this.toolbar = this.#makeToolbar();
     fill(root, this.headline.element, this.#notice, this.toolbar, this.#grid, this.#events);
@@ -95,12 +102,6 @@ class RunView {
     context.on(this.store, "reset", () => this.group.setZoom(null));
     context.on(context.events, "change", () => this.#onEvents());
     this.#onEvents();
-    const onError = (error) => this.#onError(error);
-    this.names = context.poll(async (signal) => {
-      const { series } = await context.api.get("series/names", context.question(), { signal });
-      this.#arrange(series);
-      this.data.now();
-    }, { seconds: namesSeconds, onError });
     this.data = context.poll((signal) => this.store.update(signal), { seconds: liveSeconds, onError });
   }
 
