@@ -15,7 +15,7 @@ export function titleOf(event) {
   const { kind, details = {} } = event;
   if (kind === "nonfinite") return details.loss_nonfinite ? "Loss not finite" : "Gradients not finite";
   if (kind === "alert") return `${details.alert ?? "Alert"} ${details.state === "resolved" ? "resolved" : "firing"}`;
-  if (kind === "state") return details.state !== "running" ? `Run ${details.state}` : event.step > 0 ? "Run goes on" : "Run started";
+  if (kind === "state") return details.state !== "running" ? `Run ${details.state}` : event.step > 1 ? "Run goes on" : "Run started";
   if (kind === "phase") return `Phase ${details.phase ?? ""}`;
   if (kind === "checkpoint") return "Checkpoint saved";
   return kind.replaceAll("_", " ");

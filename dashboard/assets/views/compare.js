@@ -51,7 +51,7 @@ class CompareView {
     this.name = context.params.get("name") ?? "loss";
     /** @type {"steps" | "times"} */
     this.x = context.params.get("x") === "time" ? "times" : "steps";
-    this.smoothing = Number(context.params.get("smoothing") ?? 0.9);
+    this.smoothing = Number(context.params.get("smoothing") ?? 0.6);
     this.filter = el("input", { class: "filter-input", type: "search", placeholder: "Filter runs", "aria-label": "Filter runs", on: { input: () => this.#drawRuns(true) } });
     this.select = el("select", { id: "compare-series", on: { change: () => this.#setName(this.select.value) } });
     const axis = [["steps", "Step"], ["times", "Time"]].map(([x, label]) => el("button", { type: "button", text: label, data: { x }, "aria-pressed": String(x === this.x), on: { click: () => this.#setX(x) } }));

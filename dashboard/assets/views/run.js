@@ -13,7 +13,7 @@ const liveSeconds = 1;
 const namesSeconds = 10;
 const eventsShown = 100;
 const metricsSeconds = 5;
-const settings = { smoothing: 0.8, window: Infinity, log: new Set() };
+const settings = { smoothing: 0.6, window: Infinity, log: new Set() };
 
 /** There before the first answer, so that nothing jumps. */
 const always = [
@@ -113,7 +113,7 @@ class RunView {
 
   onKey(event) {
     if (event.key === "z") this.group.setZoom(null);
-    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.8);
+    else if (event.key === "s") this.#setSmoothing(settings.smoothing > 0 ? 0 : 0.6);
     else return false;
     return true;
   }
