@@ -95,7 +95,7 @@ export class Visit {
 /**
  * Opens a page in a profile of its own.
  * @param {string} url
- * @param {{width?: number, height?: number, scheme?: "dark" | "light", scale?: number, before?: (visit: Visit) => Promise<void>}} [options]
+ * @param {{width?: number, height?: number, scheme?: "dark" | "light", scale?: number, before?: (visit: Visit) => Promise<unknown>}} [options]
  */
 export async function visit(url, { width = 1280, height = 900, scheme = "dark", scale = 1, before } = {}) {
   if (!browser) await startBrowser();

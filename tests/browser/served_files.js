@@ -11,11 +11,14 @@ export const dashboard = fileURLToPath(new URL("../../dashboard", import.meta.ur
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const types = /** @type {Record<string, RegExp>} */ ({ html: /^text\/html/, js: /^(text|application)\/javascript/, css: /^text\/css/, svg: /^image\/svg\+xml/ });
 
+/** @param {string} folder @returns {string[]} files in it and below */
+function filesIn(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? filesIn(join(folder, entry.name)) : [join(folder, entry.name)]));
+}
+
 /** Every file below dashboard/ that is a part of the page. */
 export function pageFiles() {
-  const within = (/** @type {string} */ folder) => /** @type {string[]} */ (readdirSync(folder, { withFileTypes: true })
-    .flatMap((entry) => (entry.isDirectory() ? within(join(folder, entry.name)) : [join(folder, entry.name)])));
-  return ["index.html", ...within(join(dashboard, "assets")).map((file) => relative(dashboard, file)).filter((file) => /\.(html|js|css|svg)$/.test(file))];
+  return ["index.html", ...filesIn(join(dashboard, "assets")).map((file) => relative(dashboard, file)).filter((file) => /\.(html|js|css|svg)$/.test(file))];
 }
 
 /** The server hands out the page as it lies in dashboard/, packed, and with a policy that lets nothing leave. @param {import("./servers.js").Server} server */

@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { built, finish, Program, temporaryFolder } from "./programs.js";
+import { built, finish, Program } from "./programs.js";
 
 /** What answers HTTP: vigild, or a trainer's own endpoint. */
 export class Server {
@@ -90,5 +90,3 @@ export async function startRingTrainer(folder, run, ...flags) {
   await program.said(/ready/);
   return program;
 }
-
-export { temporaryFolder };

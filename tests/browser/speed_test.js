@@ -12,7 +12,6 @@ import { makeHistory, startVigild } from "./servers.js";
 const mostBytes = 60_000;
 const mostUpdateMs = 50;
 const mostOpenMs = 1000;
-const of = { run: "million", rank: 0 };
 /** @type {import("./servers.js").Server} */
 let vigild;
 

@@ -29,7 +29,7 @@ export async function checkRun(visit, server, of) {
     trace.steps.forEach((/** @type {number} */ step, /** @type {number} */ i) => assert.ok(Object.is(trace.values[i], at.get(step)), `${id} at ${step}`));
   }
   const { events } = await server.api("events", of);
-  const shown = await visit.page.locator(".event[data-kind]").evaluateAll((rows) => rows.map((row) => ({ ...row.dataset, text: row.textContent })));
+  const shown = await visit.page.locator(".event[data-kind]").evaluateAll((rows) => rows.map((row) => /** @type {any} */ ({ ...row.dataset, text: row.textContent })));
   for (const event of events.filter((/** @type {any} */ one) => one.kind === "alert")) {
     assert.ok(shown.some((one) => one.kind === "alert" && Number(one.step) === event.step && one.text.includes(event.details.sentence)), `alert at ${event.step}`);
   }
@@ -104,7 +104,7 @@ export async function checkTensor(visit, server, of, kind, tensor) {
     && document.querySelector(`.tensor-panel[data-kind="${kind}"]`) !== null, [tensor, kind]);
   const { frame } = await viewStore(visit);
   const figures = frame.tensors.find((/** @type {any} */ one) => one.kind === kind && one.tensor === tensor);
-  const shown = await panel.locator("[data-statistic]").evaluateAll((cells) => cells.map((cell) => ({ ...cell.dataset, text: cell.textContent })));
+  const shown = await panel.locator("[data-statistic]").evaluateAll((cells) => cells.map((cell) => /** @type {any} */ ({ ...cell.dataset, text: cell.textContent })));
   assert.ok(shown.length > 5);
   for (const { statistic, value, text } of shown) {
     assert.ok(Object.is(Number(value), number(figures[statistic])), `${statistic} of ${tensor}`);
@@ -185,7 +185,7 @@ export async function checkSystem(visit, server, of) {
   await visit.page.locator(".metric-card").first().waitFor();
   const store = await viewStore(visit);
   const known = new Map([...(store.run?.metrics ?? []), ...(store.host?.metrics ?? [])].map((/** @type {any} */ one) => [one.name, one]));
-  const shown = await visit.page.locator("dd[data-metric]").evaluateAll((all) => all.map((cell) => ({ ...cell.dataset, text: cell.textContent })));
+  const shown = await visit.page.locator("dd[data-metric]").evaluateAll((all) => all.map((cell) => /** @type {any} */ ({ ...cell.dataset, text: cell.textContent })));
   assert.ok(shown.length > 10, `${shown.length} figures`);
   // Asked anew: what does not change must be the same, counters may have gone on.
   const again = (await Promise.all([server.api("metrics", of), server.api("metrics")])).flatMap(({ metrics }) => metrics);
