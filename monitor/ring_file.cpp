@@ -173,7 +173,7 @@ void remove_old_files(const std::string& directory, const std::string& prefix, c
 
 RingHeader header_of(const RingLayout& layout, const RingOrigin& origin) {
   RingHeader header;
-  header.compatible_flags = origin.holds_lock ? RingHeader::writer_holds_lock : 0;
+  if (origin.holds_lock) header.compatible_flags |= RingHeader::writer_holds_lock;
   header.total_size = layout.total_bytes;
   header.ring_id = origin.ring_id;
   header.boot_id = origin.process.boot_id;
