@@ -143,6 +143,14 @@ EventsReply HistoryReader::events(const EventsRequest& request) {
           " AND e.ring IN (SELECT a.id FROM rings a JOIN runs b ON b.id = a.run WHERE b.run = ?3 AND b.rank = ?4"
           " AND (?5 = 0 OR a.attempt = ?5))";
     }
+    if (!request.kinds.empty()) {
+      // Of kEventKinds, or nothing has that kind.
+      sql += " AND e.kind IN (''";
+      for (const std::string_view kind : kEventKinds) {
+        if (std::find(request.kinds.begin(), request.kinds.end(), kind) != request.kinds.end()) sql.append(",'").append(kind).append("'");
+      }
+      sql += ")";
+    }
     // Without a place to go on from the latest ones, which are turned round below.
     sql += request.since ? " ORDER BY e.id LIMIT ?2" : " ORDER BY e.id DESC LIMIT ?2";
     Statement statement(connection_->database(), sql.c_str());

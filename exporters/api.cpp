@@ -1,5 +1,6 @@
 #include "vigil/exporters/api.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <stdexcept>
@@ -92,6 +93,15 @@ class Question {
     }
     throw std::invalid_argument("kind: expected parameter, gradient or buffer");
   }
+  std::vector<std::string> event_kinds() const {
+    std::vector<std::string> kinds;
+    for (const std::string_view kind : request_.queries("kind")) {
+      if (std::find(kEventKinds.begin(), kEventKinds.end(), kind) == kEventKinds.end())
+        throw std::invalid_argument("kind: expected nonfinite, alert, state, phase or checkpoint");
+      kinds.emplace_back(kind);
+    }
+    return kinds;
+  }
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const std::string_view name : request_.queries("name")) names.emplace_back(name);
@@ -154,6 +164,7 @@ std::string events(RunHistory& history, const Question& query) {
   EventsRequest request;
   if (query.has("run")) request.run = query.run();
   if (const auto since = query.number("since", kMaxId)) request.since = static_cast<std::int64_t>(*since);
+  request.kinds = query.event_kinds();
   request.max_events = static_cast<std::size_t>(query.number("max_events", RunHistory::kMaxEvents, 1).value_or(100));
   return events_json(history.events(request));
 }
@@ -232,7 +243,7 @@ HttpResponse Api::answer(const HttpRequest& request) const {
          [](RunHistory& history, const Question& of) {
            return distribution_json(history.distribution(of.run(), of.kind(), of.text("tensor"), of.number("step", Question::kAny)));
          }},
-        {"/api/v1/events", "run rank attempt since max_events ", events},
+        {"/api/v1/events", "run rank attempt kind since max_events ", events},
     };
     for (const Route& route : kRoutes) {
       if (route.path != path) continue;

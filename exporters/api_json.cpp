@@ -305,6 +305,7 @@ std::string distribution_json(const HistoryDistribution& distribution) {
 std::string events_json(const EventsReply& reply) {
   std::string out = "{";
   append_member(out, "next", reply.next);
+  if (reply.lost > 0) append_member(out, "lost", reply.lost);
   append_list(out, "events", reply.events, [](std::string& to, const HistoryEvent& event) {
     append_object(to, [&](std::string& object) {
       append_member(object, "id", event.id);

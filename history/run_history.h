@@ -1,6 +1,7 @@
 // What can be asked of what was kept of runs, and the answers: by step, by tensor, by event.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -168,12 +169,14 @@ struct HeatmapReply {
   std::uint64_t unreadable_frames = 0;
 };
 
+inline constexpr std::array<std::string_view, 5> kEventKinds{"nonfinite", "alert", "state", "phase", "checkpoint"};
+
 struct HistoryEvent {
   std::int64_t id = 0;
   std::string run;
   int rank = 0;
   std::int64_t attempt = 0;
-  std::string kind;  ///< "nonfinite", "alert" or "state"
+  std::string kind;  ///< of kEventKinds
   std::uint64_t step = 0;
   std::int64_t time_ns = 0;
   std::string json;  ///< an object: docs/history.md
@@ -183,11 +186,13 @@ struct EventsRequest {
   std::optional<RunSelector> run = {};     ///< empty: of all runs; without an attempt: of all its attempts
   std::optional<std::int64_t> since = {};  ///< the latest id that is known; empty: the latest events
   std::size_t max_events = 100;            ///< at most RunHistory::kMaxEvents
+  std::vector<std::string> kinds = {};     ///< of kEventKinds; empty: all
 };
 
 struct EventsReply {
   std::vector<HistoryEvent> events;  ///< the oldest first
   std::int64_t next = 0;             ///< for `since`
+  std::uint64_t lost = 0;            ///< events that there was no room for, since the start of the run
 };
 
 /// What was kept of one run or of many. All methods throw HistoryError.

@@ -229,7 +229,8 @@ bool RingFile::is_locked() const noexcept { return is_write_locked(file_); }
 WriterState RingFile::writer(const ProcessIdentity& self) const {
   if (is_locked()) return WriterState::alive;
   if (header_.boot_id != self.boot_id) return WriterState::gone;
-  // Nobody here can be asked about its process, but the lock ends with it and not before.
+  // Nobody here can be asked about its process. The lock that it had has ended with it, unless the program itself has opened and closed its
+  // ring file, which vigil does not.
   if (header_.pid_namespace == 0 || header_.pid_namespace != self.pid_namespace || header_.process_start == 0)
     return (header_.compatible_flags & RingHeader::writer_holds_lock) != 0 ? WriterState::gone : WriterState::unknown;
   // The lock is given up when the process closes the file a second time; it lives all the same.

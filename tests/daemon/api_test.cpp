@@ -97,6 +97,8 @@ TEST_F(ApiTest, EventsOfARunThatThereIsNotAreNotFound) {
   EXPECT_EQ(ask("/events?run=mnist&rank=1&attempt=2").status, 404u);
   EXPECT_EQ(ask("/events?run=mnist&rank=1").status, 200u);
   EXPECT_EQ(ask("/events").status, 200u);
+  EXPECT_EQ(ask("/events?kind=alert&kind=phase").status, 200u);
+  EXPECT_EQ(ask("/events?kind=gradient").error(), "kind: expected nonfinite, alert, state, phase or checkpoint");
   EXPECT_EQ(ask("/events?max_events=0").error(), "max_events: expected a whole number from 1 to 1000");
 }
 

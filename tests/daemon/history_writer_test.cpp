@@ -141,6 +141,9 @@ TEST_F(HistoryWriterTest, PhasesAndCheckpointsBetweenStepsAreEventsOnce) {
   EXPECT_EQ(reply.events[1].step, 2u);
   EXPECT_EQ(reply.events[2].kind, "phase");
   EXPECT_EQ(reply.events[2].step, 4u);
+  EventsRequest checkpoints;
+  checkpoints.kinds = {"checkpoint", "no such kind"};
+  EXPECT_EQ(reader().events(checkpoints).events.size(), 1u);
 }
 
 TEST_F(HistoryWriterTest, AStepThatIsPublishedAgainGetsItsNewScalars) {

@@ -234,6 +234,35 @@ TEST_F(RecentHistoryTest, OfManyFramesEverySecondOfTheOlderGoes) {
     EXPECT_TRUE(std::any_of(map.columns.begin(), map.columns.end(), [&](const auto& column) { return column.step == step; })) << step;
 }
 
+TEST_F(RecentHistoryTest, FramesThatAreLargerThanTheirRoomGoOneByOne) {
+  const auto wide = std::make_shared<const Schema>(make_history_schema("mnist", 3000));
+  for (const std::string order : {"FFFNN", "FNFNFN", "NNNFF", "FNNNN", "NFFFF"}) {
+    RecentHistory history(wide, RecentHistory::kMinBytes);
+    std::uint64_t step = 0;
+    for (const char kind : order) {
+      ++step;
+      history.add_frame(make_frame(*wide, 3, step, kind == 'F').view());
+      EXPECT_EQ(history.frame(kRun).header.step, step);
+    }
+    EXPECT_GT(history.bytes(), RecentHistory::kMinBytes / 2 / 3) << "else nothing had to go";
+  }
+}
+
+TEST_F(RecentHistoryTest, ManyPhasesPushNoAlertOut) {
+  RecentHistory history(schema_, RecentHistory::kMinBytes);
+  history.add_event("alert", 1, kNow, "{}");
+  for (std::uint64_t i = 1; i <= RecentHistory::kMaxKeptEvents + 5; ++i) history.add_event("phase", i, kNow, R"({"phase":"validation"})");
+  EventsRequest request;
+  request.kinds = {"alert", "nonfinite"};
+  EventsReply reply = history.events(request);
+  ASSERT_EQ(reply.events.size(), 1u);
+  EXPECT_EQ(reply.events[0].kind, "alert");
+  EXPECT_EQ(reply.lost, 5u);
+  for (int i = 0; i < 3; ++i) history.add_event("nonfinite", 7, kNow, std::string(RecentHistory::kMaxEventBytes / 2, ' '));
+  reply = history.events(request);
+  EXPECT_EQ(reply.events.size(), 2u) << "their texts have a bound, too";
+}
+
 TEST_F(RecentHistoryTest, WhoFollowsSeesEachStepOnce) {
   RecentHistory history(schema_, std::size_t{8} << 20);
   SeriesRequest request = series_of(kRun, {"examples"});
