@@ -1,4 +1,3 @@
-// @ts-check
 // Questions to the API, and whether it answers.
 
 /** `status` is 0 where no answer came. */

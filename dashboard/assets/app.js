@@ -1,4 +1,3 @@
-// @ts-check
 // The page: its frame, and which view is shown. README.md has the contract of a view.
 
 import { Api, Connection, poll } from "./api.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Charts that share x: range, zoom, cursor, and the turn in which what is due is drawn.
 
 import { themeChanges } from "./theme.js";

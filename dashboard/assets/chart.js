@@ -1,4 +1,3 @@
-// @ts-check
 // uPlot draws axes and takes the pointer, plot-painting.js draws what lies between.
 
 import { el, fill, icon, loadStyle, setText } from "./dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Elements. Text only becomes text nodes: names and messages of a run are not to be trusted.
 
 function setProperties(element, properties) {
@@ -49,13 +48,13 @@ export function setText(node, text) {
 }
 
 const icons = {
-  help: "M6.2 6.2a1.9 1.9 0 1 1 2.7 1.800c-.6.3-.9.7-.9 1.400M8 11.600v.1",
-  theme: "M8 2.500a5.5 5.5 0 1 0 0 11zM8 2.500a5.5 5.5 0 0 1 0 11",
-  table: "M2.5 3.500h11v9h-11zM2.5 6.500h11M2.5 9.500h11M6.5 6.500v6",
-  reset: "M3 8a5 5 0 1 1 1.5 3.600M3 12.500V9h3.5",
+  help: "M6.2 6.2a1.9 1.9 0 1 1 2.7 1.8c-.6.3-.9.7-.9 1.4M8 11.6v.1",
+  theme: "M8 2.5a5.5 5.5 0 1 0 0 11zM8 2.5a5.5 5.5 0 0 1 0 11",
+  table: "M2.5 3.5h11v9h-11zM2.5 6.5h11M2.5 9.5h11M6.5 6.5v6",
+  reset: "M3 8a5 5 0 1 1 1.5 3.6M3 12.5V9h3.5",
   chevron: "M4.5 6.5 8 10l3.5-3.5",
   close: "m4 4 8 8M12 4l-8 8",
-  filter: "M7 11.500a4.5 4.5 0 1 1 0-9 4.5 4.5 0 0 1 0 9zM10.3 10.300l3.2 3.2",
+  filter: "M7 11.5a4.5 4.5 0 1 1 0-9 4.5 4.5 0 0 1 0 9zM10.3 10.3l3.2 3.2",
 };
 
 /** @param {keyof typeof icons} name @returns {SVGElement} */

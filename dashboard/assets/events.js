@@ -1,4 +1,3 @@
-// @ts-check
 // Events of a run in words: non-finite steps, alerts, changes of state, and whatever else the server tells of.
 
 /** @param {RunEvent} event @returns {Severity} how grave it is */

@@ -1,4 +1,3 @@
-// @ts-check
 // Numbers, times and names as the page writes them.
 
 /** Of the API, where NaN and infinities are strings. @param {number | string | null | undefined} value @returns {number} NaN for what is missing */

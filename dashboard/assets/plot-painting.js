@@ -1,4 +1,3 @@
-// @ts-check
 // What a chart paints between uPlot's axes.
 
 import { color } from "./theme.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The runs that the server knows, and the events of one.
 
 import { poll } from "./api.js";

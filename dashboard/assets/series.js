@@ -1,4 +1,3 @@
-// @ts-check
 // A series as columns, smoothed, and thinned out for a chart.
 
 import { toNumber } from "./format.js";

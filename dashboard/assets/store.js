@@ -1,4 +1,3 @@
-// @ts-check
 // The series of one run, kept up to date.
 
 import { Series } from "./series.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // Dark or light, and colours for canvases.
 
 const key = "vigil.theme";

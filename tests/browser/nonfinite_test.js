@@ -43,7 +43,8 @@ describe("a NaN in a training that goes on", () => {
     const [trace] = await drawnChart(page, "gradient_norm");
     assert.deepEqual(trace.nonfiniteSteps, [injectedAt]);
     await goTo(page, "numerics", of);
-    await page.page.locator(`.origin-message[data-message=${JSON.stringify(message)}]`).waitFor();
+    // A report that tells more may have come since, with this one behind it.
+    await page.page.locator(`.origin [data-message=${JSON.stringify(message)}]`).waitFor();
   });
 });
 

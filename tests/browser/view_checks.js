@@ -29,10 +29,12 @@ export async function checkRun(visit, server, of) {
     trace.steps.forEach((/** @type {number} */ step, /** @type {number} */ i) => assert.ok(Object.is(trace.values[i], at.get(step)), `${id} at ${step}`));
   }
   const { events } = await server.api("events", of);
-  const shown = await visit.page.locator(".event[data-kind]").evaluateAll((rows) => rows.map((row) => /** @type {any} */ ({ ...row.dataset, text: row.textContent })));
-  for (const event of events.filter((/** @type {any} */ one) => one.kind === "alert")) {
-    assert.ok(shown.some((one) => one.kind === "alert" && Number(one.step) === event.step && one.text.includes(event.details.sentence)), `alert at ${event.step}`);
-  }
+  const alerts = events.filter((/** @type {any} */ one) => one.kind === "alert").map((/** @type {any} */ one) => [String(one.step), one.details.sentence]);
+  // Events are asked for every two seconds.
+  await visit.until(`the alerts ${JSON.stringify(alerts)} among the events`, (wanted) => {
+    const rows = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".event[data-kind=alert]"))];
+    return wanted.every((/** @type {string[]} */ [step, sentence]) => rows.some((row) => row.dataset.step === step && row.textContent?.includes(sentence)));
+  }, alerts);
   return run;
 }
 
@@ -140,7 +142,7 @@ export async function checkNumerics(visit, server, of) {
 
   const { events } = await server.api("events", of);
   const messages = new Set(events.filter((/** @type {any} */ one) => one.kind === "nonfinite").map((/** @type {any} */ one) => one.details.message));
-  if (messages.size > 0) await visit.page.locator(".origin-message").first().waitFor();
+  await visit.until("the reports", (count) => new Set([.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".origin [data-message]"))].map((one) => one.dataset.message)).size === count, messages.size);
   assert.deepEqual(new Set(await visit.page.locator(".origin [data-message]").evaluateAll((all) => all.map((one) => one.dataset.message))), messages);
 
   for (const { name, kind, values } of shown) {

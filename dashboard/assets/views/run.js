@@ -1,4 +1,3 @@
-// @ts-check
 // The Run view: how the training goes, step by step.
 
 import { Chart } from "../chart.js";
