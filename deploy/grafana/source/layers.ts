@@ -43,7 +43,7 @@ export const layers: Dashboard = sheet({
           {
             title: "Update ratio",
             description:
-              "log₁₀ of what one step changes of a parameter over its norm, the largest of a layer: -3 is usual, above -1 is too much, below -6 learns nothing. Of the parameters that sampling.update_ratio names.",
+              "log₁₀ of what one step changes of a parameter over its norm, the largest of a layer: -3 is usual, above -1 is too much, below -6 learns nothing. A gap: one of them is not finite. Of the parameters that sampling.update_ratio names.",
             unit: "none",
             decimals: 1,
           },

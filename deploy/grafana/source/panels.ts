@@ -100,7 +100,8 @@ function framed<T extends AnyPanel>(panel: T, frame: Frame, width: number, heigh
   return panel;
 }
 
-const latest = (): common.ReduceDataOptionsBuilder => new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]).values(false);
+// lastNotNull would pass over a NaN, which is to be seen.
+const latest = (): common.ReduceDataOptionsBuilder => new common.ReduceDataOptionsBuilder().calcs(["last"]).values(false);
 
 /** The latest number within the range that is looked at, so that of a run that has ended as well. */
 export function number(frame: Frame, query: Query, steps: Steps = [null, "text"], more: dashboard.ValueMapping[] = []): stat.PanelBuilder {
@@ -109,8 +110,7 @@ export function number(frame: Frame, query: Query, steps: Steps = [null, "text"]
       .withTarget(target(query, 0).range())
       .thresholds(thresholds(steps))
       .colorScheme(new dashboard.FieldColorBuilder().mode(dashboard.FieldColorModeId.Thresholds))
-      // lastNotNull would pass over a NaN, which is to be seen.
-      .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["last"]).values(false))
+      .reduceOptions(latest())
       .graphMode(common.BigValueGraphMode.None)
       .colorMode(steps.length > 2 || more.length > 0 ? common.BigValueColorMode.Background : common.BigValueColorMode.Value)
       .textMode(common.BigValueTextMode.ValueAndName)
