@@ -99,7 +99,10 @@ ReadRing HistoryConnection::ring(const RunSelector& run, const std::optional<His
   if (!since || since->attempt == 0 || run.attempt) return ring(run);
   // Retention may have taken the one that was read.
   const auto current = find_ring(run, ">= ?3 ORDER BY r.attempt", since->attempt);
-  if (!current) return ring(run);
+  if (!current) {
+    after = 0;  // nor is it one that comes
+    return ring(run);
+  }
   if (current->attempt != since->attempt) {
     after = 0;
     return *current;

@@ -130,6 +130,7 @@ void HistoryThread::read(Ring& ring) {
 void HistoryThread::tell_state(Ring& ring, const HostView& view) {
   const RunView* const run = find(view, ring.file->header().ring_id);
   if (run == nullptr) return;
+  if (run->has_ended() && !ring.is_broken && ring.follower->has_more()) return;
   const Snapshot& snapshot = *run->snapshot;
   writer_->set_state(ring.begun.key, kRunStateNames[static_cast<std::size_t>(snapshot.state)], snapshot.end_reason, run->ended_ns);
   ring.has_end = run->has_ended();
@@ -240,14 +241,15 @@ void HistoryThread::turn() {
   if (writer_ == nullptr) open_writer();
   if (needs_rewind_) rewind();
   take_up(files_());
-  // Before the records: of a run that is seen to have ended here all records are in its rings.
+  // Before the records: of a run that is seen to have ended here all records are in its rings. It is told behind them, for the step that it
+  // ended at.
   const std::shared_ptr<const HostView> view = view_();
   count_losses(*view);
   writer_->begin(wall_time_ns());
   for (auto& [id, ring] : rings_) {
     ring.has_end = false;
-    tell_state(ring, *view);
     read(ring);
+    tell_state(ring, *view);
   }
   tell_alerts();
   HistoryOutcome outcome = writer_->commit();

@@ -49,7 +49,7 @@ std::vector<ExposedRun> exposed_runs(const HostView& view, const std::optional<s
 /// Any thread.
 class HostEndpoint {
  public:
-  /// @throws std::runtime_error when the folder of the page is none
+  /// @throws std::invalid_argument when the folder of the page is none
   HostEndpoint(HostEndpointOptions options, HostEndpointSources sources);
 
   HttpResponse answer(const HttpRequest& request);

@@ -34,8 +34,8 @@ class HttpEndpoint {
   using SnapshotSource = std::function<std::shared_ptr<const Snapshot>()>;
 
   /// `history` outlives the endpoint; null: nothing is kept, and the page shows the present only.
-  /// @throws std::runtime_error that names address, port and setting when it cannot listen there, or the folder of the page when that is
-  ///         none; ConfigError for the web config file
+  /// @throws std::runtime_error that names address, port and setting when it cannot listen there, std::invalid_argument when the folder of
+  ///         the page is none, ConfigError for the web config file
   HttpEndpoint(const PrometheusConfig& config, SnapshotSource source, RunHistory* history = nullptr);
 
   /// "127.0.0.1:9464", "[::1]:9464": the address and the port really bound, also after stop().

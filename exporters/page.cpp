@@ -72,8 +72,9 @@ Page::Page(std::string directory, const std::string& setting) : directory_(std::
   std::error_code error;
   const std::filesystem::path index = std::filesystem::path(directory_) / kIndex;
   if (!directory_.empty() && !std::filesystem::is_regular_file(index, error))
-    throw std::runtime_error(setting + ": there is no file " + index.string() +
-                             "; name the folder dashboard of vigil's sources, or leave " + setting + " out for the page that is built in");
+    throw std::invalid_argument(setting + ": there is no file " + index.string() +
+                                "; name the folder dashboard of vigil's sources, or leave " + setting +
+                                " out for the page that is built in");
 }
 
 bool Page::has(std::string_view path) noexcept { return path == "/" || path.substr(0, kAssets.size()) == kAssets; }

@@ -17,7 +17,7 @@ class Page {
   static constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;
 
   /// `directory` has index.html and assets/; empty: what is embedded. `setting` is its name for errors.
-  /// @throws std::runtime_error when it has no index.html
+  /// @throws std::invalid_argument when it has no index.html
   Page(std::string directory, const std::string& setting);
 
   /// Whether the path is one of the page's, be there such a file or not.

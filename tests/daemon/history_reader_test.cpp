@@ -338,6 +338,13 @@ TEST_F(HistoryReaderTest, TensorSeriesFollowOneFigure) {
   EXPECT_TRUE(reader_.tensor_series(request).points.empty());
 }
 
+TEST_F(HistoryReaderTest, ACursorOfAnAttemptThatThereIsNotBeginsAnew) {
+  write_steps(writer_, begin(1), 5, 1, 100);
+  SeriesRequest request = series_of(run_, {"examples"});
+  request.since = HistoryCursor{4, 50};
+  EXPECT_EQ(reader_.series(request).series[0].points.size(), 100u) << "nothing of the attempt that there is was known";
+}
+
 TEST_F(HistoryReaderTest, EventsComeOnceAndInOrder) {
   const RingKey one = begin(1);
   const RingKey two = writer_.begin_ring(ring_id(2), make_history_schema("other"), kNow).key;

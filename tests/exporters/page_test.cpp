@@ -125,7 +125,7 @@ TEST(PageFolder, WithoutAPageIsSaidAtTheStart) {
   try {
     const Page page(folder.path().string(), "--web.assets-dir");
     FAIL() << "accepted";
-  } catch (const std::runtime_error& error) {
+  } catch (const std::invalid_argument& error) {
     EXPECT_EQ(std::string(error.what()).rfind("--web.assets-dir: there is no file " + folder.path().string(), 0), 0u) << error.what();
   }
 }
