@@ -92,6 +92,15 @@ TEST_F(ThreadOfHistory, ATurnThatIsBrokenOffLosesNothingAndLetsNoFileBeRemoved) 
   EXPECT_EQ(count("alert"), 0);
 }
 
+TEST_F(ThreadOfHistory, ARunEndsBehindItsLastStep) {
+  for (int i = 0; i < 20; ++i) run_.step(false);
+  HistoryThread history(
+      options(), [&] { return FilesOfHost{file_}; }, [&] { return view_; });
+  ASSERT_TRUE(wait_until(10, [&] { return history.has_all_of(id()); }));
+  history.stop();
+  EXPECT_EQ(count_of(path_, "SELECT max(step) FROM events WHERE kind = 'state'"), 20);
+}
+
 TEST_F(ThreadOfHistory, CountsWhatWasOverwrittenAlsoWhenTheFileIsGone) {
   run_.step(false);
   std::atomic<bool> is_there{true};
