@@ -166,6 +166,7 @@ class App extends EventTarget {
   #events = null;
   #eventsAbort = new AbortController();
   #eventsOf = "";
+  #newest = new Map();
 
   constructor() {
     super();
@@ -256,6 +257,12 @@ class App extends EventTarget {
     if (this.runs.runs && !row) {
       return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
     }
+    // A trainer that was started anew at its port has the name and attempt of the one before, and other steps.
+    const newest = attemptOf(row, null);
+    const key = JSON.stringify([run, rank]);
+    const known = this.#newest.get(key);
+    if (newest) this.#newest.set(key, newest);
+    if (known && known.attempt === newest?.attempt && known.start_time !== newest.start_time) this.#mounted = this.#eventsOf = "";
     // A run that has just begun is not in the history yet.
     const isShown = this.#mounted === JSON.stringify([entry.id, { run, rank, attempt }]);
     if (!isShown && row && !row.attempts?.length && this.info?.history && !this.runs.historyError) return this.#showWaiting();
