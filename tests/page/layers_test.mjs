@@ -78,8 +78,8 @@ test("counts of NaN and Inf come to the columns of their steps, though a frame c
     nan_values: { steps: [10, 20, 30], times: [1, 2, 3], tensors: ["w"], values: [[5, null, 9]] },
     inf_values: { steps: [5, 10, 20], times: [0, 1, 2], tensors: ["w"], values: [[7, 2, null]] },
   };
-  const context = { question: (more) => more, api: { get: async (path, { statistic }) => (assert.equal(path, "tensors/heatmap"), answers[statistic]) } };
-  const history = await loadHistory(context, { kind: "gradient", statistic: "l2_norm", columns: 50 }, new AbortController().signal);
+  const context = { question: (more) => more, api: { get: async (path, { statistic, until }) => (assert.deepEqual([path, until], ["tensors/heatmap", 30]), answers[statistic]) } };
+  const history = await loadHistory(context, { kind: "gradient", statistic: "l2_norm", columns: 50, until: 30 }, new AbortController().signal);
   assert.deepEqual(history.values, [[0, null]]);
   assert.deepEqual(history.nonfinite, [[7, null]]);
   assert.ok(columnsFor(5000) * 5000 <= 120000 && columnsFor(10) === 200);
