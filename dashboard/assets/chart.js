@@ -33,7 +33,7 @@ export class Chart {
     this.isLog = options.isLog ?? false;
     this.fromZero = options.fromZero ?? false;
     this.onScale = options.onScale ?? (() => {});
-    this.plot = el("div", { class: "plot", tabindex: "0", role: "img" });
+    this.plot = el("div", { class: "plot", tabindex: "0", role: "application" });
     this.tip = el("div", { class: "tip", hidden: true });
     this.cursorLabel = el("div", { class: "cursor-label", hidden: true });
     this.legend = el("div", { class: "legend" });
