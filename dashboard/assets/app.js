@@ -179,6 +179,7 @@ class App extends EventTarget {
     this.runs.addEventListener("error", () => this.#follow());
     this.connection.addEventListener("change", () => {
       if (!this.runs.runs) this.#follow();
+      if (this.connection.state === "online") void this.#askInfo();
     });
     void this.#askInfo();
     this.#follow();
@@ -190,6 +191,8 @@ class App extends EventTarget {
   }
 
   async #askInfo() {
+    if (this.info || this.#isAsking) return;
+    this.#isAsking = true;
     try {
       const info = await this.api.get("info");
       if (typeof info.now === "number") this.runs.clockOffset = info.now - Date.now() / 1000;
@@ -198,7 +201,9 @@ class App extends EventTarget {
     } catch {
       // An older server has no such path.
     }
+    this.#isAsking = false;
   }
+  #isAsking = false;
 
   setLive(live) {
     if (this.live === live) return;
@@ -291,6 +296,7 @@ class App extends EventTarget {
   #unmount() {
     this.#abort.abort();
     this.view?.dispose?.();
+    this.context?.group.dispose();
     this.view = null;
     this.context = null;
     this.#abort = new AbortController();

@@ -31,11 +31,11 @@ export class ChartGroup extends EventTarget {
     for (const entry of entries) this.#byElement.get(entry.target)?.resize();
   });
 
+  #onTheme = () => this.charts.forEach((chart) => chart.restyle());
+
   constructor() {
     super();
-    themeChanges.addEventListener("change", () => {
-      for (const chart of this.charts) chart.restyle();
-    });
+    themeChanges.addEventListener("change", this.#onTheme);
   }
 
   add(chart) {
@@ -54,6 +54,7 @@ export class ChartGroup extends EventTarget {
   }
 
   dispose() {
+    themeChanges.removeEventListener("change", this.#onTheme);
     cancelAnimationFrame(this.#frame);
     this.#visibility.disconnect();
     this.#sizes.disconnect();

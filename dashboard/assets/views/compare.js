@@ -76,10 +76,6 @@ class CompareView {
     this.poll = context.poll((signal) => this.#update(signal), { seconds: liveSeconds });
   }
 
-  dispose() {
-    this.group.dispose();
-  }
-
   focusFilter() {
     this.filter.focus();
   }

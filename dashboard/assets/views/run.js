@@ -107,7 +107,6 @@ class RunView {
   dispose() {
     this.#zoomAbort.abort();
     this.headline.dispose();
-    this.group.dispose();
   }
 
   onKey(event) {
@@ -345,8 +344,8 @@ class Headline {
 
   async #askMetrics(signal) {
     const { run, rank } = this.context.selection;
-    // A run that is over has none.
-    if (!this.context.run || endedStates.has(this.context.run.state)) return;
+    // They are of the newest attempt; a run that is over has none.
+    if (!this.context.run || endedStates.has(this.context.run.state) || !this.#latest().isNewest) return;
     const { metrics } = await this.context.api.get("metrics", { run, rank }, { signal });
     const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
     this.#overhead = sample ? toNumber(sample.value) : NaN;
