@@ -166,7 +166,7 @@ class App extends EventTarget {
   #events = null;
   #eventsAbort = new AbortController();
   #eventsOf = "";
-  #newest = new Map();
+  #starts = new Map();
 
   constructor() {
     super();
@@ -179,7 +179,7 @@ class App extends EventTarget {
     this.runs.addEventListener("error", () => this.#follow());
     this.connection.addEventListener("change", () => {
       if (!this.runs.runs) this.#follow();
-      if (this.connection.state === "online") void this.#askInfo();
+      if (!this.info && this.connection.state === "online") void this.#askInfo();
     });
     void this.#askInfo();
     this.#follow();
@@ -191,7 +191,7 @@ class App extends EventTarget {
   }
 
   async #askInfo() {
-    if (this.info || this.#isAsking) return;
+    if (this.#isAsking) return;
     this.#isAsking = true;
     try {
       const info = await this.api.get("info");
@@ -262,12 +262,13 @@ class App extends EventTarget {
     if (this.runs.runs && !row) {
       return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
     }
-    // A trainer that was started anew at its port has the name and attempt of the one before, and other steps.
+    // A trainer that was started anew at its port has the same name and attempt, and other steps.
     const newest = attemptOf(row, null);
-    const key = JSON.stringify([run, rank]);
-    const known = this.#newest.get(key);
-    if (newest) this.#newest.set(key, newest);
-    if (known && known.attempt === newest?.attempt && known.start_time !== newest.start_time) this.#mounted = this.#eventsOf = "";
+    if (newest) {
+      const key = JSON.stringify([run, rank, newest.attempt]);
+      if ((this.#starts.get(key) ?? newest.start_time) !== newest.start_time) this.#mounted = this.#eventsOf = "";
+      this.#starts.set(key, newest.start_time);
+    }
     // A run that has just begun is not in the history yet.
     const isShown = this.#mounted === JSON.stringify([entry.id, { run, rank, attempt }]);
     if (!isShown && row && !row.attempts?.length && this.info?.history && !this.runs.historyError) return this.#showWaiting();

@@ -325,7 +325,7 @@ export class Chart {
   describe() {
     if (this.group.cursor === null) this.#writeLegend(null);
     const range = this.traces.map((trace) => `${trace.label} ${this.valueAt(trace, null)}`).join(", ");
-    const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteLength, 0);
+    const bad = this.traces.reduce((sum, trace) => sum + trace.series.nonfiniteTotal, 0);
     const text = `${this.title}. Latest: ${range}.${bad > 0 ? ` ${bad} values are not finite.` : ""} Arrows move the cursor, plus and minus zoom.`;
     if (text !== this.#described) this.plot.setAttribute("aria-label", (this.#described = text));
   }

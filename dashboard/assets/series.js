@@ -22,12 +22,18 @@ export class Series {
   times = new Float64Array(256);
   values = new Float64Array(256);
   smooth = new Float64Array(256);
+  /** Of points of a bucket between its first and its last: 1. */
+  #isInner = new Uint8Array(256);
   nonfinite = new Int32Array(16);
   nonfiniteLength = 0;
+  /** Of each how many it stands for. */
+  nonfiniteCounts = new Float64Array(16);
   #weight = 0;
   #average = 0;
   #correction = 0;
   #smoothed = 0;
+  #lastStep = 0;
+  #stride = Infinity;
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
 
@@ -41,12 +47,19 @@ export class Series {
     this.nonfiniteLength = 0;
     this.isDownsampled = false;
     this.#width = 1;
+    this.#stride = Infinity;
     this.#resetSmoothing();
     ++this.version;
   }
 
+  /** A series of an answer. @param {any} row @param {number} most points that were asked for, where it is downsampled, else 0 */
+  take(row, most) {
+    if (most) this.isDownsampled = true;
+    this.append(row.steps, row.times, row.values, row.nonfinite, most ? endsOf(row, most / bucketPoints) : undefined);
+  }
+
   /** Columns of the API. Of steps that are there the last is replaced, others are left out. */
-  append(steps, times, values) {
+  append(steps, times, values, counts = undefined, ends = undefined) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
     while (from < steps.length && steps[from] < last) ++from;
@@ -58,12 +71,18 @@ export class Series {
     this.times = grown(this.times, total);
     this.values = grown(this.values, total);
     this.smooth = grown(this.smooth, total);
+    this.#isInner = grown(this.#isInner, total);
     for (let i = from; i < steps.length; ++i) {
       const place = this.length++;
       this.steps[place] = steps[i];
       this.times[place] = times[i];
       this.values[place] = toNumber(values[i]);
-      if (!Number.isFinite(this.values[place])) this.#noteNonfinite(place);
+      this.#isInner[place] = ends && !ends.has(i) ? 1 : 0;
+      if (place > 0 && steps[i] - this.steps[place - 1] < this.#stride) {
+        this.#stride = steps[i] - this.steps[place - 1];
+        this.#resetSmoothing();
+      }
+      if (!Number.isFinite(this.values[place])) this.#noteNonfinite(place, counts?.[i] || 1);
       this.#extendEnvelope(place);
     }
     this.#extendSmoothing();
@@ -79,12 +98,14 @@ export class Series {
     if (this.#smoothed > place) this.#resetSmoothing();
   }
 
-  #noteNonfinite(place) {
+  #noteNonfinite(place, count) {
     this.nonfinite = grown(this.nonfinite, this.nonfiniteLength + 1);
+    this.nonfiniteCounts = grown(this.nonfiniteCounts, this.nonfiniteLength + 1);
+    this.nonfiniteCounts[this.nonfiniteLength] = count;
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // Divided by the sum of the weights: else the average would begin near 0.
+  // Weighed by age in steps, so that the number of points makes no difference; extremes of a bucket would draw it towards them.
   get smoothing() {
     return this.#weight;
   }
@@ -98,9 +119,7 @@ export class Series {
   }
 
   #resetSmoothing() {
-    this.#average = 0;
-    this.#correction = 0;
-    this.#smoothed = 0;
+    this.#average = this.#correction = this.#smoothed = this.#lastStep = 0;
   }
 
   #extendSmoothing() {
@@ -108,13 +127,13 @@ export class Series {
     if (weight === 0) return;
     for (let i = this.#smoothed; i < this.length; ++i) {
       const value = this.values[i];
-      if (Number.isFinite(value)) {
-        this.#average = weight * this.#average + (1 - weight) * value;
-        this.#correction = weight * this.#correction + (1 - weight);
-        this.smooth[i] = this.#average / this.#correction;
-      } else {
-        this.smooth[i] = NaN;
+      if (Number.isFinite(value) && !this.#isInner[i]) {
+        const kept = weight ** ((this.steps[i] - this.#lastStep) / this.#stride);
+        this.#lastStep = this.steps[i];
+        this.#average = kept * this.#average + value;
+        this.#correction = kept * this.#correction + 1;
       }
+      this.smooth[i] = Number.isFinite(value) ? this.#average / this.#correction : NaN;
     }
     this.#smoothed = this.length;
   }
@@ -199,9 +218,36 @@ export class Series {
     return x - xs[next - 1] <= xs[next] - x ? next - 1 : next;
   }
 
+  get nonfiniteTotal() {
+    return this.nonfiniteCounts.subarray(0, this.nonfiniteLength).reduce((sum, count) => sum + count, 0);
+  }
+
   get latest() {
     return this.length > 0 ? this.values[this.length - 1] : NaN;
   }
+}
+
+/** Which points are the first or last finite of a bucket: the closest pair about a bucket's width from its beginning is where two meet. */
+function endsOf({ steps, values }, buckets) {
+  const finite = values.flatMap((value, i) => (Number.isFinite(toNumber(value)) ? [i] : []));
+  const width = (steps[steps.length - 1] - steps[0]) / buckets + 1;
+  const last = finite.length - 1;
+  const ends = new Set([finite[0], finite[last]]);
+  for (let begin = 0; begin < last;) {
+    const from = begin;
+    let least = Infinity;
+    for (let i = from + 1; i <= last; ++i) {
+      const length = (steps[finite[i]] - steps[finite[from]]) / width;
+      if (length > 2 && least < Infinity) break;
+      const distance = steps[finite[i]] - steps[finite[i - 1]] + Math.abs(length - 1) / 4;
+      if (length < 0.5 || distance >= least) continue;
+      least = distance;
+      begin = i;
+    }
+    if (begin === from) break;
+    ends.add(finite[begin - 1]).add(finite[begin]);
+  }
+  return ends;
 }
 
 let scratch = new Int32Array(4096);

@@ -5,7 +5,7 @@ import { Series } from "./series.js";
 /** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
-const pointsOfARange = 5000;
+export const pointsOfARange = 5000;
 /** The server answers several questions at a time, and each within a limit. */
 const namesOfAQuestion = 8;
 
@@ -56,7 +56,7 @@ export class SeriesStore extends EventTarget {
     if (this.#names.length === 0) return;
     const isWhole = this.#cursors === null;
     const names = this.#names;
-    const answers = await this.#ask(names, (place) => ({ since: this.#cursors?.[place] ?? (this.start || null), max_points: this.start ? pointsOfARange : pointsOfAnAnswer }), signal);
+    const answers = await this.ask(names, (place) => ({ since: this.#cursors?.[place] ?? (this.start || null), max_points: this.#most() }), signal);
     // Others are wanted by now.
     if (names !== this.#names) return this.update(signal);
     const { attempt } = answers[0];
@@ -82,21 +82,11 @@ export class SeriesStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Some steps in more detail, beside what is kept. */
-  async range(names, since, until, signal) {
-    const answers = await this.#ask(names, () => ({ since: Math.max(Math.floor(since) - 1, 0), until: Math.ceil(until), max_points: pointsOfARange, attempt: this.attempt }), signal);
-    const series = new Map();
-    for (const answer of answers)
-      for (const row of answer.series) {
-        const one = new Series(row.name, row.unit);
-        one.append(row.steps, row.times, row.values);
-        one.isDownsampled = Boolean(answer.downsampled);
-        series.set(row.name, one);
-      }
-    return series;
+  #most() {
+    return this.start ? pointsOfARange : pointsOfAnAnswer;
   }
 
-  #ask(names, more, signal) {
+  ask(names, more, signal) {
     const { run, rank, attempt } = this.selection;
     const questions = [];
     for (let i = 0; i < names.length; i += namesOfAQuestion)
@@ -114,8 +104,7 @@ export class SeriesStore extends EventTarget {
       const one = this.series.get(row.name);
       if (!one) continue;
       one.unit = row.unit;
-      one.append(row.steps, row.times, row.values);
-      if (answer.downsampled) one.isDownsampled = true;
+      one.take(row, answer.downsampled ? this.#most() : 0);
     }
   }
 
