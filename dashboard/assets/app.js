@@ -1,7 +1,7 @@
 // The page: its frame, and which view is shown. README.md has the contract of a view.
 
 import { Api, Connection, poll } from "./api.js";
-import { ChartGroup } from "./chart-group.js";
+import { ChartGroup } from "./chart.js";
 import { el, fill, icon, loadStyle, setText, statePanel } from "./dom.js";
 import { formatAge } from "./format.js";
 import { attemptOf, EventFeed, RunList, stateName } from "./runs.js";

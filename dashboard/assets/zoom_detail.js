@@ -3,8 +3,7 @@
 
 import { setText } from "./dom.js";
 import { formatCount } from "./format.js";
-import { Rate, Series } from "./series.js";
-import { pointsOfARange } from "./store.js";
+import { pointsOfARange, Rate, Series } from "./series.js";
 
 const waitMs = 120;
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { SeriesStore } from "../../dashboard/assets/store.js";
+import { SeriesStore } from "../../dashboard/assets/series.js";
 import { readDetail } from "../../dashboard/assets/zoom_detail.js";
 
 const signal = new AbortController().signal;

@@ -5,7 +5,7 @@ import { Chart } from "../chart.js";
 import { el, fill, setText, statePanel } from "../dom.js";
 import { formatCount, formatSeconds, formatValue } from "../format.js";
 import { attemptOf, endedStates, stateName } from "../runs.js";
-import { SeriesStore } from "../store.js";
+import { SeriesStore } from "../series.js";
 
 const mostRuns = 8;
 const liveSeconds = 2;

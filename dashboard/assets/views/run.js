@@ -2,13 +2,14 @@
 
 import { Chart } from "../chart.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
+import { sentenceOf, severityOf, titleOf } from "../events.js";
 import { formatAge, formatCount, formatNumber, formatRatio, formatSeconds, formatTime, toNumber } from "../format.js";
 import { attemptOf, endedStates, stateName } from "../runs.js";
-import { Rate } from "../series.js";
-import { SeriesStore } from "../store.js";
+import { Rate, SeriesStore } from "../series.js";
 
 const liveSeconds = 1;
 const namesSeconds = 10;
+const eventsShown = 100;
 const metricsSeconds = 5;
 const settings = { smoothing: 0.6, window: Infinity, log: new Set() };
 
@@ -247,16 +248,39 @@ class RunView {
     void import("../zoom_detail.js").then(({ showZoom }) => showZoom(what));
   }
 
-  async #onEvents() {
-    const { events: feed, selection } = this.context;
-    const events = feed.of(this.store.attempt ?? selection.attempt);
-    const mark = `${feed.isLoaded} ${feed.error} ${events.length} ${events[0]?.id} ${events.at(-1)?.id}`;
+  #onEvents() {
+    const { events: feed } = this.context;
+    const events = this.#ofAttempt();
+    this.group.annotations = events.filter(({ kind, step, details }) => step > 0 && (kind !== "alert" || details.state !== "resolved")).map((event) => ({ x: event.step, title: titleOf(event), text: sentenceOf(event), severity: severityOf(event) })).sort((a, b) => a.x - b.x);
+    this.group.draw();
+    const mark = `${feed.isLoaded} ${feed.error} ${events.length} ${events.at(-1)?.id}`;
     if (mark === this.eventsMark) return;
     this.eventsMark = mark;
-    if (events.length > 0) return (await import("../run_events.js")).showEvents(this.#events, events, this.group);
-    this.group.annotations = [];
-    fill(this.#events, el("div", { class: "section-head" }, el("h2", { text: "Events" })),
-      el("p", { class: "muted", text: feed.isLoaded ? "Nothing happened that is worth telling." : feed.error ? "Events could not be read." : "Loading" }));
+    const rows = events.slice(-eventsShown).reverse().map((event) => this.#eventRow(event));
+    fill(this.#events, el("div", { class: "section-head" }, el("h2", { text: "Events" }), events.length > 0 && el("span", { class: "count", text: formatCount(events.length) })),
+      rows.length > 0 ? el("ol", { class: "event-list" }, rows) : el("p", { class: "muted", text: feed.isLoaded ? "Nothing happened that is worth telling." : feed.error ? "Events could not be read." : "Loading" }));
+  }
+
+  /** Of several findings about one non-finite step the last knows most. */
+  #ofAttempt() {
+    const events = this.context.events.of(this.store.attempt ?? this.context.selection.attempt);
+    const kept = new Map();
+    for (const event of events) {
+      const key = event.kind === "nonfinite" ? `nonfinite ${event.step}` : String(event.id);
+      kept.delete(key);
+      kept.set(key, event);
+    }
+    return [...kept.values()];
+  }
+
+  #eventRow(event) {
+    const point = () => this.group.setCursor(event.step);
+    const leave = () => this.group.setCursor(null);
+    const severity = severityOf(event);
+    const zoom = () => this.group.setZoom({ min: Math.max(event.step - 50, 0), max: event.step + 50 });
+    return el("li", {}, el("button", { class: `event is-${severity}`, type: "button", title: "Zoom to these steps", data: { kind: event.kind, step: event.step, id: event.id }, on: { mouseenter: point, mouseleave: leave, focus: point, blur: leave, click: zoom } },
+      el("span", { class: "event-sign", "aria-hidden": "true" }), el("span", { class: "event-step", text: `step ${formatCount(event.step)}` }), el("span", { class: "event-time", text: formatTime(event.time) }),
+      el("strong", { class: "event-title", text: titleOf(event) }), el("span", { class: "event-text", text: sentenceOf(event) })));
   }
 }
 

@@ -1,8 +1,7 @@
 // @ts-check
 // System: the process, the device, the rings, exporters and hooks, the ranks of a run, and vigild itself.
 
-import { Chart } from "../chart.js";
-import { ChartGroup } from "../chart-group.js";
+import { Chart, ChartGroup } from "../chart.js";
 import { el, fill, setText } from "../dom.js";
 import { drawCards, valueOf } from "../metric_cards.js";
 import { rankColumns, rankRows } from "../rank_spread.js";
