@@ -1,8 +1,8 @@
-// uPlot draws axes and takes the pointer, plot-painting.js draws what lies between. Charts of a group share x.
+// uPlot draws axes and takes the pointer, plot_painting.js draws what lies between. Charts of a group share x.
 
 import { el, fill, icon, loadStyle, setText } from "./dom.js";
 import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
-import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot-painting.js";
+import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot_painting.js";
 import { color, seriesColor, themeChanges } from "./theme.js";
 
 const uPlot = globalThis.uPlot;
@@ -10,7 +10,7 @@ const uPlot = globalThis.uPlot;
 const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 let extrasLoaded;
-const extras = () => (extrasLoaded ??= loadStyle("chart-extras.css").then(() => import("./chart-extras.js")));
+const extras = () => (extrasLoaded ??= loadStyle("chart_extras.css").then(() => import("./chart_extras.js")));
 const keys = new Set(["ArrowLeft", "ArrowRight", "Home", "End", "Escape", "+", "-", "n", "p"]);
 
 export class Chart {

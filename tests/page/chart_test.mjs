@@ -8,7 +8,7 @@ Object.assign(globalThis, {
   matchMedia: () => ({ addEventListener() {} }),
   getComputedStyle: () => ({ getPropertyValue: (/** @type {string} */ name) => name }),
 });
-const { paintAnnotations } = await import("../../dashboard/assets/plot-painting.js");
+const { paintAnnotations } = await import("../../dashboard/assets/plot_painting.js");
 
 /** What was filled, in order: colour, and where the path began. */
 function painted(annotations) {
