@@ -75,7 +75,7 @@ class Shell {
     const button = (name, label, run) =>
       el("button", { class: "icon-button", type: "button", title: label, "aria-label": label, on: { click: run } }, icon(name));
     this.#live.addEventListener("click", () => app.setLive(!app.live));
-    this.#tabs.addEventListener("keydown", (event) => this.#onTabKey(event));
+    this.#tabs.addEventListener("keydown", async ({ key }) => (await import("./tab_keys.js")).onTabKey(this.#tabs, key));
     fill(document.getElementById("top"),
       el("a", { class: "brand", href: "#/", "aria-label": "vigil" }, el("img", { class: "logo", src: "assets/logo.svg", alt: "" }), el("span", { class: "wordmark", text: "vigil" })),
       picker, this.#tabs,
@@ -99,15 +99,6 @@ class Shell {
     }));
     this.#tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.#drawPicker();
-  }
-
-  #onTabKey(event) {
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (step === 0) return;
-    const tabs = [...this.#tabs.children];
-    const place = tabs.indexOf(document.activeElement);
-    (tabs[(place + step + tabs.length) % tabs.length]).focus();
-    event.preventDefault();
   }
 
   #drawPicker() {

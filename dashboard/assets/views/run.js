@@ -2,9 +2,8 @@
 
 import { Chart } from "../chart.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
-import { sentenceOf, severityOf, titleOf } from "../events.js";
 import { formatAge, formatCount, formatNumber, formatRatio, formatSeconds, formatTime, toNumber } from "../format.js";
-import { attemptOf, endedStates, stateName } from "../runs.js";
+import { attemptOf, endedStates, sentenceOf, severityOf, stateName, titleOf } from "../runs.js";
 import { Rate, SeriesStore } from "../series.js";
 
 const liveSeconds = 1;
