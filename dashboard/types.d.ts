@@ -2,12 +2,12 @@
 
 type Api = import("./assets/api.js").Api;
 type Chart = import("./assets/chart.js").Chart;
-type ChartGroup = import("./assets/chart-group.js").ChartGroup;
+type ChartGroup = import("./assets/chart.js").ChartGroup;
 type Connection = import("./assets/api.js").Connection;
 type EventFeed = import("./assets/runs.js").EventFeed;
 type RunList = import("./assets/runs.js").RunList;
 type Series = import("./assets/series.js").Series;
-type SeriesStore = import("./assets/store.js").SeriesStore;
+type SeriesStore = import("./assets/series.js").SeriesStore;
 
 type Child = Node | string | number | null | undefined | false;
 type Severity = "critical" | "warning" | "info";

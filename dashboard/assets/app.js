@@ -1,7 +1,7 @@
 // The page: its frame, and which view is shown. README.md has the contract of a view.
 
 import { Api, Connection, poll } from "./api.js";
-import { ChartGroup } from "./chart-group.js";
+import { ChartGroup } from "./chart.js";
 import { el, fill, icon, loadStyle, setText, statePanel } from "./dom.js";
 import { formatAge } from "./format.js";
 import { attemptOf, EventFeed, RunList, stateName } from "./runs.js";
@@ -75,7 +75,7 @@ class Shell {
     const button = (name, label, run) =>
       el("button", { class: "icon-button", type: "button", title: label, "aria-label": label, on: { click: run } }, icon(name));
     this.#live.addEventListener("click", () => app.setLive(!app.live));
-    this.#tabs.addEventListener("keydown", (event) => this.#onTabKey(event));
+    this.#tabs.addEventListener("keydown", async ({ key }) => (await import("./tab_keys.js")).onTabKey(this.#tabs, key));
     fill(document.getElementById("top"),
       el("a", { class: "brand", href: "#/", "aria-label": "vigil" }, el("img", { class: "logo", src: "assets/logo.svg", alt: "" }), el("span", { class: "wordmark", text: "vigil" })),
       picker, this.#tabs,
@@ -99,15 +99,6 @@ class Shell {
     }));
     this.#tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.#drawPicker();
-  }
-
-  #onTabKey(event) {
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (step === 0) return;
-    const tabs = [...this.#tabs.children];
-    const place = tabs.indexOf(document.activeElement);
-    (tabs[(place + step + tabs.length) % tabs.length]).focus();
-    event.preventDefault();
   }
 
   #drawPicker() {
@@ -166,6 +157,7 @@ class App extends EventTarget {
   #events = null;
   #eventsAbort = new AbortController();
   #eventsOf = "";
+  #starts = new Map();
 
   constructor() {
     super();
@@ -178,6 +170,7 @@ class App extends EventTarget {
     this.runs.addEventListener("error", () => this.#follow());
     this.connection.addEventListener("change", () => {
       if (!this.runs.runs) this.#follow();
+      if (!this.info && this.connection.state === "online") void this.#askInfo();
     });
     void this.#askInfo();
     this.#follow();
@@ -189,6 +182,8 @@ class App extends EventTarget {
   }
 
   async #askInfo() {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
     try {
       const info = await this.api.get("info");
       if (typeof info.now === "number") this.runs.clockOffset = info.now - Date.now() / 1000;
@@ -197,7 +192,9 @@ class App extends EventTarget {
     } catch {
       // An older server has no such path.
     }
+    this.#isAsking = false;
   }
+  #isAsking = false;
 
   setLive(live) {
     if (this.live === live) return;
@@ -256,6 +253,13 @@ class App extends EventTarget {
     if (this.runs.runs && !row) {
       return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
     }
+    // A trainer that was started anew at its port has the same name and attempt, and other steps.
+    const newest = attemptOf(row, null);
+    if (newest) {
+      const key = JSON.stringify([run, rank, newest.attempt]);
+      if ((this.#starts.get(key) ?? newest.start_time) !== newest.start_time) this.#mounted = this.#eventsOf = "";
+      this.#starts.set(key, newest.start_time);
+    }
     // A run that has just begun is not in the history yet.
     const isShown = this.#mounted === JSON.stringify([entry.id, { run, rank, attempt }]);
     if (!isShown && row && !row.attempts?.length && this.info?.history && !this.runs.historyError) return this.#showWaiting();
@@ -284,6 +288,7 @@ class App extends EventTarget {
   #unmount() {
     this.#abort.abort();
     this.view?.dispose?.();
+    this.context?.group.dispose();
     this.view = null;
     this.context = null;
     this.#abort = new AbortController();

@@ -75,17 +75,18 @@ const shapeText = (shape) => shape.replace(/^\[|\]$/g, "").replaceAll(", ", " ×
  * @returns {import("./table.js").Column<LayerRow>}
  */
 function statisticColumn(side, statistic, key, head, title, format = figure) {
+  // A norm is of the finite elements alone: beside NaN it would look like a small, harmless number.
+  const isDoubtful = (/** @type {TensorFigures | null} */ figures) => figures?.[statistic] !== undefined && isBroken(figures) && statistic !== "zero_ratio";
   return {
     key,
     head,
     title,
     value: (row) => numberOrNull(side(row)?.[statistic]),
+    rank: (row) => (isDoubtful(side(row)) ? NaN : numberOrNull(side(row)?.[statistic])),
     show: (row) => {
       const figures = side(row);
       if (figures?.missing) return el("span", { class: "muted" }, figures.missing);
-      // A norm is of the finite elements alone: beside NaN it would look like a small, harmless number.
-      const isDoubtful = figures?.[statistic] !== undefined && isBroken(figures) && statistic !== "zero_ratio";
-      return isDoubtful ? el("span", { class: "nonfinite", title: `${format(figures?.[statistic])} over the finite elements` }, count(figures?.nan_values) === "0" ? "Inf" : "NaN") : format(figures?.[statistic]);
+      return isDoubtful(figures) ? el("span", { class: "nonfinite", title: `${format(figures?.[statistic])} over the finite elements` }, count(figures?.nan_values) === "0" ? "Inf" : "NaN") : format(figures?.[statistic]);
     },
   };
 }

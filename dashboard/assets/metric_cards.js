@@ -97,8 +97,11 @@ export function drawCards(place, families, open) {
     const title = CARDS.find(([, names]) => names.test(family.name))?.[0] ?? "Other";
     cards.set(title, [...(cards.get(title) ?? []), family]);
   }
+  const summary = (/** @type {Element | null} */ of) => (of instanceof HTMLElement && place.contains(of) ? of.closest("details")?.dataset.metric : undefined);
+  const focused = summary(document.activeElement);
   fill(place, [...cards].filter(([, own]) => own.length > 0).map(([title, own]) =>
     el("section", { class: "card panel metric-card", data: { card: title } }, el("h3", { text: title }), el("dl", { class: "metrics" }, own.flatMap((family) => lines(family, open))))));
+  for (const one of place.querySelectorAll("summary")) if (focused && summary(one) === focused) one.focus({ preventScroll: true });
 }
 
 /** @param {Family[]} families @param {string} name @param {Record<string, string>} [labels] */

@@ -12,10 +12,17 @@ export const precisionRows = (tensors) => tensors.filter((row) => row.precision)
  * A share as a bar and in words.
  * @param {number | null} share 0 to 1; null or NaN: there is no nonzero finite element
  * @param {string} name
+ * @param {boolean} [isBound] it may be less
  */
-export function shareBar(share, name) {
+export function shareBar(share, name, isBound = false) {
   if (share === null || !Number.isFinite(share)) return "–";
-  return el("span", { class: `share ${name}`, style: { "--share": `${Math.max(share > 0 ? 1 : 0, share * 100)}%` } }, el("span", { class: "share-bar" }), el("span", { class: "share-text" }, percent(share)));
+  return el("span", { class: `share ${name}`, style: { "--share": `${Math.max(share > 0 ? 1 : 0, share * 100)}%` } }, el("span", { class: "share-bar" }), el("span", { class: "share-text" }, boundText(share, isBound)));
+}
+
+/** @param {number} share @param {boolean} isBound */
+export function boundText(share, isBound) {
+  const text = percent(share);
+  return isBound && /^[1-9]|^0\../.test(text) ? `≤ ${text}` : text;
 }
 
 /**
@@ -30,14 +37,14 @@ export function precisionColumns(format) {
     return known.length === 0 ? null : known.reduce((sum, one) => Number(sum) + Number(one), 0);
   };
   const column = (/** @type {string} */ what, /** @type {string} */ head, /** @type {string} */ title) => ({
-    key: what, head, title, value: (/** @type {any} */ row) => share(row, what), show: (/** @type {any} */ row) => shareBar(share(row, what), what),
+    key: what, head, title, value: (/** @type {any} */ row) => share(row, what), show: (/** @type {any} */ row) => shareBar(share(row, what), what, what === "overflow"),
   });
   return [
     { key: "tensor", head: "Tensor", text: true, value: (row) => row.tensor, show: (row) => nameCell(row.tensor) },
     { key: "kind", head: "Kind", text: true, value: (row) => row.kind },
     { key: "dtype", head: "Type now", text: true, value: (row) => row.dtype },
-    { key: "outside", head: "Outside", title: "Overflow and underflow together", value: outside, show: (row) => shareBar(outside(row), "outside") },
-    column("overflow", "Overflow", "Too large for the format: would be infinite"),
+    { key: "outside", head: "Outside", title: "Overflow and underflow together; at most, where something overflows", value: outside, show: (row) => shareBar(outside(row), "outside", Number(share(row, "overflow")) > 0) },
+    column("overflow", "Overflow", "Too large for the format: would be infinite. At most so much: magnitudes are counted by powers of two, and the format ends within one"),
     column("subnormal", "Subnormal", "Kept with fewer significant bits"),
     column("underflow", "Underflow", "Too small for the format: would be zero"),
   ];

@@ -1,4 +1,4 @@
-// A series as columns, smoothed, and thinned out for a chart.
+// A series as columns, smoothed, and thinned out for a chart; and the series of a run, kept up to date.
 
 import { toNumber } from "./format.js";
 
@@ -22,12 +22,18 @@ export class Series {
   times = new Float64Array(256);
   values = new Float64Array(256);
   smooth = new Float64Array(256);
+  /** Of points of a bucket between its first and its last: 1. */
+  #isInner = new Uint8Array(256);
   nonfinite = new Int32Array(16);
   nonfiniteLength = 0;
+  /** Of each how many it stands for. */
+  nonfiniteCounts = new Float64Array(16);
   #weight = 0;
   #average = 0;
   #correction = 0;
   #smoothed = 0;
+  #lastStep = 0;
+  #stride = Infinity;
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
 
@@ -41,12 +47,19 @@ export class Series {
     this.nonfiniteLength = 0;
     this.isDownsampled = false;
     this.#width = 1;
+    this.#stride = Infinity;
     this.#resetSmoothing();
     ++this.version;
   }
 
+  /** A series of an answer. @param {any} row @param {number} most points that were asked for, where it is downsampled, else 0 */
+  take(row, most) {
+    if (most) this.isDownsampled = true;
+    this.append(row.steps, row.times, row.values, row.nonfinite, most ? endsOf(row, most / bucketPoints) : undefined);
+  }
+
   /** Columns of the API. Of steps that are there the last is replaced, others are left out. */
-  append(steps, times, values) {
+  append(steps, times, values, counts = undefined, ends = undefined) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
     while (from < steps.length && steps[from] < last) ++from;
@@ -58,12 +71,18 @@ export class Series {
     this.times = grown(this.times, total);
     this.values = grown(this.values, total);
     this.smooth = grown(this.smooth, total);
+    this.#isInner = grown(this.#isInner, total);
     for (let i = from; i < steps.length; ++i) {
       const place = this.length++;
       this.steps[place] = steps[i];
       this.times[place] = times[i];
       this.values[place] = toNumber(values[i]);
-      if (!Number.isFinite(this.values[place])) this.#noteNonfinite(place);
+      this.#isInner[place] = ends && !ends.has(i) ? 1 : 0;
+      if (place > 0 && steps[i] - this.steps[place - 1] < this.#stride) {
+        this.#stride = steps[i] - this.steps[place - 1];
+        this.#resetSmoothing();
+      }
+      if (!Number.isFinite(this.values[place])) this.#noteNonfinite(place, counts?.[i] || 1);
       this.#extendEnvelope(place);
     }
     this.#extendSmoothing();
@@ -79,12 +98,14 @@ export class Series {
     if (this.#smoothed > place) this.#resetSmoothing();
   }
 
-  #noteNonfinite(place) {
+  #noteNonfinite(place, count) {
     this.nonfinite = grown(this.nonfinite, this.nonfiniteLength + 1);
+    this.nonfiniteCounts = grown(this.nonfiniteCounts, this.nonfiniteLength + 1);
+    this.nonfiniteCounts[this.nonfiniteLength] = count;
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // Divided by the sum of the weights: else the average would begin near 0.
+  // Weighed by age in steps, so that the number of points makes no difference; extremes of a bucket would draw it towards them.
   get smoothing() {
     return this.#weight;
   }
@@ -98,9 +119,7 @@ export class Series {
   }
 
   #resetSmoothing() {
-    this.#average = 0;
-    this.#correction = 0;
-    this.#smoothed = 0;
+    this.#average = this.#correction = this.#smoothed = this.#lastStep = 0;
   }
 
   #extendSmoothing() {
@@ -108,13 +127,13 @@ export class Series {
     if (weight === 0) return;
     for (let i = this.#smoothed; i < this.length; ++i) {
       const value = this.values[i];
-      if (Number.isFinite(value)) {
-        this.#average = weight * this.#average + (1 - weight) * value;
-        this.#correction = weight * this.#correction + (1 - weight);
-        this.smooth[i] = this.#average / this.#correction;
-      } else {
-        this.smooth[i] = NaN;
+      if (Number.isFinite(value) && !this.#isInner[i]) {
+        const kept = weight ** ((this.steps[i] - this.#lastStep) / this.#stride);
+        this.#lastStep = this.steps[i];
+        this.#average = kept * this.#average + value;
+        this.#correction = kept * this.#correction + 1;
       }
+      this.smooth[i] = Number.isFinite(value) ? this.#average / this.#correction : NaN;
     }
     this.#smoothed = this.length;
   }
@@ -199,9 +218,36 @@ export class Series {
     return x - xs[next - 1] <= xs[next] - x ? next - 1 : next;
   }
 
+  get nonfiniteTotal() {
+    return this.nonfiniteCounts.subarray(0, this.nonfiniteLength).reduce((sum, count) => sum + count, 0);
+  }
+
   get latest() {
     return this.length > 0 ? this.values[this.length - 1] : NaN;
   }
+}
+
+/** Which points are the first or last finite of a bucket: the closest pair about a bucket's width from its beginning is where two meet. */
+function endsOf({ steps, values }, buckets) {
+  const finite = values.flatMap((value, i) => (Number.isFinite(toNumber(value)) ? [i] : []));
+  const width = (steps[steps.length - 1] - steps[0]) / buckets + 1;
+  const last = finite.length - 1;
+  const ends = new Set([finite[0], finite[last]]);
+  for (let begin = 0; begin < last;) {
+    const from = begin;
+    let least = Infinity;
+    for (let i = from + 1; i <= last; ++i) {
+      const length = (steps[finite[i]] - steps[finite[from]]) / width;
+      if (length > 2 && least < Infinity) break;
+      const distance = steps[finite[i]] - steps[finite[i - 1]] + Math.abs(length - 1) / 4;
+      if (length < 0.5 || distance >= least) continue;
+      least = distance;
+      begin = i;
+    }
+    if (begin === from) break;
+    ends.add(finite[begin - 1]).add(finite[begin]);
+  }
+  return ends;
 }
 
 let scratch = new Int32Array(4096);
@@ -246,5 +292,123 @@ export class Rate {
     series.append(steps, times, values);
     this.#taken = source.length;
     this.#lastStep = source.length > 0 ? source.steps[source.length - 1] : NaN;
+  }
+}
+
+/** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
+const mostPoints = 120000;
+const pointsOfAnAnswer = 2000;
+export const pointsOfARange = 5000;
+/** The server answers several questions at a time, and each within a limit. */
+const namesOfAQuestion = 8;
+
+/** Fires "change", and "reset" when there is a new attempt. */
+export class SeriesStore extends EventTarget {
+  series = new Map();
+  nonfiniteSteps = [];
+  attempt = null;
+  isLoaded = false;
+  start = 0;
+  ingestMs = 0;
+  #cursors = null;
+  #names = [];
+
+  constructor(api, selection) {
+    super();
+    this.api = api;
+    this.selection = selection;
+  }
+
+  /** Series to keep; the next update asks for new ones from the beginning. */
+  want(names) {
+    let isNew = false;
+    for (const { name, unit } of names) {
+      if (this.series.has(name)) continue;
+      this.series.set(name, new Series(name, unit));
+      isNew = true;
+    }
+    if (isNew) {
+      this.#names = [...this.series.keys()];
+      this.#cursors = null;
+    }
+    return names.map(({ name }) => this.series.get(name));
+  }
+
+  /** Keeps what comes behind that step, in more detail; 0: everything. */
+  restart(start) {
+    this.start = start;
+    this.#names = [...this.#names];
+    this.#cursors = null;
+  }
+
+  get(name) {
+    return this.series.get(name);
+  }
+
+  async update(signal) {
+    if (this.#names.length === 0) return;
+    const isWhole = this.#cursors === null;
+    const names = this.#names;
+    const answers = await this.ask(names, (place) => ({ since: this.#cursors?.[place] ?? (this.start || null), max_points: this.#most() }), signal);
+    // Others are wanted by now.
+    if (names !== this.#names) return this.update(signal);
+    const { attempt } = answers[0];
+    if (answers.some((answer) => answer.attempt !== (isWhole ? attempt : this.attempt))) {
+      // The cursor has gone over to a new attempt.
+      this.restart(0);
+      this.dispatchEvent(new Event("reset"));
+      return this.update(signal);
+    }
+    const begin = performance.now();
+    if (isWhole) this.#clear();
+    this.attempt = attempt;
+    for (const answer of answers) this.#take(answer);
+    // Every question tells of them.
+    this.#takeStretches(answers[0].nonfinite_steps ?? []);
+    this.#cursors = answers.map((answer) => answer.next);
+    this.isLoaded = true;
+    this.ingestMs = performance.now() - begin;
+    if ([...this.series.values()].some((one) => one.length > mostPoints)) {
+      this.#cursors = null;
+      if (!isWhole) return this.update(signal);
+    }
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #most() {
+    return this.start ? pointsOfARange : pointsOfAnAnswer;
+  }
+
+  ask(names, more, signal) {
+    const { run, rank, attempt } = this.selection;
+    const questions = [];
+    for (let i = 0; i < names.length; i += namesOfAQuestion)
+      questions.push(this.api.get("series", { run, rank, attempt, name: names.slice(i, i + namesOfAQuestion), ...more(questions.length) }, { signal }));
+    return Promise.all(questions);
+  }
+
+  #clear() {
+    for (const one of this.series.values()) one.clear();
+    this.nonfiniteSteps = [];
+  }
+
+  #take(answer) {
+    for (const row of answer.series) {
+      const one = this.series.get(row.name);
+      if (!one) continue;
+      one.unit = row.unit;
+      one.take(row, answer.downsampled ? this.#most() : 0);
+    }
+  }
+
+  #takeStretches(stretches) {
+    for (const stretch of stretches) {
+      const last = this.nonfiniteSteps.at(-1);
+      if (last && stretch.first <= last.last + 1) {
+        if (stretch.last > last.last) this.nonfiniteSteps[this.nonfiniteSteps.length - 1] = { first: Math.min(last.first, stretch.first), last: stretch.last, count: last.count + stretch.count };
+      } else {
+        this.nonfiniteSteps.push(stretch);
+      }
+    }
   }
 }

@@ -8,6 +8,7 @@
  * @property {string} head
  * @property {string} [title] the head in a sentence
  * @property {(row: Row) => (string | number | null)} value what is sorted by, and stands in data-value; null: last in either order
+ * @property {(row: Row) => (string | number | null)} [rank] what is sorted by where that is another
  * @property {(row: Row) => string | Node} [show] what is shown, the value unless told
  * @property {boolean} [text] a column of words: left-aligned, and ascending at the first click
  * @property {boolean} [unsorted]
@@ -105,7 +106,7 @@ export function createTable(options) {
   function arrange() {
     const column = options.columns.find(({ key }) => key === sort?.key);
     const descending = sort?.descending === true;
-    sorted = column ? rows.map((row) => ({ row, value: column.value(row) })).sort((a, b) => order(a.value, b.value, descending)).map(({ row }) => row) : rows;
+    sorted = column ? rows.map((row) => ({ row, value: (column.rank ?? column.value)(row) })).sort((a, b) => order(a.value, b.value, descending)).map(({ row }) => row) : rows;
     for (const [key, cell] of heads) {
       if (key === sort?.key) cell.setAttribute("aria-sort", descending ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");

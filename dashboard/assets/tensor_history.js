@@ -29,16 +29,17 @@ export const columnsFor = (tensors) => Math.round(Math.min(200, Math.max(24, 600
  * Norms, means and extremes are of the finite elements alone, so the counts of the others are asked for beside them: a tensor
  * that is all NaN has the norm 0.
  * @param {any} context of the view
- * @param {{kind: string, statistic: string, columns: number, since?: number | null, until?: number | null}} what
+ * `until` is told, so that a frame that comes between the questions does not thin their answers out differently.
+ * @param {{kind: string, statistic: string, columns: number, since?: number | null, until: number}} what
  * @param {AbortSignal} signal
  * @returns {Promise<TensorHistory>}
  */
-export async function loadHistory(context, { kind, statistic, columns, since = null, until = null }, signal) {
+export async function loadHistory(context, { kind, statistic, columns, since = null, until }, signal) {
   const ask = (/** @type {string} */ name) => context.api.get("tensors/heatmap", context.question({ kind, statistic: name, since, until, max_columns: columns }), { signal, timeoutMs: 20000 });
   const isCount = statistic === "nan_values";
   const [answer, nan, inf] = await Promise.all([isCount ? null : ask(statistic), ask("nan_values"), ask("inf_values")]);
   const of = answer ?? nan;
-  // A frame may come between two of the answers; columns are told by their step.
+  // Columns are told by their step: frames that are not finite are thinned out by themselves.
   const [nanAt, infAt] = [nan, inf].map(({ steps }) => new Map(steps.map((/** @type {number} */ step, /** @type {number} */ i) => [step, i])));
   const nonfinite = of.tensors.map((/** @type {string} */ _, /** @type {number} */ row) =>
     of.steps.map((/** @type {number} */ step) => {

@@ -93,7 +93,11 @@ export function createTensorPanel(context, on) {
     setText(title, printable(name));
     setText(about, `${of.shape ?? ""} ${of.dtype ?? ""} · step ${count(step)}`);
     const there = row?.kind === "buffer" ? ["buffer"] : ["parameter", "gradient"];
-    fill(kinds, there.length > 1 && there.map((one) => el("button", { type: "button", "aria-pressed": String(one === kind), text: one, on: { click: () => (context.setParams({ kind: one }), void show({ .../** @type {Shown} */ (shown), kind: one })) } })));
+    // In place: a button that has the focus keeps it.
+    if (kinds.childElementCount !== (there.length > 1 ? there.length : 0)) {
+      fill(kinds, there.length > 1 && there.map((one) => el("button", { type: "button", text: one, on: { click: () => (context.setParams({ kind: one }), void show({ .../** @type {Shown} */ (shown), kind: one })) } })));
+    }
+    for (const button of kinds.children) button.setAttribute("aria-pressed", String(button.textContent === kind));
     const names = Object.keys(of).filter((key) => !NO_FIGURES.has(key));
     fill(figures, names.map((key) => {
       const isBad = key === "nan_values" || key === "inf_values" ? (numberOrNull(of[key]) ?? 0) > 0 : typeof of[key] === "string";
@@ -175,7 +179,6 @@ export function createTensorPanel(context, on) {
       loading?.abort();
       heatmap.destroy();
       chart.destroy();
-      context.group.dispose();
     },
   };
 }

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { filterRows, joinRows, nameFilter, nonfiniteOf } from "../../dashboard/assets/layer_rows.js";
-import { precisionColumns } from "../../dashboard/assets/precision.js";
+import { filterRows, joinRows, layerColumns, nameFilter, nonfiniteOf } from "../../dashboard/assets/layer_rows.js";
+import { boundText, precisionColumns } from "../../dashboard/assets/precision.js";
 import { figure, numberOrNull, percent, powerOfTwo, printable, raw } from "../../dashboard/assets/text.js";
 import { columnsFor, hasSteps, loadHistory } from "../../dashboard/assets/tensor_history.js";
 
@@ -57,14 +57,29 @@ test("what is outside of bfloat16 is what is known of it, in order of the shares
   assert.equal(value("bfloat16", "underflow"), null);
 });
 
+test("a share that may be less says so", () => {
+  assert.deepEqual([boundText(0.25, true), boundText(0.25, false), boundText(0, true), boundText(1e-9, true)], [`≤ ${percent(0.25)}`, percent(0.25), percent(0), percent(1e-9)]);
+});
+
+test("a norm that is shown as NaN ranks as NaN, and keeps its value", () => {
+  const [broken, sound] = joinRows([
+    { kind: "parameter", tensor: "a", l2_norm: 0, zero_ratio: 0.5, nan_values: 3, inf_values: 0 }, { kind: "parameter", tensor: "b", l2_norm: 7, nan_values: 0, inf_values: 0 },
+  ]);
+  const column = (key) => layerColumns(() => ({ steps: [], rows: new Map() })).find((one) => one.key === key);
+  assert.deepEqual([broken, sound].map(column("norm").rank), [NaN, 7]);
+  assert.equal(column("norm").value(broken), 0);
+  assert.equal(column("zero_ratio").rank(broken), 0.5);
+  assert.equal(column("gradient_norm").rank(broken), null);
+});
+
 test("counts of NaN and Inf come to the columns of their steps, though a frame came in between", async () => {
   const answers = {
     l2_norm: { steps: [10, 20], times: [1, 2], tensors: ["w"], values: [[0, null]] },
     nan_values: { steps: [10, 20, 30], times: [1, 2, 3], tensors: ["w"], values: [[5, null, 9]] },
     inf_values: { steps: [5, 10, 20], times: [0, 1, 2], tensors: ["w"], values: [[7, 2, null]] },
   };
-  const context = { question: (more) => more, api: { get: async (path, { statistic }) => (assert.equal(path, "tensors/heatmap"), answers[statistic]) } };
-  const history = await loadHistory(context, { kind: "gradient", statistic: "l2_norm", columns: 50 }, new AbortController().signal);
+  const context = { question: (more) => more, api: { get: async (path, { statistic, until }) => (assert.deepEqual([path, until], ["tensors/heatmap", 30]), answers[statistic]) } };
+  const history = await loadHistory(context, { kind: "gradient", statistic: "l2_norm", columns: 50, until: 30 }, new AbortController().signal);
   assert.deepEqual(history.values, [[0, null]]);
   assert.deepEqual(history.nonfinite, [[7, null]]);
   assert.ok(columnsFor(5000) * 5000 <= 120000 && columnsFor(10) === 200);

@@ -31,12 +31,83 @@ test("the smoothed value is the mean of what came before, weighted by age, whate
   series.smoothing = weight;
   const expected = values.map((value, i) => {
     if (typeof value === "string") return NaN;
-    const before = values.slice(0, i + 1).filter((one) => typeof one === "number").reverse();
-    const weights = before.map((_, age) => weight ** age);
-    return before.reduce((sum, one, age) => sum + one * weights[age], 0) / weights.reduce((sum, one) => sum + one, 0);
+    const before = values.slice(0, i + 1).reverse().map((one, age) => ({ one, weight: typeof one === "number" ? weight ** age : 0 }));
+    return before.reduce((sum, { one, weight: of }) => (of > 0 ? sum + one * of : sum), 0) / before.reduce((sum, { weight: of }) => sum + of, 0);
   });
   valuesOf(series, "smooth").forEach((value, i) => assert.ok(Object.is(value, expected[i]) || Math.abs(value - expected[i]) < 1e-12, `${i}: ${value}, is ${expected[i]}`));
   assert.equal(series.nonfiniteLength, 2);
+});
+
+/** As the server thins out: of each bucket the first, smallest, largest and last, and where they are the first or last. */
+function thinnedOut(values, stride, bucketOf) {
+  const kept = [];
+  for (let i = 0; i < values.length;) {
+    let end = i;
+    while (end < values.length && bucketOf(end * stride) === bucketOf(i * stride)) ++end;
+    const places = counting(end - i, i);
+    const by = (isBetter) => places.reduce((best, place) => (isBetter(values[place], values[best]) ? place : best));
+    const summary = new Set([i, by((a, b) => a < b), by((a, b) => a > b), end - 1]);
+    for (const place of [...summary].sort((a, b) => a - b)) kept.push({ place, isEnd: place === i || place === end - 1 });
+    i = end;
+  }
+  return kept;
+}
+
+/** A skewed loss: mostly small, sometimes large. */
+function skewed(length, seed) {
+  const draw = draws(seed);
+  return Array.from({ length }, () => 0.5 - 1.2 * Math.log(1 - draw()) + (draw() < 0.01 ? 30 * draw() : 0));
+}
+
+/** Means of what came before, weighted by age. */
+function smoothedBy(values, weight, stride = 1) {
+  let [sum, weights] = [0, 0];
+  return values.map((value) => ([sum, weights] = [sum * weight ** stride + value, weights * weight ** stride + 1]) && sum / weights);
+}
+
+const mean = (list) => list.reduce((sum, one) => sum + one, 0) / list.length;
+
+for (const { length, stride, block } of [{ length: 4000, stride: 1 }, { length: 20_000, stride: 1 }, { length: 20_000, stride: 10 }, { length: 200_000, stride: 1, block: 300 }]) {
+  test(`smoothed, ${length} points that are thinned out have the mean of all, ${stride} steps apart${block ? `, in blocks of ${block}` : ""}`, () => {
+    const most = 2000;
+    const values = skewed(length, length + stride);
+    const width = Math.floor((length * stride) / (most / 5)) + 1;
+    // Blocks come whole into the bucket of their first step.
+    const kept = thinnedOut(values, stride, (step) => Math.floor((block ? Math.floor(step / block) * block : step) / width));
+    const series = new Series("loss");
+    const steps = kept.map(({ place }) => 1 + place * stride);
+    series.take({ steps, times: steps, values: kept.map(({ place }) => values[place]) }, most);
+    series.smoothing = 0.9;
+    const smooth = valuesOf(series, "smooth");
+    const all = mean(smoothedBy(values, 0.9));
+    assert.ok(mean(kept.map(({ place }) => values[place])) > 1.15 * all, "the extremes are well above");
+    assert.ok(Math.abs(mean(smooth) - all) < 0.12 * all, `${mean(smooth)}, is ${all}`);
+    // What comes after is all there, and goes on as if nothing had been left out.
+    const later = skewed(300, 5);
+    const laterSteps = later.map((_, i) => 1 + (length + i) * stride);
+    series.append(laterSteps, laterSteps, later);
+    const expected = smoothedBy([...values, ...later], 0.9);
+    valuesOf(series, "smooth").slice(-200).forEach((value, i) => assert.ok(Math.abs(value - expected[length + 100 + i]) < 1e-3 * expected[length + 100 + i], `${value}`));
+    if (block) return;
+    // Reference: the ends of the buckets alone, by age.
+    let [sum, weights, last] = [0, 0, 0];
+    const wrong = kept.filter(({ place, isEnd }, i) => {
+      if (isEnd) [sum, weights, last] = [sum * 0.9 ** (place - last) + values[place], weights * 0.9 ** (place - last) + 1, place];
+      return Math.abs(smooth[i] - sum / weights) > 1e-9;
+    });
+    // In the last bucket, which is shorter, and where one ends between two steps, an extreme may be taken for its end.
+    assert.ok(wrong.length <= (stride === 1 ? 4 : kept.length / 30), `${wrong.length} of ${kept.length}`);
+  });
+}
+
+test("values that are not finite are counted as the server counts them", () => {
+  const series = new Series("loss");
+  series.append([1, 50, 100], [1, 2, 3], [1, "NaN", "Infinity"], [0, 40, 7]);
+  assert.equal(series.nonfiniteTotal, 47);
+  series.append([100, 101], [3, 4], ["NaN", "NaN"], [9, 1]);
+  assert.equal(series.nonfiniteTotal, 50);
+  series.append([102], [5], ["NaN"]);
+  assert.equal(series.nonfiniteTotal, 51, "without a count each is one");
 });
 
 test("of 131,072 points a chart draws few, and no extreme, no end and no stretch of NaN is lost", () => {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { SeriesStore } from "../../dashboard/assets/store.js";
+import { SeriesStore } from "../../dashboard/assets/series.js";
+import { readDetail } from "../../dashboard/assets/zoom_detail.js";
 
 const signal = new AbortController().signal;
 
@@ -141,10 +142,11 @@ test("a zoom asks for its steps in detail, of the attempt that is shown", async 
   api.attempts = [9, 500];
   const store = storeOf(api);
   await store.update(signal);
-  const detail = await store.range(["s0"], 99.5, 120.2, signal);
+  const detail = await readDetail(store, { min: 99.5, max: 120.2 }, { r: "s0" }, signal);
   const { since, until, attempt, max_points: most } = api.asked.at(-1);
   assert.deepEqual([since, until, attempt], [98, 121, 2]);
   assert.ok(most >= 5000);
   assert.deepEqual(columnOf(detail.get("s0")), Array.from({ length: 23 }, (_, i) => 99 + i));
+  assert.equal(Math.round(detail.get("r").latest), 20, "ten steps a second, two a step");
   assert.equal(store.get("s0").length, 500, "what is kept stays");
 });

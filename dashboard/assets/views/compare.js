@@ -5,10 +5,11 @@ import { Chart } from "../chart.js";
 import { el, fill, setText, statePanel } from "../dom.js";
 import { formatCount, formatSeconds, formatValue } from "../format.js";
 import { attemptOf, endedStates, stateName } from "../runs.js";
-import { SeriesStore } from "../store.js";
+import { SeriesStore } from "../series.js";
 
 const mostRuns = 8;
 const liveSeconds = 2;
+const mostLooksAfterEnd = 5;
 const preferredNames = ["loss", "gradient_norm"];
 
 /** @param {any} context */
@@ -75,10 +76,6 @@ class CompareView {
     this.poll = context.poll((signal) => this.#update(signal), { seconds: liveSeconds });
   }
 
-  dispose() {
-    this.group.dispose();
-  }
-
   focusFilter() {
     this.filter.focus();
   }
@@ -107,7 +104,7 @@ class CompareView {
     if (!parsed || this.members.length >= mostRuns || this.members.some((member) => member.key === key)) return;
     const used = new Set(this.members.map((member) => member.color));
     const color = [...Array(mostRuns).keys()].find((place) => !used.has(place)) ?? 0;
-    this.members.push({ key, ...parsed, color, store: new SeriesStore(this.context.api, parsed), problem: "" });
+    this.members.push({ key, ...parsed, color, store: new SeriesStore(this.context.api, parsed), problem: "", looksAfterEnd: 0 });
   }
 
   #toggle(key) {
@@ -133,6 +130,7 @@ class CompareView {
     for (const member of this.members) {
       member.store = new SeriesStore(this.context.api, member);
       member.problem = "";
+      member.looksAfterEnd = 0;
     }
     this.group.setZoom(null);
     this.#remember();
@@ -195,8 +193,11 @@ class CompareView {
     await Promise.all(this.members.map(async (member) => {
       const { store } = member;
       const row = this.context.runs.find(member.run, member.rank);
-      // What has ended does not change any more.
-      if (store.isLoaded && (member.attempt !== null || endedStates.has(row?.state)) && endedStates.has(attemptOf(row, store.attempt)?.state)) return;
+      // What has ended does not change any more, once its last steps are here; a series that ends before has none of them.
+      const attempt = attemptOf(row, store.attempt);
+      const isOver = store.isLoaded && (member.attempt !== null || endedStates.has(row?.state)) && endedStates.has(attempt?.state);
+      if (!isOver) member.looksAfterEnd = 0;
+      else if (isComplete(store.get(this.name), attempt) || ++member.looksAfterEnd > mostLooksAfterEnd) return;
       try {
         store.want([{ name: this.name, unit: "" }]);
         await store.update(signal);
@@ -289,6 +290,11 @@ class CompareView {
       el("thead", {}, el("tr", {}, ["Run", "State", "Last", "Lowest", "Highest", "Steps", "Time"].map((text) => el("th", { scope: "col", text })))),
       el("tbody", {}, rows)));
   }
+}
+
+/** Whether it goes up to the last step of the attempt. @param {Series | undefined} series @param {any} attempt */
+export function isComplete(series, attempt) {
+  return series !== undefined && series.length > 0 && series.steps[series.length - 1] >= (attempt?.last_step ?? Infinity);
 }
 
 /** Where the smallest and the largest finite value are; -1 where there is none. No extreme is lost when the server thins out. @param {Series | undefined} series */

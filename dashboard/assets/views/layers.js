@@ -187,8 +187,9 @@ export async function mount(root, context) {
       rows = joinRows(next.tensors);
       const columns = columnsFor(rows.length);
       const shows = choice();
+      const until = wanted === null ? next.step : Math.max(next.step, context.run?.step ?? 0);
       const ask = (/** @type {string} */ kind, /** @type {string} */ statistic) =>
-        next.tensors.some((/** @type {any} */ row) => row.kind === kind) ? loadHistory(context, { kind, statistic, columns }, signal) : Promise.resolve(noHistory(kind, statistic));
+        next.tensors.some((/** @type {any} */ row) => row.kind === kind) ? loadHistory(context, { kind, statistic, columns, until }, signal) : Promise.resolve(noHistory(kind, statistic));
       const norms = ask("gradient", "l2_norm");
       const own = shows.id === "gradient_norm" ? norms : ask(shows.kind, shows.statistic);
       if (!content.isConnected) {

@@ -166,12 +166,12 @@ export async function mount(root, context) {
       return setText(timelineNote, "No tensors sampled yet.");
     }
     const next = await context.api.get("tensors", context.question(), { signal });
-    if (frame && frame.step === next.step && frame.attempt === next.attempt && seenStep !== undefined) return;
+    if (frame && frame.step === next.step && frame.attempt === next.attempt && seenStep === next.step) return;
     frame = next;
     drawPrecision();
     const columns = columnsFor(next.tensors.length);
     const kinds = KINDS.filter((kind) => next.tensors.some((/** @type {any} */ row) => row.kind === kind));
-    histories = await Promise.all(kinds.map((kind) => loadHistory(context, { kind, statistic: "nan_values", columns }, signal)));
+    histories = await Promise.all(kinds.map((kind) => loadHistory(context, { kind, statistic: "nan_values", columns, until: next.step }, signal)));
     seenStep = next.step;
     drawTimeline();
   }, { seconds: 3, onError: (/** @type {any} */ error) => (onError(timelineNote)(error), drawPrecision()) });

@@ -2,11 +2,9 @@
 
 import { Chart } from "../chart.js";
 import { el, fill, icon, setText, statePanel } from "../dom.js";
-import { sentenceOf, severityOf, titleOf } from "../events.js";
 import { formatAge, formatCount, formatNumber, formatRatio, formatSeconds, formatTime, toNumber } from "../format.js";
-import { attemptOf, endedStates, stateName } from "../runs.js";
-import { Rate } from "../series.js";
-import { SeriesStore } from "../store.js";
+import { attemptOf, endedStates, sentenceOf, severityOf, stateName, titleOf } from "../runs.js";
+import { Rate, SeriesStore } from "../series.js";
 
 const liveSeconds = 1;
 const namesSeconds = 10;
@@ -107,7 +105,6 @@ class RunView {
   dispose() {
     this.#zoomAbort.abort();
     this.headline.dispose();
-    this.group.dispose();
   }
 
   onKey(event) {
@@ -242,39 +239,12 @@ class RunView {
   }
 
   #onZoom() {
-    this.resetButton.disabled = this.group.zoom === null;
-    this.#askDetail();
-  }
-
-  #askDetail() {
-    this.#zoomAbort.abort();
     const { zoom } = this.group;
-    for (const chart of this.#charts.values()) chart.setDetail(null);
-    setText(this.#zoomNote, "");
-    if (!zoom) return;
-    setText(this.#zoomNote, `Steps ${formatCount(Math.ceil(zoom.min))} to ${formatCount(Math.floor(zoom.max))}`);
-    if (!this.#isThin()) return;
+    this.resetButton.disabled = zoom === null;
+    this.#zoomAbort.abort();
     this.#zoomAbort = new AbortController();
-    const { signal } = this.#zoomAbort;
-    const timer = setTimeout(() => void this.#loadDetail(zoom, signal), 120);
-    signal.addEventListener("abort", () => clearTimeout(timer));
-  }
-
-  async #loadDetail(zoom, signal) {
-    try {
-      const detail = await this.store.range([...this.store.series.keys()], zoom.min, zoom.max, signal);
-      if (signal.aborted) return;
-      for (const [name, source] of Object.entries(rates)) {
-        const counter = detail.get(source);
-        if (!counter) continue;
-        const rate = new Rate(counter, name, "/s");
-        rate.update();
-        detail.set(name, rate.series);
-      }
-      for (const chart of this.#charts.values()) chart.setDetail(detail);
-    } catch (error) {
-      if (!signal.aborted) setText(this.#zoomNote, "More detail could not be read.");
-    }
+    const what = { zoom, rates, store: this.store, charts: this.#charts, note: this.#zoomNote, isThin: this.#isThin(), signal: this.#zoomAbort.signal };
+    void import("../zoom_detail.js").then(({ showZoom }) => showZoom(what));
   }
 
   #onEvents() {
@@ -345,8 +315,8 @@ class Headline {
 
   async #askMetrics(signal) {
     const { run, rank } = this.context.selection;
-    // A run that is over has none.
-    if (!this.context.run || endedStates.has(this.context.run.state)) return;
+    // They are of the newest attempt; a run that is over has none.
+    if (!this.context.run || endedStates.has(this.context.run.state) || !this.#latest().isNewest) return;
     const { metrics } = await this.context.api.get("metrics", { run, rank }, { signal });
     const sample = metrics.find((one) => one.name === "vigil_overhead_ratio")?.samples[0];
     this.#overhead = sample ? toNumber(sample.value) : NaN;

@@ -1,11 +1,11 @@
 // @ts-check
 // System: the process, the device, the rings, exporters and hooks, the ranks of a run, and vigild itself.
 
-import { Chart } from "../chart.js";
-import { ChartGroup } from "../chart-group.js";
+import { Chart, ChartGroup } from "../chart.js";
 import { el, fill, setText } from "../dom.js";
 import { drawCards, valueOf } from "../metric_cards.js";
 import { rankColumns, rankRows } from "../rank_spread.js";
+import { attemptOf } from "../runs.js";
 import { Series } from "../series.js";
 import { createTable } from "../table.js";
 import { printable } from "../text.js";
@@ -14,6 +14,17 @@ const DEVICE = /** @type {[string, string][]} */ ([["device_allocated_bytes", "a
 
 /** Readings of the process that answers, kept while the page is open: they stand in no history. */
 const readings = { memory: new Series("process_resident_memory_bytes", "bytes"), cpu: new Series("process_cpu_seconds_total", "ratio"), count: 0, start: 0, lastTime: 0, lastCpu: 0 };
+
+/** Two hours at one in two seconds. */
+const mostReadings = 3600;
+
+/** The older half. @param {Series} series */
+export function forgetHalf(series) {
+  const half = series.length >> 1;
+  const [steps, times, values] = [series.steps, series.times, series.values].map((column) => [...column.subarray(half, series.length)]);
+  series.clear();
+  series.append(steps, times, values);
+}
 
 /** @param {import("../metric_cards.js").Family[]} families @param {number} time */
 function takeReading(families, time) {
@@ -28,6 +39,7 @@ function takeReading(families, time) {
     Object.assign(readings, { count: 0, start, lastTime: 0 });
   }
   const step = ++readings.count;
+  for (const series of [readings.memory, readings.cpu]) if (series.length >= mostReadings) forgetHalf(series);
   if (memory !== null) readings.memory.append([step], [time], [memory]);
   if (cpu !== null && readings.lastTime > 0 && time > readings.lastTime) readings.cpu.append([step], [time], [(cpu - readings.lastCpu) / (time - readings.lastTime)]);
   [readings.lastTime, readings.lastCpu] = [time, cpu ?? 0];
@@ -78,7 +90,7 @@ export async function mount(root, context) {
     const attempt = context.run?.attempts?.find((/** @type {any} */ one) => one.attempt === context.selection?.attempt) ?? context.run?.attempts?.[0];
     const version = (ofHost ?? ofRun)?.metrics.find((/** @type {any} */ family) => family.name === "vigil_build_info")?.samples[0]?.labels ?? {};
     const rows = /** @type {[string, string, any][]} */ ([
-      ["State", "state", context.run?.state], ["Model", "model", attempt?.model ?? info.model], ["libtorch", "libtorch", attempt?.libtorch ?? info.libtorch],
+      ["State", "state", context.selection.attempt === null ? context.run?.state : attempt?.state], ["Model", "model", attempt?.model ?? info.model], ["libtorch", "libtorch", attempt?.libtorch ?? info.libtorch],
       ["Host", "host", attempt?.host ?? info.host], ["Process", "pid", attempt?.pid ?? info.pid], ["Ranks", "world_size", attempt?.world_size ?? info.world_size], ["Attempt", "attempt", attempt?.attempt],
       ["vigil", "version", version.version], ["Compiler", "compiler", version.compiler],
     ]);
@@ -131,12 +143,13 @@ export async function mount(root, context) {
     const { run, rank } = context.selection;
     const ask = (/** @type {any} */ of) => context.api.get("metrics", of, { signal });
     // A row of /runs without `alerts` is of the history alone: vigild has no metrics of it.
-    const isFollowed = context.run === undefined || context.run.alerts !== undefined;
+    const isOlder = context.selection.attempt !== null && attemptOf(context.run, null)?.attempt > context.selection.attempt;
+    const isFollowed = !isOlder && (context.run === undefined || context.run.alerts !== undefined);
     [ofRun, ofHost] = await Promise.all([isFollowed ? ask({ run, rank }).catch(missing) : null, ask({}).catch(missing)]);
     const families = (ofHost ?? ofRun)?.metrics ?? [];
     takeReading(families, Date.now() / 1000);
     problem.hidden = ofRun !== null;
-    if (!ofRun) setText(problem, context.run ? "This run is told of no more: its ring file is gone, and the history keeps no metrics of the system." : "Loading");
+    if (!ofRun) setText(problem, isOlder ? "The metrics of the system are of the newest attempt; of this one the history keeps the memory of the device." : context.run ? "This run is told of no more: its ring file is gone, and the history keeps no metrics of the system." : "Loading");
     draw();
   }, { seconds: 2, onError: (/** @type {Error} */ error) => {
     problem.hidden = false;
@@ -154,7 +167,6 @@ export async function mount(root, context) {
     dispose() {
       ranks.destroy();
       deviceGroup.dispose();
-      context.group.dispose();
     },
     get store() {
       return { run: ofRun, host: ofHost, readings: readings.count };

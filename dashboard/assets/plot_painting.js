@@ -140,11 +140,15 @@ export function paintAnnotations(area, annotations) {
   ctx.save();
   ctx.lineWidth = ratio;
   const size = 3.5 * ratio;
-  let last = -Infinity;
-  for (const { x: at, severity } of annotations) {
-    const x = Math.round(toX(area, at)) + 0.5;
-    if (x < left || x > left + width || x - last < 2 * ratio) continue;
-    last = x;
+  // Of those that share a place the gravest is drawn, and the gravest of all last.
+  const kept = new Map();
+  for (const severity of ["critical", "warning", "info"])
+    for (const one of annotations) {
+      const x = Math.round(toX(area, one.x)) + 0.5;
+      const place = Math.floor(x / (2 * ratio));
+      if (one.severity === severity && x >= left && x <= left + width && !kept.has(place)) kept.set(place, { x, severity });
+    }
+  for (const { x, severity } of [...kept.values()].reverse()) {
     ctx.strokeStyle = ctx.fillStyle = color(`--${severity}`);
     ctx.globalAlpha = severity === "info" ? 0.45 : 0.7;
     ctx.setLineDash([3 * ratio, 3 * ratio]);
