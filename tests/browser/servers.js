@@ -78,7 +78,7 @@ export async function startMnist(folder, run, ...flags) {
   if (!existsSync(data)) throw new Error(`${data} is missing: run scripts/setup.sh`);
   const config = join(folder, `${run}.yml`);
   writeFileSync(config, settings(run, folder));
-  const program = new Program(built("VIGIL_MNIST"), ["--data", data, "--config", config, "--port", "0", "--threads", "1", "--epochs", "1000", "--batch", "16",
+  const program = new Program(built("VIGIL_MNIST"), ["--data", data, "--config", config, ...(flags.includes("--port") ? [] : ["--port", "0"]), "--threads", "1", "--epochs", "1000", "--batch", "16",
     ...flags], { cwd: folder });
   const [, url] = await program.said(/(http:\/\/127\.0\.0\.1:\d+)/);
   return new Server(program, url);
