@@ -258,8 +258,10 @@ TEST_F(Daemon, ARunWhoseFileIsGoneWhenItStartsAgainIsNotSaidToRun) {
 TEST_F(Daemon, ThePageRefersToWhatLiesBesideIt) {
   const Vigild vigild(folder.path(), {"--web.telemetry-path=/own/metrics"});
   const std::string page = vigild.get("/");
-  EXPECT_NE(page.find("href=\"own/metrics\""), std::string::npos) << page;
-  EXPECT_EQ(page.find("href=\"/"), std::string::npos) << "behind a prefix that leads elsewhere";
+  EXPECT_NE(page.find("src=\"assets/app.js\""), std::string::npos) << page;
+  for (const char* absolute : {"href=\"/", "src=\"/"})
+    EXPECT_EQ(page.find(absolute), std::string::npos) << "behind a prefix that leads elsewhere";
+  EXPECT_NE(vigild.get("/api/v1/info").find(R"("metrics_path":"/own/metrics")"), std::string::npos);
 }
 
 TEST_F(Daemon, EndsCleanlyOnSigterm) {
