@@ -364,7 +364,7 @@ class App extends EventTarget {
   }
 
   #feedOf(run) {
-    const key = JSON.stringify([run.run, run.rank]);
+    const key = JSON.stringify(run);
     if (this.#events && this.#eventsOf === key) return this.#events;
     this.#eventsAbort.abort();
     this.#eventsAbort = new AbortController();

@@ -64,23 +64,32 @@ export function attemptOf(run, attempt) {
 
 const mostEvents = 2000;
 
-/** The latest 2,000 events of a run, the oldest first. Fires "change". */
+/** Asked apart, so that many phases push out no alert and no NaN. */
+const eventKinds = [["nonfinite", "alert", "state"], ["phase", "checkpoint"]];
+
+/** The latest 2,000 events of a run of each of these, the oldest first. Fires "change". */
 export class EventFeed extends EventTarget {
   events = [];
   error = null;
   isLoaded = false;
-  #next = null;
+  #parts = eventKinds.map((kind) => ({ kind, next: null, events: [] }));
 
   constructor(api, run, { signal, isPaused }) {
     super();
     const task = async (abort) => {
-      const answer = await api.get("events", { run: run.run, rank: run.rank, since: this.#next, max_events: 1000 }, { signal: abort });
+      const answers = await Promise.all(this.#parts.map(({ kind, next }) => api.get("events", { ...run, kind, since: next, max_events: 1000 }, { signal: abort })));
       const isFirst = !this.isLoaded;
       this.isLoaded = true;
       this.error = null;
-      this.#next = answer.next ?? this.#next;
-      if (answer.events.length > 0) this.events = this.events.concat(answer.events).slice(-mostEvents);
-      if (isFirst || answer.events.length > 0) this.dispatchEvent(new Event("change"));
+      let hasNew = false;
+      answers.forEach(({ events, next }, i) => {
+        const part = this.#parts[i];
+        part.next = next ?? part.next;
+        part.events = part.events.concat(events).slice(-mostEvents);
+        hasNew ||= events.length > 0;
+      });
+      if (hasNew) this.events = this.#parts.flatMap((part) => part.events).sort((a, b) => a.id - b.id);
+      if (isFirst || hasNew) this.dispatchEvent(new Event("change"));
     };
     this.poll = poll(api.connection, task, {
       seconds: 2,

@@ -73,6 +73,9 @@ export function firingsOf(events) {
   return all.reverse();
 }
 
+/** Alerts that began and did not end, as /api/v1/runs has those of a run that is there now. @param {any[]} events of one attempt, the oldest first */
+export const stillFiring = (events) => firingsOf(events).filter(({ end }) => end === null).map((one) => ({ ...one, since_step: one.begin }));
+
 /**
  * One line for each alert and what it is about, the first to fire on top.
  * @param {Firing[]} firings @param {number} first @param {number} last step

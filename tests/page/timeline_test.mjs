@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { originsOf } from "../../dashboard/assets/origin_report.js";
 import { median, rankRows } from "../../dashboard/assets/rank_spread.js";
-import { firingsOf } from "../../dashboard/assets/timeline.js";
+import { firingsOf, stillFiring } from "../../dashboard/assets/timeline.js";
 
 const alert = (state, step, parameter = "w", alert = "gradient_spike") => ({ kind: "alert", step, time: step / 10, details: { alert, state, parameter, severity: "warning", since_step: step, since_time: step / 10, sentence: `at ${step}` } });
 
@@ -15,6 +15,11 @@ test("an alert ends with the event of the same alert and parameter, and may fire
   assert.deepEqual(firings.map(({ alert, parameter, begin, end, endTime }) => [alert, parameter, begin, end, endTime]), [
     ["gradient_spike", "w", 30, null, null], ["dead_units", "w", 14, null, null], ["gradient_spike", "v", 12, null, null], ["gradient_spike", "w", 10, 20, 2],
   ]);
+});
+
+test("what began and did not end still fires, since the step at which it began", () => {
+  const found = stillFiring([alert("firing", 10), alert("firing", 12, "v"), alert("resolved", 20), { kind: "state", step: 31, time: 3, details: { state: "finished" } }]);
+  assert.deepEqual(found.map(({ alert, parameter, since_step, sentence }) => [alert, parameter, since_step, sentence]), [["gradient_spike", "v", 12, "at 12"]]);
 });
 
 test("of each streak the report that tells most comes first, the latest streak on top", () => {

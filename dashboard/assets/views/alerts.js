@@ -5,7 +5,7 @@ import { el, fill, setText } from "../dom.js";
 import { formatSeconds, formatTime } from "../format.js";
 import { createTable } from "../table.js";
 import { count, printable } from "../text.js";
-import { firingTimeline, firingsOf, subjectOf } from "../timeline.js";
+import { firingTimeline, firingsOf, stillFiring, subjectOf } from "../timeline.js";
 
 const GRAVE = ["critical", "warning", "info"];
 /** Lines of the timeline; the table has all. */
@@ -61,19 +61,23 @@ export async function mount(root, context) {
   let drawn = "";
 
   const isCurrent = () => (context.selection?.attempt ?? null) === null || context.selection.attempt === context.run?.attempts?.[0]?.attempt;
-  const hasEnded = () => ["finished", "failed", "crashed"].includes(context.run?.state);
-  const openWord = () => (isCurrent() && !hasEnded() ? "firing" : "end of run");
+  const isOver = () => !isCurrent() || ["finished", "failed", "crashed"].includes(context.run?.state);
+  const openWord = () => (isOver() ? "end of run" : "firing");
 
   function drawNow() {
     const run = context.run;
-    const alerts = isCurrent() ? (run?.alerts ?? []) : [];
-    const mark = JSON.stringify([alerts, run?.state, isCurrent()]);
+    // The list of runs has alerts of those that are there now.
+    const isTold = isCurrent() && run?.alerts !== undefined;
+    const alerts = isTold ? run.alerts : run ? stillFiring(context.events?.of(context.selection?.attempt ?? null) ?? []) : [];
+    const isLoading = !isTold && !context.events?.isLoaded;
+    const hasEnded = isOver();
+    const mark = JSON.stringify([alerts, run?.state, isCurrent(), isLoading]);
     if (mark === drawn) return;
     drawn = mark;
     nowHead.dataset.value = String(alerts.length);
-    setText(nowHead, alerts.length > 0 ? `Firing ${hasEnded() ? "when the run ended" : "now"}: ${alerts.length}` : "Firing now");
+    setText(nowHead, alerts.length > 0 ? `Firing ${hasEnded ? "when the run ended" : "now"}: ${alerts.length}` : "Firing now");
     if (alerts.length === 0) {
-      const quiet = !isCurrent() ? "Alerts that fire now are those of the newest attempt." : hasEnded() ? "No alert was firing when the run ended." : "No alert is firing.";
+      const quiet = isLoading ? (context.events?.error?.message ?? "Loading") : hasEnded ? "No alert was firing when the run ended." : "No alert is firing.";
       return fill(now, el("p", { class: "quiet", data: { state: "quiet" } }, quiet));
     }
     const sorted = [...alerts].sort((a, b) => GRAVE.indexOf(a.severity) - GRAVE.indexOf(b.severity) || a.since_step - b.since_step);

@@ -379,7 +379,7 @@ class Headline {
     this.#set("nonfinite_steps", formatCount(now.nonfinite ?? 0), { kind: now.nonfinite > 0 ? "bad" : "" });
     this.#set("overhead", Number.isNaN(this.#overhead) ? "–" : formatRatio(this.#overhead));
     this.#drawAges();
-    this.#drawAlerts(now.isNewest ? (now.run?.alerts ?? []) : []);
+    void this.#drawAlerts(now);
   }
 
   #drawAges() {
@@ -394,13 +394,16 @@ class Headline {
     this.#set("age", time ? formatAge(now - time) : "–", { note: time ? formatTime(time) : "" });
   }
 
-  #drawAlerts(alerts) {
-    const text = JSON.stringify(alerts);
-    if (text === this.#alertsDrawn) return;
-    this.#alertsDrawn = text;
-    fill(this.#alerts, alerts.map((alert) => el("li", { class: `alert is-${alert.severity === "critical" || alert.severity === "warning" ? alert.severity : "info"}`, data: { alert: alert.alert } },
-      el("span", { class: "event-sign", "aria-hidden": "true" }), el("strong", { text: alert.alert }), el("span", { class: "alert-severity", text: alert.severity }),
-      el("span", { class: "alert-text", text: `${alert.sentence}${alert.since_step ? `, since step ${formatCount(alert.since_step)}` : ""}` }))));
-    this.#alerts.hidden = alerts.length === 0;
+  /** The list of runs has alerts of those that are there now, the events those of the others. */
+  async #drawAlerts({ run, isNewest }) {
+    const alerts = isNewest ? run?.alerts : undefined;
+    const events = alerts || !run ? [] : this.context.events.of(this.context.selection.attempt).filter(({ kind }) => kind === "alert");
+    const mark = JSON.stringify(alerts ?? events.length);
+    if (mark === this.#alertsDrawn) return;
+    this.#alertsDrawn = mark;
+    this.#alerts.hidden = true;
+    if ((alerts ?? events).length === 0) return;
+    const { fillFirings } = await import("../firing_list.js");
+    if (mark === this.#alertsDrawn) fillFirings(this.#alerts, alerts, events);
   }
 }
