@@ -55,6 +55,9 @@ export class Connection extends EventTarget {
 }
 
 export class Api {
+  /** Whether steps and events are kept. @type {Promise<boolean>} */
+  hasHistory = Promise.resolve(true);
+
   constructor(connection, base = "api/v1/") {
     this.connection = connection;
     this.base = new URL(base, document.baseURI);
@@ -62,6 +65,7 @@ export class Api {
 
   /** A list among `parameters` repeats one; null leaves it out. Rejects with ApiError, or AbortError. */
   async get(path, parameters = {}, { signal = undefined, timeoutMs = 10000 } = {}) {
+    if (!/^(runs|info|metrics)$/.test(path) && !(await this.hasHistory)) throw new ApiError("No history is kept; the Run view says how to.", 503);
     const url = new URL(path, this.base);
     for (const [name, value] of Object.entries(parameters)) {
       if (value === null || value === undefined) continue;

@@ -172,7 +172,7 @@ class App extends EventTarget {
       if (!this.runs.runs) this.#follow();
       if (!this.info && this.connection.state === "online") void this.#askInfo();
     });
-    void this.#askInfo();
+    this.api.hasHistory = this.#askInfo().then(() => this.info?.history !== false);
     this.#follow();
   }
 

@@ -26,12 +26,14 @@ export const noView = (title, error) => statePanel({
   kind: "error", title: `${title} cannot be shown`, text: String(error.message), hint: "Reload the page; if it stays so, the server and its page are of different versions.",
 });
 
-/** Why there are no steps of a run. @param {any} error of the API */
-export function noSteps(error) {
+/** Why there are no steps of a run. @param {any} error of the API @param {any} info of it */
+export function noSteps(error, info) {
   if (error.isUnavailable && /history/i.test(error.message)) {
+    const isTrainer = info?.program === "trainer";
     return statePanel({
       kind: "error", title: "No history is kept",
-      text: "vigild shows how runs stand now, but keeps no steps, so there is nothing to draw. Start it with a place for its database:", command: "vigild --storage.path=/var/lib/vigil/history.db",
+      text: `${isTrainer ? "This trainer" : "vigild"} shows how ${isTrainer ? "its run stands" : "runs stand"} now, but keeps no steps, so there is nothing to draw. ${isTrainer ? "Give it memory for them in vigil.yml:" : "Start it without --storage.disabled, or give it a place for its database:"}`,
+      command: isTrainer ? "exporters: {prometheus: {history_bytes: 33554432}}" : "vigild --storage.path=/var/lib/vigil/history.db",
     });
   }
   return statePanel({ kind: "error", title: error.status === 404 ? "There are no steps of this run" : "The steps could not be read", text: error.message });

@@ -225,7 +225,7 @@ class RunView {
     this.#grid.removeAttribute("aria-busy");
     if (this.store.isLoaded && error.status !== 404) return this.#showNotice(statePanel({ kind: "error", title: "The newest steps could not be read", text: error.message }));
     this.#showBody(false);
-    this.#showNotice((await import("../problems.js")).noSteps(error));
+    this.#showNotice((await import("../problems.js")).noSteps(error, this.context.info));
   }
 
   #showBody(isShown) {
