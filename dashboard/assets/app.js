@@ -119,11 +119,12 @@ class Shell {
 
   #drawLive() {
     this.#live.setAttribute("aria-pressed", String(this.app.live));
-    setText(this.#live.lastElementChild, this.app.live ? "Live" : "Paused");
+    setText(this.#live.lastElementChild, this.app.connection.state === "offline" ? "Offline" : this.app.live ? "Live" : "Paused");
   }
 
   #drawConnection() {
     const { connection } = this.app;
+    this.#drawLive();
     clearInterval(this.#countdown);
     document.documentElement.dataset.connection = connection.state;
     if (connection.state !== "offline") return fill(this.#banner);
@@ -252,6 +253,10 @@ class App extends EventTarget {
     const row = this.runs.find(run, rank);
     if (this.runs.runs && !row) {
       return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
+    }
+    if (attempt !== null) {
+      if (!this.runs.runs) return this.#showWaiting();
+      if (row?.attempts?.length && !attemptOf(row, attempt)) return void this.#show(`${run} ${attempt}`, async () => (await problems()).noSuchAttempt(attempt, row.attempts, () => this.go({ attempt: null })));
     }
     // A trainer that was started anew at its port has the same name and attempt, and other steps.
     const newest = attemptOf(row, null);

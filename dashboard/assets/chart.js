@@ -1,7 +1,7 @@
 // uPlot draws axes and takes the pointer, plot_painting.js draws what lies between. Charts of a group share x.
 
 import { el, fill, icon, loadStyle, setText } from "./dom.js";
-import { formatCount, formatNumber, formatSeconds, formatValue } from "./format.js";
+import { formatCount, formatNumber, formatSeconds, formatValue, tickLabels } from "./format.js";
 import { areaOf, paintAnnotations, paintBands, paintLine, paintNonfinite, toX } from "./plot_painting.js";
 import { color, seriesColor, themeChanges } from "./theme.js";
 
@@ -9,6 +9,9 @@ const uPlot = globalThis.uPlot;
 
 const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
 const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+/** uPlot's own end at 1e32. */
+const increments = Array.from({ length: 339 }, (_, i) => [1, 2, 2.5, 5].map((digit) => Number(`${digit}e${i - 32}`))).flat();
+const byteIncrements = Array.from({ length: 60 }, (_, power) => 2 ** power);
 let extrasLoaded;
 const extras = () => (extrasLoaded ??= loadStyle("chart_extras.css").then(() => import("./chart_extras.js")));
 const keys = new Set(["ArrowLeft", "ArrowRight", "Home", "End", "Escape", "+", "-", "n", "p"]);
@@ -152,6 +155,7 @@ export class Chart {
       this.#u.setScale("y", y);
     });
     if (!this.#table.hidden) void this.#drawTable();
+    if (this.isLog || extrasLoaded) void extras().then(({ noteHidden }) => noteHidden(this, this.#seen));
   }
 
   #rangeOfY() {
@@ -190,8 +194,8 @@ export class Chart {
       // uPlot has no points: what is painted comes from columns.
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
-        { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? stepLabels(splits) : splits.map((value) => formatSeconds(value))) },
-        { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : shortValue(value, this.unit))) },
+        { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? tickLabels(splits, "") : splits.map((value) => formatSeconds(value))) },
+        { ...axis, size: 54, gap: 4, space: 34, incrs: this.unit === "bytes" ? byteIncrements : increments, values: (_, splits) => tickLabels(splits, this.unit) },
       ],
       hooks: {
         draw: [(u) => this.#paint(u)],
@@ -239,7 +243,6 @@ export class Chart {
     if (width < 4) return;
     const range = { min: u.posToVal(left, "x"), max: u.posToVal(left + width, "x") };
     u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-    if (this.x === "steps" && range.max - range.min < 1) range.max = range.min + 1;
     this.group.setZoom(range);
   }
 
@@ -281,10 +284,14 @@ export class Chart {
   }
 
   valueAt(trace, x) {
-    const series = this.shown(trace);
-    const place = x === null ? trace.series.length - 1 : series.nearest(this.xs(series), x + (trace.offset ?? 0));
-    if (place < 0) return "–";
-    return formatValue((x === null ? trace.series : series).values[place], this.unit);
+    const { zoom } = this.group;
+    const offset = trace.offset ?? 0;
+    // Without a cursor the latest, where it is zoomed the latest within.
+    const series = x !== null || zoom ? this.shown(trace) : trace.series;
+    const xs = this.xs(series);
+    const last = zoom && x === null ? series.lowerBound(xs, zoom.max + offset + 1e-9) : series.length;
+    const place = x !== null ? series.nearest(xs, x + offset) : last - 1;
+    return place < 0 || (x === null && zoom && xs[place] < zoom.min + offset) ? "–" : formatValue(series.values[place], this.unit);
   }
 
   #drawLegend() {
@@ -341,26 +348,6 @@ export class Chart {
   async #drawTable() {
     (await extras()).fillTable(this, this.#table);
   }
-}
-
-/** 250k, or 250,120 where that is too short. */
-function stepLabels(splits) {
-  const stride = splits.length > 1 ? splits[1] - splits[0] : 0;
-  return splits.map((value) => (stride * 1000 >= value ? compactCount(value) : formatCount(value)));
-}
-
-function compactCount(value) {
-  const size = Math.abs(value);
-  if (size >= 1e9) return `${formatNumber(value / 1e9)}G`;
-  if (size >= 1e6) return `${formatNumber(value / 1e6)}M`;
-  if (size >= 1e4) return `${formatNumber(value / 1e3)}k`;
-  return formatCount(value);
-}
-
-function shortValue(value, unit) {
-  if (unit === "seconds" || unit === "bytes" || unit === "ratio") return formatValue(Number(value.toPrecision(3)), unit);
-  if (Math.abs(value) >= 1e4) return compactCount(value);
-  return formatNumber(Number(value.toPrecision(6))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
 
 /** Fires "zoom" and "cursor". */
@@ -480,6 +467,10 @@ export class ChartGroup extends EventTarget {
 
   setZoom(range) {
     if (range === null && this.zoom === null) return;
+    if (range && range.max - range.min < 2 && this.charts[0]?.x === "steps") {
+      const middle = (range.min + range.max) / 2;
+      range = { min: middle - 1, max: middle + 1 };
+    }
     this.zoom = range;
     this.dispatchEvent(new Event("zoom"));
     this.draw();

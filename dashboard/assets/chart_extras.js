@@ -1,7 +1,7 @@
 // @ts-check
 // What is used of a chart only now and then, loaded then: the note at the cursor, keys, the figures as a table.
 
-import { el, fill, setText } from "./dom.js";
+import { el, fill, loadStyle, setText } from "./dom.js";
 import { formatCount, formatSeconds } from "./format.js";
 
 const rowsOfTable = 200;
@@ -56,6 +56,17 @@ export function showTip(chart, u, x) {
   tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
 }
 
+/** What a logarithmic scale has no place for. @param {Chart} chart @param {{series: any, from: number, to: number}[]} seen what is in view */
+export function noteHidden(chart, seen) {
+  let hidden = 0;
+  if (chart.isLog) for (const { series, from, to } of seen) for (let place = from; place < to; ++place) if (series.values[place] <= 0 && series.values[place] > -Infinity) ++hidden;
+  let note = chart.element.querySelector(".plot-note");
+  if (!note && hidden > 0) chart.plot.after((note = el("p", { class: "plot-note" })));
+  if (!note) return;
+  note.hidden = hidden === 0;
+  setText(note, hidden === 1 ? "1 value that is not positive is not shown" : `${formatCount(hidden)} values not positive are not shown`);
+}
+
 /** Puts the cursor there, and says what is there. */
 function goTo(chart, x) {
   chart.group.setCursor(x);
@@ -67,6 +78,7 @@ function goTo(chart, x) {
 
 /** The points that are shown, the latest first; of many every so manieth. @param {Chart} chart @param {HTMLElement} host */
 export function fillTable(chart, host) {
+  void loadStyle("tables.css");
   const columns = chart.traces.filter((trace) => !trace.isHidden);
   if (columns.length === 0) return fill(host);
   const [lead] = columns;

@@ -15,10 +15,11 @@ export function formatNumber(value, digits = 4) {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "−Inf";
   if (value === 0) return "0";
-  const size = Math.abs(value);
+  // As it is rounded: 999.96 is written as 1,000.
+  const size = Math.abs(Number(value.toPrecision(digits)));
   let text;
   if (size >= 1e7 || size < 1e-4) text = value.toExponential(Math.max(digits - 2, 1)).replace(/\.?0+e/, "e").replace("e+", "e");
-  else if (size >= 10 ** digits) text = grouped.format(value);
+  else if (size >= 10 ** (digits - 1)) text = grouped.format(value);
   else text = Number.isInteger(value) ? grouped.format(value) : value.toPrecision(digits);
   return text.replace("-", "−").replace("e−", "e-");
 }
@@ -28,15 +29,15 @@ export function formatCount(value) {
   return Number.isFinite(value) ? grouped.format(value).replace("-", "−") : formatNumber(value);
 }
 
-/** @param {number} seconds @returns {string} 820 µs, 12.5 ms, 3.20 s, 4 min 10 s, 2 h 5 min, 3 d 4 h */
-export function formatSeconds(seconds) {
+/** @param {number} seconds @param {number} [digits] @returns {string} 820 µs, 12.5 ms, 3.20 s, 4 min 10 s, 2 h 5 min, 3 d 4 h */
+export function formatSeconds(seconds, digits = 3) {
   if (!Number.isFinite(seconds)) return formatNumber(seconds);
-  const size = Math.abs(seconds);
+  const size = Math.abs(Number(seconds.toPrecision(digits)));
   if (size === 0) return "0 s";
-  if (size < 1e-3) return `${formatNumber(seconds * 1e6, 3)} µs`;
-  if (size < 1) return `${formatNumber(seconds * 1e3, 3)} ms`;
-  if (size < 60) return `${formatNumber(seconds, 3)} s`;
-  const whole = Math.round(size);
+  if (size < 1e-3) return `${formatNumber(seconds * 1e6, digits)} µs`;
+  if (size < 1) return `${formatNumber(seconds * 1e3, digits)} ms`;
+  if (size < 60) return `${formatNumber(seconds, digits)} s`;
+  const whole = Math.round(Math.abs(seconds));
   const parts = (large, unit, small, smallUnit) => {
     const rest = Math.floor((whole % large) / small);
     return `${Math.floor(whole / large)} ${unit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
@@ -45,8 +46,8 @@ export function formatSeconds(seconds) {
   return whole < 86400 ? parts(3600, "h", 60, "min") : parts(86400, "d", 3600, "h");
 }
 
-/** @param {number} bytes @returns {string} 512 B, 3.4 MiB */
-export function formatBytes(bytes) {
+/** @param {number} bytes @param {number} [digits] @returns {string} 512 B, 3.4 MiB */
+export function formatBytes(bytes, digits = 3) {
   if (!Number.isFinite(bytes)) return formatNumber(bytes);
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let value = bytes;
@@ -55,20 +56,36 @@ export function formatBytes(bytes) {
     value /= 1024;
     ++place;
   }
-  return `${place === 0 ? formatCount(value) : formatNumber(value, 3)} ${units[place]}`;
+  return `${place === 0 ? formatCount(value) : formatNumber(value, digits)} ${units[place]}`;
 }
 
-/** @param {number} ratio 0 to 1 @returns {string} 0.42 % */
-export function formatRatio(ratio) {
-  return Number.isFinite(ratio) ? `${formatNumber(ratio * 100, 3)} %` : formatNumber(ratio);
+/** @param {number} ratio 0 to 1 @param {number} [digits] @returns {string} 0.42 % */
+export function formatRatio(ratio, digits = 3) {
+  return Number.isFinite(ratio) ? `${formatNumber(ratio * 100, digits)} %` : formatNumber(ratio);
 }
 
-/** @param {number} value @param {string} [unit] seconds, bytes, ratio, or a word that is put behind @returns {string} */
-export function formatValue(value, unit = "") {
-  if (unit === "seconds") return formatSeconds(value);
-  if (unit === "bytes") return formatBytes(value);
-  if (unit === "ratio") return formatRatio(value);
-  return unit ? `${formatNumber(value)} ${unit}` : formatNumber(value);
+/** @param {number} value @param {string} [unit] seconds, bytes, ratio, or a word that is put behind @param {number} [digits] @returns {string} */
+export function formatValue(value, unit = "", digits = undefined) {
+  if (unit === "seconds") return formatSeconds(value, digits);
+  if (unit === "bytes") return formatBytes(value, digits);
+  if (unit === "ratio") return formatRatio(value, digits);
+  return unit ? `${formatNumber(value, digits)} ${unit}` : formatNumber(value, digits);
+}
+
+const scales = Object.entries({ T: 1e12, G: 1e9, M: 1e6, k: 1e3 });
+
+function tickLabel(value, unit, digits) {
+  const size = Math.abs(value);
+  const [letter, scale] = size >= 1e4 && size < 1e15 ? scales.find((one) => size >= one[1]) : ["", 1];
+  const text = ["seconds", "bytes", "ratio"].includes(unit) ? formatValue(value, unit, digits) : formatNumber(value / scale, digits) + letter;
+  return text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
+}
+
+/** 250k, 0.1; as many digits as they have. @param {(number | null)[]} splits null: no label @param {string} unit @returns {string[]} */
+export function tickLabels(splits, unit) {
+  let digits = 3;
+  while (digits < 15 && splits.some((value) => value !== null && Number(value.toPrecision(digits)) !== value)) ++digits;
+  return splits.map((value) => (value === null ? "" : tickLabel(value, unit, digits)));
 }
 
 /** @param {number} seconds @returns {string} just now, 12 s ago */

@@ -11,6 +11,13 @@ export const noSuchRun = (which, run) => statePanel({
   title: "No such run", text: `The server knows no run "${which.run}" of rank ${which.rank}. It may have been removed from the history.`, action: { label: "Choose a run", run },
 });
 
+/** @param {number} attempt @param {{attempt: number}[]} attempts of the run @param {() => void} run shows the newest */
+export function noSuchAttempt(attempt, attempts, run) {
+  const numbers = attempts.map((one) => one.attempt);
+  const [first, last] = [Math.min(...numbers), Math.max(...numbers)];
+  return statePanel({ title: "No such attempt", text: `This run has no attempt ${attempt}: ${first === last ? `there is ${first} alone` : `there are ${first} to ${last}`}.`, action: { label: "Show the newest", run } });
+}
+
 export const noRun = () => statePanel({
   title: "No run yet",
   text: "Nothing has been trained under vigil that this server could see. A run appears here the moment its trainer calls watch().",

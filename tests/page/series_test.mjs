@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { formatBytes, formatNumber, formatSeconds, formatValue, toNumber } from "../../dashboard/assets/format.js";
+import { formatBytes, formatNumber, formatSeconds, formatValue, tickLabels, toNumber } from "../../dashboard/assets/format.js";
 import { Rate, Series } from "../../dashboard/assets/series.js";
 
 /** A reproducible draw from [0, 1). */
@@ -191,7 +191,19 @@ test("a rate is the growth of a counter by time, also over points that were thin
 test("numbers are read from the API and written for people", () => {
   assert.deepEqual(["NaN", "Infinity", "-Infinity", 1.5, null, undefined].map(toNumber), [NaN, Infinity, -Infinity, 1.5, NaN, NaN]);
   assert.deepEqual([NaN, -Infinity, 0, 0.08314159, 12345.6, 1234, -2.5, 3.14159e-7, 2e9].map((value) => formatNumber(value)), ["NaN", "−Inf", "0", "0.08314", "12,346", "1,234", "−2.500", "3.14e-7", "2e9"]);
-  assert.deepEqual([0, 8.2e-4, 0.0125, 3.2, 250, 300, 7500, 273600].map(formatSeconds), ["0 s", "820 µs", "12.5 ms", "3.20 s", "4 min 10 s", "5 min", "2 h 5 min", "3 d 4 h"]);
-  assert.deepEqual([512, 3565158].map(formatBytes), ["512 B", "3.40 MiB"]);
+  assert.deepEqual([0, 8.2e-4, 0.0125, 3.2, 250, 300, 7500, 273600].map((value) => formatSeconds(value)), ["0 s", "820 µs", "12.5 ms", "3.20 s", "4 min 10 s", "5 min", "2 h 5 min", "3 d 4 h"]);
+  assert.deepEqual([512, 3565158].map((value) => formatBytes(value)), ["512 B", "3.40 MiB"]);
   assert.equal(formatValue(0.0042, "ratio"), "0.420 %");
+  // Where rounding makes another power of ten of it.
+  assert.deepEqual([formatNumber(999.96), formatNumber(999.96, 3), formatSeconds(9.9996e-4), formatSeconds(0.99996), formatSeconds(59.99)], ["1,000", "1,000", "1.00 ms", "1.00 s", "1 min"]);
+});
+
+test("labels of ticks tell them apart, in powers or exponents where they are large or small", () => {
+  assert.deepEqual(tickLabels([0.1, 0.1000001, 0.1000002], ""), ["0.1", "0.1000001", "0.1000002"]);
+  assert.deepEqual(tickLabels([0, 0.25, 0.5], ""), ["0", "0.25", "0.5"]);
+  assert.deepEqual(tickLabels([0, 250000, 250120], ""), ["0", "250k", "250.12k"]);
+  assert.deepEqual(tickLabels([5e29, 1e30, 1.5e30], ""), ["5e29", "1e30", "1.5e30"]);
+  assert.deepEqual(tickLabels([-2e-7, 0, 2e-7], ""), ["−2e-7", "0", "2e-7"]);
+  assert.deepEqual(tickLabels([0, 2 ** 29, 2 ** 30], "bytes"), ["0 B", "512 MiB", "1 GiB"]);
+  assert.deepEqual(tickLabels([1, null, 10], ""), ["1", "", "10"]);
 });

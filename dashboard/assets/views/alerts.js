@@ -30,7 +30,7 @@ function about(context, of) {
  * @param {any} context
  */
 export async function mount(root, context) {
-  await context.loadStyle("views/plots.css");
+  await Promise.all([context.loadStyle("views/plots.css"), context.loadStyle("tables.css"), context.loadStyle("firing_list.css")]);
   const now = el("div", { class: "alert-cards", role: "status" });
   const nowHead = el("h2", { text: "Firing now" });
   const timeline = el("div", {});

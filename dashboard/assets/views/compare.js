@@ -14,7 +14,7 @@ const preferredNames = ["loss", "gradient_norm"];
 
 /** @param {any} context */
 export async function mount(root, context) {
-  await context.loadStyle("views/compare.css");
+  await Promise.all([context.loadStyle("views/compare.css"), context.loadStyle("tables.css")]);
   return new CompareView(root, context);
 }
 

@@ -29,7 +29,7 @@ const noHistory = (kind, statistic) => ({ kind, statistic, steps: [], times: [],
  * @param {any} context
  */
 export async function mount(root, context) {
-  await context.loadStyle("views/plots.css");
+  await Promise.all([context.loadStyle("views/plots.css"), context.loadStyle("tables.css")]);
   const params = () => /** @type {URLSearchParams} */ (context.params);
   const choice = () => CHOICES.find(({ id }) => id === params().get("show")) ?? CHOICES[0];
   const pinned = () => (/^\d+$/.test(params().get("step") ?? "") ? Number(params().get("step")) : null);

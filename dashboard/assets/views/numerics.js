@@ -24,7 +24,7 @@ const TOTALS = /** @type {[string, string, string][]} */ ([
  * @param {any} context
  */
 export async function mount(root, context) {
-  await context.loadStyle("views/plots.css");
+  await Promise.all([context.loadStyle("views/plots.css"), context.loadStyle("tables.css")]);
 
   const totals = el("dl", { class: "stats large" });
   const verdict = el("p", { class: "verdict" });
@@ -95,7 +95,8 @@ export async function mount(root, context) {
       return el("div", { title }, el("dt", { text: words }), el("dd", { class: (numberOrNull(value) ?? 0) > 0 ? "nonfinite" : "", data: { metric: name, value: raw(value) } }, count(value)));
     }));
     const axis = summary.series[0]?.steps ?? [];
-    const bad = numberOrNull(last("nonfinite_steps_total")) ?? 0;
+    // The counter may lag behind, or start anew with the process.
+    const bad = Math.max(numberOrNull(last("nonfinite_steps_total")) ?? 0, found.length);
     verdict.dataset.state = axis.length === 0 ? "none" : bad > 0 ? "bad" : "good";
     setText(verdict, axis.length === 0 ? "No step yet." : bad > 0 ? "" : `Loss and gradients were finite on all steps up to ${count(axis.at(-1))}.`);
     verdict.hidden = axis.length > 0 && bad > 0;
@@ -104,6 +105,8 @@ export async function mount(root, context) {
     strip.hidden = found.length === 0;
     if (found.length > 0) fill(strip, stretchStrip(found, axis[0], axis.at(-1)));
   }
+
+  const framesShown = (/** @type {number} */ frames) => (frames === 1 ? "the one frame" : `the ${count(frames)} frames`);
 
   function drawTimeline() {
     const columns = [...new Set(histories.flatMap((history) => history.steps))].sort((a, b) => a - b);
@@ -118,8 +121,8 @@ export async function mount(root, context) {
     timelineNote.dataset.tensors = String(all.length);
     timelineNote.dataset.nonfinite = String(bad.length);
     setText(timelineNote, columns.length === 0 ? "No tensors are sampled."
-      : bad.length === 0 ? `No tensor held NaN or Inf in the ${count(columns.length)} frames shown here (${count(all.length)} tensors).`
-      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in the ${count(columns.length)} frames shown here; ∇ are gradients.`);
+      : bad.length === 0 ? `No tensor held NaN or Inf in ${framesShown(columns.length)} shown here (${count(all.length)} tensors).`
+      : `${count(bad.length)} of ${count(all.length)} tensors held NaN or Inf in ${framesShown(columns.length)} shown here; ∇ are gradients.`);
     heatmap.element.hidden = shown.length === 0 || columns.length === 0;
     heatmap.update({ rows: shown.map(({ name, kind }) => (kind === "gradient" ? `${name} ∇` : name)), steps: columns, values: shown.map(({ values }) => values), alarms: shown.map(() => true) });
   }

@@ -50,7 +50,7 @@ function takeReading(families, time) {
  * @param {any} context
  */
 export async function mount(root, context) {
-  await context.loadStyle("views/plots.css");
+  await Promise.all([context.loadStyle("views/plots.css"), context.loadStyle("tables.css")]);
   const facts = el("dl", { class: "facts" });
   const ranks = createTable({ label: "Ranks", columns: rankColumns(), key: (row) => String(row.rank), onOpen: (row) => context.go({ run: context.selection.run, rank: row.rank, view: "system" }) });
   const rankNote = el("p", { class: "note" });
