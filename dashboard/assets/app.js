@@ -7,14 +7,10 @@ import { formatAge } from "./format.js";
 import { attemptOf, EventFeed, RunList, stateName } from "./runs.js";
 import { toggleTheme } from "./theme.js";
 
-const views = [
-  { id: "run", title: "Run", scope: "run", load: () => import("./views/run.js") },
-  { id: "layers", title: "Layers", scope: "run", load: () => import("./views/layers.js") },
-  { id: "numerics", title: "Numerics", scope: "run", load: () => import("./views/numerics.js") },
-  { id: "alerts", title: "Alerts", scope: "run", load: () => import("./views/alerts.js") },
-  { id: "system", title: "System", scope: "run", load: () => import("./views/system.js") },
-  { id: "compare", title: "Compare", scope: "host", load: () => import("./views/compare.js") },
-];
+const views = ["Run", "Layers", "Numerics", "Alerts", "System", "Compare"].map((title) => {
+  const id = title.toLowerCase();
+  return { id, title, scope: id === "compare" ? "host" : "run", load: () => import(`./views/${id}.js`) };
+});
 
 const problems = () => import("./problems.js");
 

@@ -8,9 +8,9 @@ import { color, seriesColor, themeChanges } from "./theme.js";
 const uPlot = globalThis.uPlot;
 
 const timeIncrements = [1e-3, 1e-2, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000];
-const wholeIncrements = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
 /** uPlot's own end at 1e32. */
 const increments = Array.from({ length: 339 }, (_, i) => [1, 2, 2.5, 5].map((digit) => Number(`${digit}e${i - 32}`))).flat();
+const wholeIncrements = increments.filter(Number.isInteger);
 const byteIncrements = Array.from({ length: 60 }, (_, power) => 2 ** power);
 let extrasLoaded;
 const extras = () => (extrasLoaded ??= loadStyle("chart_extras.css").then(() => import("./chart_extras.js")));
@@ -22,7 +22,7 @@ export class Chart {
   #u = null;
   #seen = [];
   #detail = null;
-  #table = el("div", { class: "chart-table", hidden: true });
+  table = el("div", { class: "chart-table", hidden: true });
   #isMoving = false;
   #described = "";
 
@@ -46,7 +46,7 @@ export class Chart {
       el("figcaption", { class: "chart-head" },
         el("h3", { class: "chart-title", title: options.hint ?? null, text: this.title }), el("span", { class: "chart-space" }),
         el("div", { class: "chart-actions" }, this.logButton, this.tableButton)),
-      el("div", { class: "plot-box" }, this.plot, this.tip, this.cursorLabel, el("p", { class: "plot-empty", text: "No data yet" })), this.#table);
+      el("div", { class: "plot-box" }, this.plot, this.tip, this.cursorLabel, el("p", { class: "plot-empty", text: "No data yet" })), this.table);
     this.plot.addEventListener("keydown", (event) => void this.#onKey(event));
     this.plot.addEventListener("blur", () => this.group.setCursor(null));
     this.#drawLegend();
@@ -154,8 +154,7 @@ export class Chart {
       this.#u.setScale("x", { ...range });
       this.#u.setScale("y", y);
     });
-    if (!this.#table.hidden) void this.#drawTable();
-    if (this.isLog || extrasLoaded) void extras().then(({ noteHidden }) => noteHidden(this, this.#seen));
+    if (this.isLog || extrasLoaded) void extras().then(({ drawExtras }) => drawExtras(this, this.#seen));
   }
 
   #rangeOfY() {
@@ -338,15 +337,7 @@ export class Chart {
   }
 
   async toggleTable() {
-    const isShown = this.#table.hidden;
-    this.#table.hidden = !isShown;
-    this.tableButton.setAttribute("aria-pressed", String(isShown));
-    this.element.classList.toggle("has-table", isShown);
-    if (isShown) await this.#drawTable();
-  }
-
-  async #drawTable() {
-    (await extras()).fillTable(this, this.#table);
+    (await extras()).toggleTable(this);
   }
 }
 

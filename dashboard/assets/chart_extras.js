@@ -56,8 +56,23 @@ export function showTip(chart, u, x) {
   tip.style.setProperty("right", isRight ? `${host.width - left + 8}px` : "auto");
 }
 
-/** What a logarithmic scale has no place for. @param {Chart} chart @param {{series: any, from: number, to: number}[]} seen what is in view */
-export function noteHidden(chart, seen) {
+/** After a drawing. @param {Chart} chart @param {{series: any, from: number, to: number}[]} seen what is in view */
+export function drawExtras(chart, seen) {
+  if (!chart.table.hidden) fillTable(chart, chart.table);
+  noteHidden(chart, seen);
+}
+
+/** @param {Chart} chart */
+export function toggleTable(chart) {
+  const isShown = chart.table.hidden;
+  chart.table.hidden = !isShown;
+  chart.tableButton.setAttribute("aria-pressed", String(isShown));
+  chart.element.classList.toggle("has-table", isShown);
+  if (isShown) fillTable(chart, chart.table);
+}
+
+/** What a logarithmic scale has no place for. */
+function noteHidden(chart, seen) {
   let hidden = 0;
   if (chart.isLog) for (const { series, from, to } of seen) for (let place = from; place < to; ++place) if (series.values[place] <= 0 && series.values[place] > -Infinity) ++hidden;
   let note = chart.element.querySelector(".plot-note");
@@ -77,7 +92,7 @@ function goTo(chart, x) {
 }
 
 /** The points that are shown, the latest first; of many every so manieth. @param {Chart} chart @param {HTMLElement} host */
-export function fillTable(chart, host) {
+function fillTable(chart, host) {
   void loadStyle("tables.css");
   const columns = chart.traces.filter((trace) => !trace.isHidden);
   if (columns.length === 0) return fill(host);

@@ -1,10 +1,13 @@
 // Elements. Text only becomes text nodes: names and messages of a run are not to be trusted.
 
+/** Without what would turn the direction of the words around it. */
+const plain = (text) => String(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
 function setProperties(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "class") element.setAttribute("class", value);
-    else if (name === "text") element.textContent = String(value);
+    else if (name === "text") element.textContent = plain(value);
     else if (name === "data") for (const [key, item] of Object.entries(value)) element.dataset[key] = String(item);
     else if (name === "style") for (const [key, item] of Object.entries(value)) element.style.setProperty(key, String(item));
     else if (name === "on") for (const [key, item] of Object.entries(value)) element.addEventListener(key, item);
@@ -32,7 +35,7 @@ export function svg(tag, properties = {}, ...children) {
 export function append(parent, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    parent.append(child instanceof Node ? child : String(child));
+    parent.append(child instanceof Node ? child : plain(child));
   }
 }
 
@@ -44,7 +47,8 @@ export function fill(parent, ...children) {
 
 /** Only when it differs: that costs no layout. @param {Node} node @param {string} text */
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const next = plain(text);
+  if (node.textContent !== next) node.textContent = next;
 }
 
 const icons = {

@@ -3,6 +3,8 @@
 
 import { el, icon, loadStyle } from "./dom.js";
 
+const ofCharts = [["← →", "Move the cursor, with Shift further"], ["+ −", "Zoom"], ["n p", "Next and previous event"]];
+
 /** @param {any} app */
 export async function openHelp(app) {
   await loadStyle("dialogs.css");
@@ -18,6 +20,7 @@ export async function openHelp(app) {
       ["r", "Choose a run"], ["/", "Filter"], ["l", "Live or paused"], ["t", "Dark or light"], ["?", "This help"],
     ]),
     app.view?.help && el("h3", { text: "In this view" }), app.view?.help && keys(app.view.help),
+    app.context?.group.charts.length > 0 && [el("h3", { text: "In a chart" }), keys(ofCharts)],
     el("p", { class: "dialog-foot" }, version, el("a", { href: app.info?.metrics_path?.replace(/^\//, "") ?? "metrics", text: "/metrics" }), " has the same figures for Prometheus."));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

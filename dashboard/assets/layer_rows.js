@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 import { sparkline } from "./sparkline.js";
-import { count, figure, numberOrNull, percent, printable } from "./text.js";
+import { count, figure, numberOrNull, percent, printable, shortened } from "./text.js";
 
 /**
  * @typedef {Record<string, any>} TensorFigures a row of /api/v1/tensors
@@ -27,6 +27,12 @@ export function joinRows(tensors) {
 
 /** Elements that are NaN (or Inf), of the tensor and of its gradient together. @param {LayerRow} row @param {"nan_values" | "inf_values"} what */
 export const nonfiniteOf = (row, what) => (numberOrNull(row.tensor[what]) ?? 0) + (numberOrNull(row.gradient?.[what]) ?? 0);
+
+/** `960`, `928∇`, or `960 + 928∇`: together they may be more than there are elements. @param {LayerRow} row @param {"nan_values" | "inf_values"} what */
+export function ownAndGradient(row, what) {
+  const [own, gradient] = [numberOrNull(row.tensor[what]) ?? 0, numberOrNull(row.gradient?.[what]) ?? 0];
+  return [own > 0 || gradient === 0 ? count(own) : "", gradient > 0 ? `${count(gradient)}∇` : ""].filter(Boolean).join(" + ");
+}
 
 /** @param {LayerRow} row */
 const isNonfinite = (row) => nonfiniteOf(row, "nan_values") + nonfiniteOf(row, "inf_values") > 0;
@@ -60,7 +66,7 @@ export function filterRows(rows, { text, onlyNonfinite }) {
 }
 
 /** @param {string} name of a tensor or layer */
-export const nameCell = (name) => el("bdi", { class: "tensor-name", title: printable(name) }, printable(name) || "(no name)");
+export const nameCell = (name) => el("bdi", { class: "tensor-name", title: printable(name) }, shortened(printable(name)) || "(no name)");
 
 /** `[32, 16, 5, 5]` as `32 × 16 × 5 × 5`. @param {string} shape */
 const shapeText = (shape) => shape.replace(/^\[|\]$/g, "").replaceAll(", ", " × ") || "scalar";
@@ -109,10 +115,10 @@ export function layerColumns(trace) {
     ...counts.map(([what, head, words]) => ({
       key: what,
       head,
-      title: `Elements that are ${words}, in the tensor and its gradient`,
+      title: `Elements that are ${words}: of the tensor, + those of its gradient (∇)`,
       value: (/** @type {LayerRow} */ row) => nonfiniteOf(row, what),
       show: (/** @type {LayerRow} */ row) =>
-        el("span", { title: `${count(row.tensor[what] ?? 0)} in the tensor, ${count(row.gradient?.[what] ?? 0)} in its gradient`, data: { tensor: row.tensor[what] ?? "", gradient: row.gradient?.[what] ?? "" } }, count(nonfiniteOf(row, what))),
+        el("span", { title: `${count(row.tensor[what] ?? 0)} in the tensor, ${count(row.gradient?.[what] ?? 0)} in its gradient`, data: { tensor: row.tensor[what] ?? "", gradient: row.gradient?.[what] ?? "" } }, ownAndGradient(row, what)),
       state: (/** @type {LayerRow} */ row) => (nonfiniteOf(row, what) > 0 ? "nonfinite" : "muted"),
     })),
     {

@@ -33,8 +33,9 @@ export const noView = (title, error) => statePanel({
   kind: "error", title: `${title} cannot be shown`, text: String(error.message), hint: "Reload the page; if it stays so, the server and its page are of different versions.",
 });
 
-/** Why there are no steps of a run. @param {any} error of the API @param {any} info of it */
-export function noSteps(error, info) {
+/** Why there are no steps of a run. @param {any} error of the API @param {any} info of it @param {boolean} isShown that some are there */
+export function noSteps(error, info, isShown) {
+  if (isShown) return statePanel({ kind: "error", title: "The newest steps could not be read", text: error.message });
   if (error.isUnavailable && /history/i.test(error.message)) {
     const isTrainer = info?.program === "trainer";
     return statePanel({

@@ -59,6 +59,12 @@ export function rankRows(runs, run) {
     .sort((a, b) => a.rank - b.rank);
 }
 
+/** Ranks below the world size that are not there. @param {RankRow[]} rows @param {number} worldSize @returns {number[]} */
+export function missingRanks(rows, worldSize) {
+  const there = new Set(rows.map(({ rank }) => rank));
+  return Array.from({ length: worldSize }, (_, rank) => rank).filter((rank) => !there.has(rank));
+}
+
 /** @param {number} most largest ratio @returns {import("./table.js").Column<RankRow>[]} */
 export function rankColumns(most = 2) {
   return [

@@ -4,13 +4,11 @@ import { poll } from "./api.js";
 
 export const endedStates = new Set(["finished", "failed", "crashed"]);
 
-const stateWords = {
-  starting: "starting", running: "running", finished: "finished", failed: "failed", crashed: "crashed", hung: "hung", unreadable: "unreadable",
-};
+const states = new Set([...endedStates, "starting", "running", "hung", "unreadable"]);
 
 /** @param {string | undefined} state @returns {string} for attributes that the stylesheet knows */
 export function stateName(state) {
-  return state !== undefined && state in stateWords ? state : "unknown";
+  return state !== undefined && states.has(state) ? state : "unknown";
 }
 
 /** Fires "change" and "error". */

@@ -40,5 +40,14 @@ export function printable(name) {
   });
 }
 
+const longestName = 72;
+
+/** Long names differ at either end: the middle goes. @param {string} name */
+export function shortened(name) {
+  const letters = [...name];
+  const half = longestName / 2 - 1;
+  return letters.length > longestName ? `${letters.slice(0, half).join("")}…${letters.slice(-half).join("")}` : name;
+}
+
 /** `2⁻⁸`. @param {number} exponent */
 export const powerOfTwo = (exponent) => `2${[...String(exponent)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)])).join("")}`;

@@ -73,9 +73,11 @@ export function checkLayerCells(rows, answer) {
       }
     }
     for (const column of ["nan_values", "inf_values"]) {
-      const sum = (own[column] ?? 0) + (kind === "buffer" ? 0 : (gradient?.[column] ?? 0));
-      assert.equal(Number(cells[column].value), sum, `${column} of ${key}`);
-      checkFigure(cells[column].text, sum, `${column} of ${key}`);
+      const [ofTensor, ofGradient] = [own[column] ?? 0, kind === "buffer" ? 0 : (gradient?.[column] ?? 0)];
+      assert.equal(Number(cells[column].value), ofTensor + ofGradient, `${column} of ${key}`);
+      const [, text, , gradientText] = /** @type {RegExpExecArray} */ (/^([\d,]+(?!∇|[\d,]))?( \+ )?(?:([\d,]+)∇)?$/.exec(cells[column].text));
+      checkFigure(text ?? "0", ofTensor, `${column} of ${key}`);
+      checkFigure(gradientText ?? "0", ofGradient, `${column} of the gradient of ${key}`);
     }
   }
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { originsOf } from "../../dashboard/assets/origin_report.js";
-import { median, rankRows } from "../../dashboard/assets/rank_spread.js";
+import { median, missingRanks, rankRows } from "../../dashboard/assets/rank_spread.js";
 import { firingsOf, stillFiring } from "../../dashboard/assets/timeline.js";
 
 const alert = (state, step, parameter = "w", alert = "gradient_spike") => ({ kind: "alert", step, time: step / 10, details: { alert, state, parameter, severity: "warning", since_step: step, since_time: step / 10, sentence: `at ${step}` } });
@@ -36,4 +36,10 @@ test("ranks stand out that are slow, behind, or gone while the others go on", ()
   assert.ok(Math.abs(rows[1].ratio - 1.4) < 1e-12);
   assert.equal(median([4, 1, 3, 2]), 2.5);
   assert.deepEqual(rankRows([rank(0, 5, 0.1, "finished"), rank(1, 9, 0.1, "finished")], "ddp").map(({ mark }) => mark), ["", ""]);
+});
+
+test("ranks that are not there are told", () => {
+  const rows = [0, 1, 3].map((rank) => ({ run: "ddp", rank, step: 9, step_seconds: 0.1, state: "running" }));
+  assert.deepEqual(missingRanks(rankRows(rows, "ddp"), 4), [2]);
+  assert.deepEqual(missingRanks(rankRows(rows.slice(0, 2), "ddp"), 2), []);
 });

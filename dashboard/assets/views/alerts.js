@@ -4,7 +4,7 @@
 import { el, fill, setText } from "../dom.js";
 import { formatSeconds, formatTime } from "../format.js";
 import { createTable } from "../table.js";
-import { count, printable } from "../text.js";
+import { count, printable, shortened } from "../text.js";
 import { firingTimeline, firingsOf, stillFiring, subjectOf } from "../timeline.js";
 
 const GRAVE = ["critical", "warning", "info"];
@@ -40,7 +40,7 @@ export async function mount(root, context) {
     columns: [
       { key: "severity", head: "Severity", text: true, value: (row) => String(GRAVE.indexOf(row.severity)), show: (row) => badge(row.severity) },
       { key: "alert", head: "Alert", text: true, value: (row) => row.alert },
-      { key: "about", head: "About", text: true, value: subjectOf, show: (row) => el("bdi", { class: "tensor-name", title: printable(subjectOf(row)) }, printable(subjectOf(row)) || "–") },
+      { key: "about", head: "About", text: true, value: subjectOf, show: (row) => el("bdi", { class: "tensor-name", title: printable(subjectOf(row)) }, shortened(printable(subjectOf(row))) || "–") },
       { key: "begin", head: "From step", value: (row) => row.begin, show: (row) => count(row.begin) },
       { key: "end", head: "To step", value: (row) => row.end, show: (row) => (row.end === null ? openWord() : count(row.end)) },
       { key: "duration", head: "Duration", value: (row) => (row.endTime === null ? null : row.endTime - row.beginTime), show: (row) => (row.endTime === null ? "–" : formatSeconds(row.endTime - row.beginTime)) },

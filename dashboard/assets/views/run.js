@@ -1,7 +1,7 @@
 // The Run view: how the training goes, step by step.
 
 import { Chart } from "../chart.js";
-import { el, fill, icon, setText, statePanel } from "../dom.js";
+import { el, fill, icon, setText } from "../dom.js";
 import { formatAge, formatCount, formatNumber, formatRatio, formatSeconds, formatTime, toNumber } from "../format.js";
 import { attemptOf, endedStates, sentenceOf, severityOf, stateName, titleOf } from "../runs.js";
 import { Rate, SeriesStore } from "../series.js";
@@ -65,9 +65,7 @@ export async function mount(root, context) {
 }
 
 class RunView {
-  help = [
-    ["z", "Show all steps again"], ["s", "Smoothing on or off"], ["← →", "In a chart: the cursor, with Shift further"], ["+ −", "In a chart: zoom"], ["n p", "In a chart: next and previous event"],
-  ];
+  help = [["z", "Show all steps again"], ["s", "Smoothing on or off"]];
   #rates = new Map();
   #charts = new Map();
   #smoothed = new Set();
@@ -223,9 +221,9 @@ class RunView {
   async #onError(error) {
     this.#grid.classList.remove("is-loading");
     this.#grid.removeAttribute("aria-busy");
-    if (this.store.isLoaded && error.status !== 404) return this.#showNotice(statePanel({ kind: "error", title: "The newest steps could not be read", text: error.message }));
-    this.#showBody(false);
-    this.#showNotice((await import("../problems.js")).noSteps(error, this.context.info));
+    const isShown = this.store.isLoaded && error.status !== 404;
+    if (!isShown) this.#showBody(false);
+    this.#showNotice((await import("../problems.js")).noSteps(error, this.context.info, isShown));
   }
 
   #showBody(isShown) {

@@ -4,7 +4,7 @@
 import { Chart, ChartGroup } from "../chart.js";
 import { el, fill, setText } from "../dom.js";
 import { drawCards, valueOf } from "../metric_cards.js";
-import { rankColumns, rankRows } from "../rank_spread.js";
+import { missingRanks, rankColumns, rankRows } from "../rank_spread.js";
 import { attemptOf } from "../runs.js";
 import { Series } from "../series.js";
 import { createTable } from "../table.js";
@@ -14,6 +14,9 @@ const DEVICE = /** @type {[string, string][]} */ ([["device_allocated_bytes", "a
 
 /** Readings of the process that answers, kept while the page is open: they stand in no history. */
 const readings = { memory: new Series("process_resident_memory_bytes", "bytes"), cpu: new Series("process_cpu_seconds_total", "ratio"), count: 0, start: 0, lastTime: 0, lastCpu: 0 };
+
+/** That are named. */
+const mostMissing = 20;
 
 /** Two hours at one in two seconds. */
 const mostReadings = 3600;
@@ -100,11 +103,17 @@ export async function mount(root, context) {
 
   function drawRanks() {
     const rows = rankRows(context.runs.runs ?? [], context.selection?.run);
-    rankPanel.hidden = rows.length < 2;
+    const attempt = attemptOf(context.run, context.selection?.attempt ?? null);
+    const missing = isTrainer() ? [] : missingRanks(rows, attempt?.world_size ?? 1);
+    rankPanel.hidden = rows.length + missing.length < 2;
     ranks.update(rows);
     const marked = rows.filter(({ mark }) => mark);
     rankNote.dataset.stragglers = String(marked.length);
-    setText(rankNote, marked.length === 0 ? `${rows.length} ranks, none stands out.` : `${marked.length} of ${rows.length} ranks stand out: ${marked.map(({ rank, mark }) => `rank ${rank} (${mark})`).join(", ")}.`);
+    rankNote.dataset.missing = missing.join(" ");
+    const spread = marked.length === 0 ? `${rows.length} ranks, none stands out.` : `${marked.length} of ${rows.length} ranks stand out: ${marked.map(({ rank, mark }) => `rank ${rank} (${mark})`).join(", ")}.`;
+    const named = missing.slice(0, mostMissing).join(", ") + (missing.length > mostMissing ? " …" : "");
+    const gone = `Of ${attempt?.world_size} ranks ${missing.length === 1 ? `rank ${named} is` : `${missing.length} are`} not told of here${missing.length === 1 ? "" : ` (${named})`}: on another host, or not started.`;
+    setText(rankNote, missing.length > 0 ? `${spread} ${gone}` : spread);
   }
 
   function draw() {
