@@ -15,7 +15,7 @@ export const noSuchRun = (which, run) => statePanel({
 export function noSuchAttempt(attempt, attempts, run) {
   const numbers = attempts.map((one) => one.attempt);
   const [first, last] = [Math.min(...numbers), Math.max(...numbers)];
-  return statePanel({ title: "No such attempt", text: `This run has no attempt ${attempt}: ${first === last ? `there is ${first} alone` : `there are ${first} to ${last}`}.`, action: { label: "Show the newest", run } });
+  return statePanel({ title: "No such attempt", text: `This run has no attempt ${attempt}: ${first === last ? `there is attempt ${first} alone` : `there are ${first} to ${last}`}.`, action: { label: "Show the newest", run } });
 }
 
 export const noRun = () => statePanel({
