@@ -83,16 +83,16 @@ export class Chart {
       const series = this.shown(trace);
       if (trace.isHidden || series.length === 0) return [];
       const [from, to] = this.places(series, trace, range);
-      return [{ trace, series, from, to, places: series.drawn(from, to).slice(), offset: trace.offset ?? 0, color: trace.color ?? index }];
+      const bad = [...series.nonfinite.subarray(0, series.nonfiniteLength)].filter((place) => place >= from && place < to);
+      return [{ trace, series, from, to, bad, places: series.drawn(from, to).slice(), offset: trace.offset ?? 0, color: trace.color ?? index }];
     });
   }
 
   /** For tests. */
   get drawn() {
-    return this.#look().map(({ trace, series, from, to, places }) => {
+    return this.#look().map(({ trace, series, bad, places }) => {
       const pick = (column) => Array.from(places, (place) => column[place]);
-      const nonfinite = Array.from(series.nonfinite.subarray(0, series.nonfiniteLength)).filter((place) => place >= from && place < to);
-      return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: nonfinite.map((place) => series.steps[place]), points: series.length };
+      return { name: series.name, label: trace.label, steps: pick(series.steps), values: pick(series.values), smooth: series.smoothing > 0 ? pick(series.smooth) : null, nonfiniteSteps: bad.map((place) => series.steps[place]), points: series.length };
     });
   }
 
@@ -215,7 +215,7 @@ export class Chart {
     ctx.clip();
     paintBands(area, this.group.bands);
     const marks = new Map();
-    for (const { series, from, to, places, offset, color: place } of this.#seen) {
+    for (const { series, bad, places, offset, color: place } of this.#seen) {
       const xs = this.xs(series);
       const style = { stroke: seriesColor(place), width: 1.5, dots: places.length <= 40, dash: place >= 8 ? [5, 3] : undefined };
       if (series.smoothing > 0) {
@@ -224,9 +224,7 @@ export class Chart {
       } else {
         paintLine(area, places, xs, offset, series.values, style);
       }
-      for (let i = 0; i < series.nonfiniteLength; ++i) {
-        const at = series.nonfinite[i];
-        if (at < from || at >= to) continue;
+      for (const at of bad) {
         const x = Math.round(toX(area, xs[at] - offset));
         if (!marks.has(x)) marks.set(x, formatNumber(series.values[at]));
       }

@@ -64,12 +64,11 @@ export function formatRatio(ratio, digits = 3) {
   return Number.isFinite(ratio) ? `${formatNumber(ratio * 100, digits)} %` : formatNumber(ratio);
 }
 
-/** @param {number} value @param {string} [unit] seconds, bytes, ratio, or a word that is put behind @param {number} [digits] @returns {string} */
-export function formatValue(value, unit = "", digits = undefined) {
-  if (unit === "seconds") return formatSeconds(value, digits);
-  if (unit === "bytes") return formatBytes(value, digits);
-  if (unit === "ratio") return formatRatio(value, digits);
-  return unit ? `${formatNumber(value, digits)} ${unit}` : formatNumber(value, digits);
+const ofUnit = { seconds: formatSeconds, bytes: formatBytes, ratio: formatRatio };
+
+/** @param {number} value @param {string} [unit] seconds, bytes, ratio, or a word that is put behind @returns {string} */
+export function formatValue(value, unit = "") {
+  return ofUnit[unit]?.(value) ?? (unit ? `${formatNumber(value)} ${unit}` : formatNumber(value));
 }
 
 const scales = Object.entries({ T: 1e12, G: 1e9, M: 1e6, k: 1e3 });
@@ -77,7 +76,7 @@ const scales = Object.entries({ T: 1e12, G: 1e9, M: 1e6, k: 1e3 });
 function tickLabel(value, unit, digits) {
   const size = Math.abs(value);
   const [letter, scale] = size >= 1e4 && size < 1e15 ? scales.find((one) => size >= one[1]) : ["", 1];
-  const text = ["seconds", "bytes", "ratio"].includes(unit) ? formatValue(value, unit, digits) : formatNumber(value / scale, digits) + letter;
+  const text = ofUnit[unit]?.(value, digits) ?? formatNumber(value / scale, digits) + letter;
   return text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
 }
 

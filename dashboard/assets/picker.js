@@ -7,7 +7,7 @@ import { stateName } from "./runs.js";
 
 /** @param {any} app */
 export async function openPicker(app) {
-  await loadStyle("dialogs.css");
+  await Promise.all(["tables.css", "dialogs.css"].map(loadStyle));
   if (document.querySelector("dialog[open]")) return;
   const abort = new AbortController();
   const filter = el("input", { class: "filter-input", type: "search", placeholder: "Filter runs by name, state, host", "aria-label": "Filter runs", autocomplete: "off", spellcheck: "false" });

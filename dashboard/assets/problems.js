@@ -1,7 +1,9 @@
 // @ts-check
 // What stands where there is nothing to show, and what to do about it; loaded then.
 
-import { statePanel } from "./dom.js";
+import { loadStyle, statePanel } from "./dom.js";
+
+void loadStyle("tables.css");
 
 /** @param {() => void} run shows the run */
 export const noSuchView = (run) => statePanel({ title: "There is no such view", text: "The address names a view that this page does not have.", action: { label: "Show the run", run } });

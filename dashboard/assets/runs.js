@@ -74,20 +74,18 @@ export class EventFeed extends EventTarget {
 
   constructor(api, run, { signal, isPaused }) {
     super();
+    // One after the other: the steps are asked for at the same time.
     const task = async (abort) => {
-      const answers = await Promise.all(this.#parts.map(({ kind, next }) => api.get("events", { ...run, kind, since: next, max_events: 1000 }, { signal: abort })));
-      const isFirst = !this.isLoaded;
-      this.isLoaded = true;
-      this.error = null;
-      let hasNew = false;
-      answers.forEach(({ events, next }, i) => {
-        const part = this.#parts[i];
+      for (const part of this.#parts) {
+        const { events, next } = await api.get("events", { ...run, kind: part.kind, since: part.next, max_events: 1000 }, { signal: abort });
         part.next = next ?? part.next;
         part.events = part.events.concat(events).slice(-mostEvents);
-        hasNew ||= events.length > 0;
-      });
-      if (hasNew) this.events = this.#parts.flatMap((part) => part.events).sort((a, b) => a.id - b.id);
-      if (isFirst || hasNew) this.dispatchEvent(new Event("change"));
+        this.error = null;
+        if (this.isLoaded && events.length === 0) continue;
+        this.isLoaded = true;
+        this.events = this.#parts.flatMap((one) => one.events).sort((a, b) => a.id - b.id);
+        this.dispatchEvent(new Event("change"));
+      }
     };
     this.poll = poll(api.connection, task, {
       seconds: 2,
