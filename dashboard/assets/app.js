@@ -3,7 +3,6 @@
 import { Api, Connection, poll } from "./api.js";
 import { ChartGroup } from "./chart.js";
 import { el, fill, icon, loadStyle, setText, statePanel } from "./dom.js";
-import { formatAge } from "./format.js";
 import { attemptOf, EventFeed, RunList, stateName } from "./runs.js";
 import { toggleTheme } from "./theme.js";
 
@@ -129,7 +128,7 @@ class Shell {
       const seconds = Math.max(Math.ceil((connection.retryAt - Date.now()) / 1000), 0);
       setText(left, seconds > 0 ? `Next try in ${seconds} s.` : "Trying…");
     };
-    const since = connection.lastAnswer ? `What is shown is from ${new Date(connection.lastAnswer).toLocaleTimeString("en-GB")} (${formatAge((Date.now() - connection.lastAnswer) / 1000)}).` : "";
+    const since = connection.lastAnswer ? `What is shown is from ${new Date(connection.lastAnswer).toLocaleTimeString("en-GB")}.` : "";
     fill(this.#banner, el("div", { class: "banner", data: { state: "offline" } },
       el("strong", { text: "Disconnected." }), el("span", { text: since }), left,
       el("button", { class: "button small", type: "button", text: "Retry now", on: { click: () => connection.retryNow() } })));
@@ -247,12 +246,9 @@ class App extends EventTarget {
     const { run, rank, attempt } = this.route;
     this.selection = { run, rank, attempt };
     const row = this.runs.find(run, rank);
-    if (this.runs.runs && !row) {
-      return void this.#show("unknown", async () => (await problems()).noSuchRun({ run, rank }, () => this.openPicker()));
-    }
-    if (attempt !== null) {
-      if (!this.runs.runs) return this.#showWaiting();
-      if (row?.attempts?.length && !attemptOf(row, attempt)) return void this.#show(`${run} ${attempt}`, async () => (await problems()).noSuchAttempt(attempt, row.attempts, () => this.go({ attempt: null })));
+    if (attempt !== null && !this.runs.runs) return this.#showWaiting();
+    if (this.runs.runs && (!row || (row.attempts?.length && !attemptOf(row, attempt)))) {
+      return void this.#show(location.hash, async () => (await problems()).noSuchRun(this, row));
     }
     // A trainer that was started anew at its port has the same name and attempt, and other steps.
     const newest = attemptOf(row, null);
@@ -269,7 +265,7 @@ class App extends EventTarget {
 
   #showWaiting() {
     if (this.connection.state === "offline") {
-      void this.#show("offline", () => statePanel({ kind: "offline", title: "The server does not answer", text: "Neither a trainer nor vigild answers at this address. The page goes on by itself as soon as one does.", action: { label: "Retry now", run: () => this.connection.retryNow() } }));
+      void this.#show("offline", () => statePanel({ kind: "offline", title: "The server does not answer", text: "Neither a trainer nor vigild answers here. The page goes on as soon as one does.", action: { label: "Retry now", run: () => this.connection.retryNow() } }));
     } else if (this.runs.error) {
       void this.#show("failed", async () => (await problems()).noRuns(this.runs.error));
     } else {

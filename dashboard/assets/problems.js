@@ -8,16 +8,19 @@ void loadStyle("tables.css");
 /** @param {() => void} run shows the run */
 export const noSuchView = (run) => statePanel({ title: "There is no such view", text: "The address names a view that this page does not have.", action: { label: "Show the run", run } });
 
-/** @param {{run: string, rank: number}} which @param {() => void} run opens the choice of runs */
-export const noSuchRun = (which, run) => statePanel({
-  title: "No such run", text: `The server knows no run "${which.run}" of rank ${which.rank}. It may have been removed from the history.`, action: { label: "Choose a run", run },
-});
-
-/** @param {number} attempt @param {{attempt: number}[]} attempts of the run @param {() => void} run shows the newest */
-export function noSuchAttempt(attempt, attempts, run) {
-  const numbers = attempts.map((one) => one.attempt);
+/** No such run, or attempt of it. @param {any} app @param {{attempts: {attempt: number}[]} | undefined} row of the run */
+export function noSuchRun(app, row) {
+  const { run, rank, attempt } = app.selection;
+  if (!row) {
+    return statePanel({
+      title: "No such run", text: `The server knows no run "${run}" of rank ${rank}. It may have been removed from the history.`, action: { label: "Choose a run", run: () => app.openPicker() },
+    });
+  }
+  const numbers = row.attempts.map((one) => one.attempt);
   const [first, last] = [Math.min(...numbers), Math.max(...numbers)];
-  return statePanel({ title: "No such attempt", text: `This run has no attempt ${attempt}: ${first === last ? `there is attempt ${first} alone` : `there are ${first} to ${last}`}.`, action: { label: "Show the newest", run } });
+  return statePanel({
+    title: "No such attempt", text: `This run has no attempt ${attempt}: there ${first === last ? `is attempt ${first} alone` : `are ${first} to ${last}`}.`, action: { label: "Show the newest", run: () => app.go({ attempt: null }) },
+  });
 }
 
 export const noRun = () => statePanel({
