@@ -194,7 +194,7 @@ export class Chart {
       series: [{}, { paths: () => null, points: { show: false } }],
       axes: [
         { ...axis, size: 26, gap: 4, space: 64, incrs: isSteps ? wholeIncrements : timeIncrements, values: (_, splits) => (isSteps ? tickLabels(splits, "") : splits.map((value) => formatSeconds(value))) },
-        { ...axis, size: 54, gap: 4, space: 34, incrs: this.unit === "bytes" ? byteIncrements : increments, values: (_, splits) => tickLabels(splits, this.unit) },
+        { ...axis, size: (_, labels) => Math.max(54, ...(labels ?? []).map((label) => 7 * label.length)), gap: 4, space: 34, incrs: this.unit === "bytes" ? byteIncrements : increments, values: (_, splits) => tickLabels(splits, this.unit) },
       ],
       hooks: {
         draw: [(u) => this.#paint(u)],

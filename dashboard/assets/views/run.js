@@ -17,13 +17,13 @@ const always = [
   { id: "loss", title: "Loss", isWide: true, traces: [{ name: "loss", label: "loss" }] },
   { id: "gradient_norm", title: "Gradient norm", hint: "Euclidean norm over all gradients, before clipping", traces: [{ name: "gradient_norm", label: "gradient norm" }] },
   { id: "learning_rate", title: "Learning rate", isExact: true, traces: [{ name: "learning_rate[0]", label: "group 0" }] },
-  { id: "parameter_norm", title: "Parameter norm", isExact: true, hint: "Euclidean norm over all parameters, at each sample", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
+  { id: "parameter_norm", title: "Parameter norm", isExact: true, hint: "Euclidean norm over all parameters", traces: [{ name: "parameter_norm", label: "parameter norm" }] },
   {
     id: "step_time", title: "Step time", unit: "seconds", fromZero: true,
     traces: [{ name: "step_seconds", label: "total" }, { name: "forward_backward_seconds", label: "fwd + bwd" }, { name: "optimizer_seconds", label: "optimizer" }, { name: "data_seconds", label: "data" }],
   },
-  { id: "examples_per_second", title: "Examples per second", unit: "/s", fromZero: true, hint: "By wall time, waiting for data and evaluation among it", traces: [{ name: "examples_per_second", label: "examples" }] },
-  { id: "overhead", title: "Time in vigil", unit: "seconds", fromZero: true, hint: "Of each step, what the training thread spent in vigil; samples stand out", traces: [{ name: "vigil_seconds", label: "vigil" }] },
+  { id: "examples_per_second", title: "Examples per second", unit: "/s", fromZero: true, hint: "By wall time, evaluation among it", traces: [{ name: "examples_per_second", label: "examples" }] },
+  { id: "overhead", title: "Time in vigil", unit: "seconds", fromZero: true, hint: "Of each step; samples stand out", traces: [{ name: "vigil_seconds", label: "vigil" }] },
 ];
 
 const optional = [
