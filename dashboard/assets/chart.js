@@ -72,6 +72,7 @@ export class Chart {
 
   shown(trace) {
     const detail = this.#detail?.get(trace.series.name);
+    if (detail) detail.smoothingParts = trace.series.smoothingParts;
     if (detail && detail.smoothing !== trace.series.smoothing) detail.smoothing = trace.series.smoothing;
     return detail ?? trace.series;
   }

@@ -34,6 +34,9 @@ export class Series {
   #smoothed = 0;
   #lastStep = 0;
   #stride = Infinity;
+  /** The weight is of a step; where this is not 0, of as many parts of a long range, so that one can see it there, too. */
+  smoothingParts = 0;
+  #unit = 1;
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
 
@@ -123,8 +126,14 @@ export class Series {
   }
 
   #extendSmoothing() {
-    const weight = this.#weight;
-    if (weight === 0) return;
+    if (this.#weight === 0) return;
+    const span = this.smoothingParts > 0 ? (this.steps[this.length - 1] - this.steps[0]) / this.#stride / this.smoothingParts : 1;
+    const unit = span > 1 ? 2 ** Math.floor(Math.log2(span)) : 1;
+    if (unit !== this.#unit) {
+      this.#unit = unit;
+      this.#resetSmoothing();
+    }
+    const weight = this.#weight ** (1 / unit);
     for (let i = this.#smoothed; i < this.length; ++i) {
       const value = this.values[i];
       if (Number.isFinite(value) && !this.#isInner[i]) {

@@ -67,6 +67,18 @@ function smoothedBy(values, weight, stride = 1) {
 
 const mean = (list) => list.reduce((sum, one) => sum + one, 0) / list.length;
 
+test("of a long run the weight is of a part of it, in powers of two", () => {
+  const values = skewed(5000, 3);
+  const steps = values.map((_, i) => 1 + i);
+  const series = new Series("loss");
+  series.smoothingParts = 1000;
+  series.smoothing = 0.5;
+  // Step by step, as it grows: what was smoothed by another unit is smoothed anew.
+  for (let i = 0; i < values.length; i += 100) series.append(steps.slice(i, i + 100), steps.slice(i, i + 100), values.slice(i, i + 100));
+  const expected = smoothedBy(values, 0.5 ** (1 / 4));
+  valuesOf(series, "smooth").forEach((value, i) => assert.ok(Math.abs(value - expected[i]) < 1e-9 * expected[i], `${i}: ${value}, is ${expected[i]}`));
+});
+
 for (const { length, stride, block } of [{ length: 4000, stride: 1 }, { length: 20_000, stride: 1 }, { length: 20_000, stride: 10 }, { length: 200_000, stride: 1, block: 300 }]) {
   test(`smoothed, ${length} points that are thinned out have the mean of all, ${stride} steps apart${block ? `, in blocks of ${block}` : ""}`, () => {
     const most = 2000;

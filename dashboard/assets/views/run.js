@@ -168,6 +168,7 @@ class RunView {
         const series = this.#seriesOf(name);
         if (series && !panel.isExact) {
           this.#smoothed.add(series);
+          series.smoothingParts = 1000;
           series.smoothing = settings.smoothing;
         }
         return series ? [{ series, label }] : [];
