@@ -72,12 +72,11 @@ export class Chart {
 
   shown(trace) {
     const detail = this.#detail?.get(trace.series.name);
-    if (detail) detail.smoothingParts = trace.series.smoothingParts;
     if (detail && detail.smoothing !== trace.series.smoothing) detail.smoothing = trace.series.smoothing;
     return detail ?? trace.series;
   }
 
-  /** What lies in the range: of each trace that is shown, between which places, and those that are drawn. */
+  /** Of each trace the places in the range, and those that are drawn. */
   #look() {
     const range = this.group.range();
     return this.traces.flatMap((trace, index) => {

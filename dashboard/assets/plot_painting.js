@@ -88,7 +88,7 @@ export function paintLine(area, places, xs, offset, ys, style) {
   ctx.restore();
 }
 
-/** Marks of values that are not finite, with the word where there is room. @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words */
+/** Marks of values that are not finite. @param {Area} area @param {number[]} positions pixels, rising @param {string[]} words */
 export function paintNonfinite(area, positions, words) {
   if (positions.length === 0) return;
   const { ctx, ratio, top, height } = area;

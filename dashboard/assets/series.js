@@ -1,4 +1,4 @@
-// A series as columns, smoothed, and thinned out for a chart; and the series of a run, kept up to date.
+// A series as columns, smoothed, thinned out for a chart; the series of a run.
 
 import { toNumber } from "./format.js";
 
@@ -34,8 +34,8 @@ export class Series {
   #smoothed = 0;
   #lastStep = 0;
   #stride = Infinity;
-  /** The weight is of a step; where this is not 0, of as many parts of a long range, so that one can see it there, too. */
-  smoothingParts = 0;
+  /** The weight is of a step, of a long series of one of so many parts. */
+  parts = 1000;
   #unit = 1;
   #buckets = new Int32Array(mostBuckets * bucketPoints);
   #width = 1;
@@ -108,7 +108,7 @@ export class Series {
     this.nonfinite[this.nonfiniteLength++] = place;
   }
 
-  // Weighed by age in steps, so that the number of points makes no difference; extremes of a bucket would draw it towards them.
+  // By age in steps, whatever the number of points; without extremes of buckets.
   get smoothing() {
     return this.#weight;
   }
@@ -127,12 +127,9 @@ export class Series {
 
   #extendSmoothing() {
     if (this.#weight === 0) return;
-    const span = this.smoothingParts > 0 ? (this.steps[this.length - 1] - this.steps[0]) / this.#stride / this.smoothingParts : 1;
-    const unit = span > 1 ? 2 ** Math.floor(Math.log2(span)) : 1;
-    if (unit !== this.#unit) {
-      this.#unit = unit;
-      this.#resetSmoothing();
-    }
+    const unit = 2 ** Math.max(0, Math.floor(Math.log2((this.steps[this.length - 1] - this.steps[0]) / this.#stride / this.parts)));
+    if (unit !== this.#unit) this.#resetSmoothing();
+    this.#unit = unit;
     const weight = this.#weight ** (1 / unit);
     for (let i = this.#smoothed; i < this.length; ++i) {
       const value = this.values[i];
@@ -236,7 +233,7 @@ export class Series {
   }
 }
 
-/** Which points are the first or last finite of a bucket: the closest pair about a bucket's width from its beginning is where two meet. */
+/** First and last points of buckets: where two are nearest, about a width from the last such place. */
 function endsOf({ steps, values }, buckets) {
   const finite = values.flatMap((value, i) => (Number.isFinite(toNumber(value)) ? [i] : []));
   const width = (steps[steps.length - 1] - steps[0]) / buckets + 1;
@@ -304,7 +301,7 @@ export class Rate {
   }
 }
 
-/** Of one series, above which it is asked for thinned out: 100,000 and room for what comes meanwhile. */
+/** Above it a series is asked for thinned out. */
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
 export const pointsOfARange = 5000;

@@ -1,4 +1,4 @@
-// Before the first paint, so that a page whose user chose a theme does not flash in the other one.
+// Before the first paint: no flash of the other theme.
 "use strict";
 try {
   const theme = localStorage.getItem("vigil.theme");

@@ -71,7 +71,6 @@ test("of a long run the weight is of a part of it, in powers of two", () => {
   const values = skewed(5000, 3);
   const steps = values.map((_, i) => 1 + i);
   const series = new Series("loss");
-  series.smoothingParts = 1000;
   series.smoothing = 0.5;
   // Step by step, as it grows: what was smoothed by another unit is smoothed anew.
   for (let i = 0; i < values.length; i += 100) series.append(steps.slice(i, i + 100), steps.slice(i, i + 100), values.slice(i, i + 100));
@@ -87,6 +86,7 @@ for (const { length, stride, block } of [{ length: 4000, stride: 1 }, { length: 
     // Blocks come whole into the bucket of their first step.
     const kept = thinnedOut(values, stride, (step) => Math.floor((block ? Math.floor(step / block) * block : step) / width));
     const series = new Series("loss");
+    series.parts = Infinity;
     const steps = kept.map(({ place }) => 1 + place * stride);
     series.take({ steps, times: steps, values: kept.map(({ place }) => values[place]) }, most);
     series.smoothing = 0.9;

@@ -235,7 +235,7 @@ class CompareView {
       id: this.name, title: this.name, x: this.x, unit: this.members[0].store.get(this.name)?.unit ?? "",
       traces: this.members.map((member) => ({ series: member.store.want([{ name: this.name, unit: "" }])[0], label: this.#label(member), color: member.color, offset: this.#offset(member) })),
     });
-    for (const { series } of this.#chart.traces) Object.assign(series, { smoothingParts: 1000, smoothing: this.smoothing });
+    for (const trace of this.#chart.traces) trace.series.smoothing = this.smoothing;
     fill(this.#plot, this.#chart.element);
     this.#drawTable();
   }

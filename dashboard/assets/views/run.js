@@ -168,7 +168,6 @@ class RunView {
         const series = this.#seriesOf(name);
         if (series && !panel.isExact) {
           this.#smoothed.add(series);
-          series.smoothingParts = 1000;
           series.smoothing = settings.smoothing;
         }
         return series ? [{ series, label }] : [];
@@ -393,7 +392,7 @@ class Headline {
     this.#set("age", time ? formatAge(now - time) : "–", { note: time ? formatTime(time) : "" });
   }
 
-  /** The list of runs has alerts of those that are there now, the events those of the others. */
+  /** Of a run that is there now, else of its events. */
   async #drawAlerts({ run, isNewest }) {
     const alerts = isNewest ? run?.alerts : undefined;
     const events = alerts || !run ? [] : this.context.events.of(this.context.selection.attempt).filter(({ kind }) => kind === "alert");
