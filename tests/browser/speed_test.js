@@ -86,6 +86,6 @@ describe("100,000 points in each chart", () => {
     const updates = (await measures(page, "vigil:update")).sort((a, b) => a - b);
     const each = (1000 * cpu) / updates.length;
     console.log(`update, ms: ${updates.map((one) => one.toFixed(1))}; median ${updates[updates.length >> 1].toFixed(1)}; of it the thread computed ${each.toFixed(1)}`);
-    assert.ok(updates[0] <= mostUpdateMs && each <= mostUpdateMs, `${each}, ${updates}`);
+    assert.ok(updates[updates.length >> 1] <= mostUpdateMs && each <= mostUpdateMs, `${each}, ${updates}`);
   });
 });
