@@ -1,6 +1,6 @@
 // How much the page loads, how long an update takes with 100,000 points in each chart, and how long a run of a million steps takes to open.
-// The machine may be shared, and what others do only ever adds: of the openings the best counts, of the updates the best and the time that the
-// page's thread computed for one.
+// The machine may be shared, and what others do only ever adds: of the openings the best counts, of the updates the median and the time
+// that the page's thread computed for one.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 
