@@ -127,10 +127,11 @@ void HistoryThread::read(Ring& ring) {
   writer_->set_cursors(key, cursors_of(*ring.reader, *ring.follower));
 }
 
-void HistoryThread::tell_state(Ring& ring, const HostView& view) {
+// An end once the records before it are told.
+void HistoryThread::tell_state(Ring& ring, const HostView& view, bool is_end) {
   const RunView* const run = find(view, ring.file->header().ring_id);
-  if (run == nullptr) return;
-  if (run->has_ended() && !ring.is_broken && ring.follower->has_more()) return;
+  if (run == nullptr || run->has_ended() != is_end) return;
+  if (is_end && !ring.is_broken && ring.follower->has_more()) return;
   const Snapshot& snapshot = *run->snapshot;
   writer_->set_state(ring.begun.key, kRunStateNames[static_cast<std::size_t>(snapshot.state)], snapshot.end_reason, run->ended_ns);
   ring.has_end = run->has_ended();
@@ -241,15 +242,15 @@ void HistoryThread::turn() {
   if (writer_ == nullptr) open_writer();
   if (needs_rewind_) rewind();
   take_up(files_());
-  // Before the records: of a run that is seen to have ended here all records are in its rings. It is told behind them, for the step that it
-  // ended at.
+  // Before the records: of a run that is seen to have ended here all records are in its rings.
   const std::shared_ptr<const HostView> view = view_();
   count_losses(*view);
   writer_->begin(wall_time_ns());
   for (auto& [id, ring] : rings_) {
     ring.has_end = false;
+    tell_state(ring, *view, false);
     read(ring);
-    tell_state(ring, *view);
+    tell_state(ring, *view, true);
   }
   tell_alerts();
   HistoryOutcome outcome = writer_->commit();

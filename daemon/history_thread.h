@@ -87,7 +87,7 @@ class HistoryThread {
   void tell_recovery();
   void take_up(const std::vector<std::shared_ptr<const RingFile>>& files);
   void read(Ring& ring);
-  void tell_state(Ring& ring, const HostView& view);
+  void tell_state(Ring& ring, const HostView& view, bool is_end);
   void tell_alerts();
   void count_losses(const HostView& view);
   void count_overwritten();

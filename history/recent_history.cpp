@@ -169,7 +169,8 @@ void RecentHistory::set_state(std::string_view state, std::string_view reason, s
   attempt_.reason = reason;
   attempt_.ended_ns = ended_ns;
   const std::int64_t now_ns = attempt_.last_time_ns != 0 ? attempt_.last_time_ns : schema_->identity.start_time_ns;
-  if (is_other) push_event("state", attempt_.last_step, ended_ns != 0 ? ended_ns : now_ns, std::move(json));
+  // It has begun before its first step, also where that has been read already.
+  if (is_other) push_event("state", ended_ns != 0 ? attempt_.last_step : 0, ended_ns != 0 ? ended_ns : now_ns, std::move(json));
 }
 
 std::size_t RecentHistory::bytes() const {

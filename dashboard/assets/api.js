@@ -63,7 +63,7 @@ export class Api {
     this.base = new URL(base, document.baseURI);
   }
 
-  /** A list among `parameters` repeats one; null leaves it out. Rejects with ApiError, or AbortError. */
+  /** A list repeats a parameter, null leaves it out. Rejects with ApiError or AbortError. */
   async get(path, parameters = {}, { signal = undefined, timeoutMs = 10000 } = {}) {
     if (!/^(runs|info|metrics)$/.test(path) && !(await this.hasHistory)) throw new ApiError("No history is kept; the Run view says how to.", 503);
     const url = new URL(path, this.base);

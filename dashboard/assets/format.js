@@ -10,7 +10,7 @@ export function toNumber(value) {
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/** A figure with `digits` significant digits: 0.0831, 1.92, 12,345, 3.1e-7. @param {number} value @param {number} [digits] @returns {string} */
+/** 0.0831, 1.92, 12,345, 3.1e-7. @param {number} value @param {number} [digits] @returns {string} */
 export function formatNumber(value, digits = 4) {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "−Inf";
@@ -82,9 +82,12 @@ function tickLabel(value, unit, digits) {
 
 /** 250k, 0.1; as many digits as they have. @param {(number | null)[]} splits null: no label @param {string} unit @returns {string[]} */
 export function tickLabels(splits, unit) {
+  // The ends of a logarithmic axis are any number.
+  const isRound = (value, digits) => value === null || Number(value.toPrecision(digits)) === value;
+  const round = splits.filter((value) => isRound(value, 12));
   let digits = 3;
-  while (digits < 15 && splits.some((value) => value !== null && Number(value.toPrecision(digits)) !== value)) ++digits;
-  return splits.map((value) => (value === null ? "" : tickLabel(value, unit, digits)));
+  while (round.some((value) => !isRound(value, digits))) ++digits;
+  return splits.map((value) => (value === null ? "" : tickLabel(value, unit, isRound(value, 12) ? digits : 3)));
 }
 
 /** @param {number} seconds @returns {string} just now, 12 s ago */

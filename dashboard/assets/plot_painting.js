@@ -120,7 +120,7 @@ export function paintNonfinite(area, positions, words) {
   ctx.restore();
 }
 
-/** Steps of the run that were not finite, at the lower edge. @param {Area} area @param {Stretch[]} bands */
+/** Non-finite steps, at the lower edge. @param {Area} area @param {Stretch[]} bands */
 export function paintBands(area, bands) {
   const { ctx, ratio, left, width, top, height } = area;
   ctx.save();

@@ -65,7 +65,7 @@ const mostEvents = 2000;
 /** Asked apart, so that many phases push out no alert and no NaN. */
 const eventKinds = [["nonfinite", "alert", "state"], ["phase", "checkpoint"]];
 
-/** The latest 2,000 events of a run of each of these, the oldest first. Fires "change". */
+/** The latest 2,000 of each of these, the oldest first. Fires "change". */
 export class EventFeed extends EventTarget {
   events = [];
   error = null;

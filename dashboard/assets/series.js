@@ -61,7 +61,7 @@ export class Series {
     this.append(row.steps, row.times, row.values, row.nonfinite, most ? endsOf(row, most / bucketPoints) : undefined);
   }
 
-  /** Columns of the API. Of steps that are there the last is replaced, others are left out. */
+  /** Of steps that are there the last is replaced, others are left out. */
   append(steps, times, values, counts = undefined, ends = undefined) {
     let from = 0;
     const last = this.length > 0 ? this.steps[this.length - 1] : -Infinity;
@@ -305,7 +305,7 @@ export class Rate {
 const mostPoints = 120000;
 const pointsOfAnAnswer = 2000;
 export const pointsOfARange = 5000;
-/** The server answers several questions at a time, and each within a limit. */
+/** What the server takes at a time. */
 const namesOfAQuestion = 8;
 
 /** Fires "change", and "reset" when there is a new attempt. */
