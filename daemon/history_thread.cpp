@@ -117,7 +117,7 @@ void HistoryThread::read(Ring& ring) {
   try {
     ring.follower->poll(
         [&](const StepRecord& record, const double* scalars) {
-          writer_->add_marks(key, record, ring.reader->phase_names());
+          if (record.has_marks()) writer_->add_marks(key, record, ring.reader->phase_names());
           writer_->add_step(key, record, scalars, ring.reader->scalar_names());
         },
         [&](const Frame& frame) { writer_->add_frame(key, frame); }, [&](const NonfiniteEvent& event) { writer_->add_event(key, event); });

@@ -125,35 +125,35 @@ void check_parameters(const HttpRequest& request, std::string_view known) {
   }
 }
 
-std::string series(RunHistory& history, const Question& query) {
-  SeriesRequest request;
+template <class Request>
+Request in_range(const Question& query) {
+  Request request;
   request.run = query.run();
-  request.names = query.names();
   request.since = query.since();
   request.until = query.until();
+  return request;
+}
+
+std::string series(RunHistory& history, const Question& query) {
+  auto request = in_range<SeriesRequest>(query);
+  request.names = query.names();
   request.max_points = query.max_points();
   return series_json(history.series(request));
 }
 
 std::string tensor_series(RunHistory& history, const Question& query) {
-  TensorSeriesRequest request;
-  request.run = query.run();
+  auto request = in_range<TensorSeriesRequest>(query);
   request.kind = query.kind();
   request.tensor = query.text("tensor");
   request.statistic = query.text("statistic");
-  request.since = query.since();
-  request.until = query.until();
   request.max_points = query.max_points();
   return tensor_series_json(history.tensor_series(request));
 }
 
 std::string heatmap(RunHistory& history, const Question& query) {
-  HeatmapRequest request;
-  request.run = query.run();
+  auto request = in_range<HeatmapRequest>(query);
   request.kind = query.kind();
   request.statistic = query.text("statistic");
-  request.since = query.since();
-  request.until = query.until();
   request.max_columns =
       static_cast<std::size_t>(query.number("max_columns", RunHistory::kMaxColumns, RunHistory::kMinColumns).value_or(request.max_columns));
   return heatmap_json(history.heatmap(request), request.kind, request.statistic);

@@ -14,21 +14,6 @@
 namespace vigil {
 namespace {
 
-/// `"key":[…]`, each element written by `write(out, element)`.
-template <class Range, class Write>
-void append_list(std::string& out, std::string_view key, const Range& range, Write write) {
-  if (out.back() != '{') out += ',';
-  out += '"';
-  out += key;
-  out += "\":[";
-  bool is_first = true;
-  for (const auto& element : range) {
-    if (!std::exchange(is_first, false)) out += ',';
-    write(out, element);
-  }
-  out += ']';
-}
-
 // An object that is written member by member.
 template <class Write>
 void append_object(std::string& out, Write write) {

@@ -28,29 +28,17 @@ void append(std::string& out, double value) {
 
 void append(std::string& out, std::string_view text) { out += to_json(text); }
 
-namespace {
-
-template <class Value>
-void append_list(std::string& out, std::string_view key, const Value* values, std::size_t count) {
-  if (out.back() != '{') out += ',';
-  out += '"';
-  out += key;
-  out += "\":[";
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0) out += ',';
-    append(out, values[i]);
-  }
-  out += ']';
-}
-
-}  // namespace
-
 void append_member(std::string& out, std::string_view key, const double* values, std::size_t count) {
-  append_list(out, key, values, count);
+  struct Numbers {
+    const double *first, *last;
+    const double* begin() const { return first; }
+    const double* end() const { return last; }
+  };
+  append_list(out, key, Numbers{values, values + count}, [](std::string& to, double value) { append(to, value); });
 }
 
 void append_member(std::string& out, std::string_view key, const std::vector<std::string>& texts) {
-  append_list(out, key, texts.data(), texts.size());
+  append_list(out, key, texts, [](std::string& to, const std::string& text) { append(to, text); });
 }
 
 void append_run(std::string& out, const RunIdentity& identity) {

@@ -35,6 +35,22 @@ void append_member(std::string& out, std::string_view key, const Value& value) {
   append(out, value);
 }
 
+/// `"key":[…]`, likewise; each element is written by `write(out, element)`.
+template <class Range, class Write>
+void append_list(std::string& out, std::string_view key, const Range& range, Write write) {
+  if (out.back() != '{') out += ',';
+  out += '"';
+  out += key;
+  out += "\":[";
+  bool is_first = true;
+  for (const auto& element : range) {
+    if (!is_first) out += ',';
+    is_first = false;
+    write(out, element);
+  }
+  out += ']';
+}
+
 /// `"key":[value,…]`, likewise.
 void append_member(std::string& out, std::string_view key, const double* values, std::size_t count);
 void append_member(std::string& out, std::string_view key, const std::vector<std::string>& texts);

@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "vigil/config/prefix.h"
 #include "vigil/dashboard/page_assets.h"
 #include "vigil/exporters/content_negotiation.h"
 
@@ -77,7 +78,7 @@ Page::Page(std::string directory, const std::string& setting) : directory_(std::
                                 " out for the page that is built in");
 }
 
-bool Page::has(std::string_view path) noexcept { return path == "/" || path.substr(0, kAssets.size()) == kAssets; }
+bool Page::has(std::string_view path) noexcept { return path == "/" || starts_with(path, kAssets); }
 
 std::optional<HttpResponse> Page::answer(const HttpRequest& request) const {
   if (!has(request.path())) return {};

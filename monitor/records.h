@@ -108,6 +108,7 @@ struct StepRecord {
   std::uint64_t user_scalars = 0;
 
   bool has(Flag flag) const noexcept { return (flags & flag) != 0; }
+  bool has_marks() const noexcept { return (flags & (saved_checkpoint | kPhaseMask)) != 0; }
   std::size_t phase_before() const noexcept { return static_cast<std::size_t>((flags & kPhaseMask) >> kPhaseShift); }
 };
 static_assert(sizeof(StepRecord) % 8 == 0);

@@ -1,9 +1,10 @@
 // Runs that are over, out of the history: long ones, wide ones, several over each other, and ones with hostile names.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 
-import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { stopAll, temporaryFolder } from "./programs.js";
+import { startBrowser, visit } from "./browser.js";
+import { endWithTests } from "./end_of_tests.js";
+import { temporaryFolder } from "./programs.js";
 import { checkFigure, drawnChart, goTo, number, shownTable, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
 import { checkAlerts, checkHistory, checkLayerCells, checkLayers, checkNumerics, checkRun, checkTensor } from "./view_checks.js";
@@ -17,11 +18,7 @@ before(async () => {
   vigild = await startVigild(folder);
   await startBrowser();
 });
-afterEach(closeVisits);
-after(async () => {
-  await stopBrowser();
-  await stopAll();
-});
+endWithTests();
 
 describe("a history of 10,000 steps", () => {
   const of = { run: "ten_thousand", rank: 0 };

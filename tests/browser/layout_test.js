@@ -1,10 +1,11 @@
 // On a phone, in the dark and in the light, and without a mouse.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 
-import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
+import { startBrowser, visit } from "./browser.js";
+import { endWithTests } from "./end_of_tests.js";
 import { faintTexts, isDark, overlappingTexts, tooWide } from "./layout.js";
-import { stopAll, temporaryFolder } from "./programs.js";
+import { temporaryFolder } from "./programs.js";
 import { goTo, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
 
@@ -18,11 +19,7 @@ before(async () => {
   vigild = await startVigild(folder);
   await startBrowser();
 });
-afterEach(closeVisits);
-after(async () => {
-  await stopBrowser();
-  await stopAll();
-});
+endWithTests();
 
 /** What a view has when it is all there. */
 const there = /** @type {Record<string, string>} */ ({

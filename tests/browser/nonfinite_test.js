@@ -1,9 +1,10 @@
 // A real training (MNIST) in which one gradient becomes NaN, and which is killed afterwards.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 
-import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { stopAll, temporaryFolder, until } from "./programs.js";
+import { startBrowser, visit } from "./browser.js";
+import { endWithTests } from "./end_of_tests.js";
+import { temporaryFolder, until } from "./programs.js";
 import { drawnChart, goTo, shownTable, untilStep } from "./reading.js";
 import { startMnist, startVigild } from "./servers.js";
 import { checkAlerts, checkLayers, checkNumerics, checkRun } from "./view_checks.js";
@@ -21,11 +22,7 @@ before(async () => {
     startMnist(folder, "nan", "--inject-nan-at", String(injectedAt), "--layer", "conv2", "--on-nonfinite", "skip_step")]);
   await startBrowser();
 });
-afterEach(closeVisits);
-after(async () => {
-  await stopBrowser();
-  await stopAll();
-});
+endWithTests();
 
 /** The report of the origin in the words of the API, once it is there. @param {import("./servers.js").Server} server @returns {Promise<string>} */
 const reportOf = (server) => until("the report", async () => {

@@ -2,10 +2,11 @@
 // The machine may be shared, and what others do only ever adds: of the openings the best counts, of the updates the median and the time
 // that the page's thread computed for one.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 
-import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { stopAll, temporaryFolder, until } from "./programs.js";
+import { closeVisits, startBrowser, visit } from "./browser.js";
+import { endWithTests } from "./end_of_tests.js";
+import { temporaryFolder, until } from "./programs.js";
 import { lastStep, untilStep } from "./reading.js";
 import { makeHistory, startVigild } from "./servers.js";
 
@@ -21,11 +22,7 @@ before(async () => {
   vigild = await startVigild(folder);
   await startBrowser();
 });
-afterEach(closeVisits);
-after(async () => {
-  await stopBrowser();
-  await stopAll();
-});
+endWithTests();
 
 /** @param {import("./browser.js").Visit} page @param {string} name @returns {Promise<number[]>} durations, ms */
 const measures = (page, name) => page.page.evaluate((of) => performance.getEntriesByName(of).map((one) => one.duration), name);

@@ -1,9 +1,10 @@
 // A real training (MNIST), watched live at its own endpoint and by vigild, until it is over.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 
-import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
-import { stopAll, temporaryFolder, until } from "./programs.js";
+import { startBrowser, visit } from "./browser.js";
+import { endWithTests } from "./end_of_tests.js";
+import { temporaryFolder, until } from "./programs.js";
 import { checkSeries, goTo, lastStep, storedSeries, untilStep } from "./reading.js";
 import { checkServedFiles } from "./served_files.js";
 import { startMnist, startVigild } from "./servers.js";
@@ -21,11 +22,7 @@ before(async () => {
   [vigild, trainer] = await Promise.all([startVigild(folder), startMnist(folder, "mnist")]);
   await startBrowser();
 });
-afterEach(closeVisits);
-after(async () => {
-  await stopBrowser();
-  await stopAll();
-});
+endWithTests();
 
 for (const [who, server] of /** @type {[string, () => import("./servers.js").Server][]} */ ([["the trainer's own endpoint", () => trainer], ["vigild", () => vigild]])) {
   describe(`a training that goes on, at ${who}`, () => {
