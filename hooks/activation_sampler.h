@@ -14,12 +14,12 @@
 
 #include <c10/core/StorageImpl.h>
 
-#include "vigil/hooks/layer_attribution.h"
-#include "vigil/hooks/operation_cost.h"
-#include "vigil/hooks/operator_observer.h"
 #include "vigil/monitor/moments.h"
 #include "vigil/monitor/records.h"
 #include "vigil/monitor/run_channel.h"
+#include "vigil/operators/layer_attribution.h"
+#include "vigil/operators/operation_cost.h"
+#include "vigil/operators/operator_observer.h"
 
 namespace vigil {
 

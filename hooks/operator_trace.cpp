@@ -7,8 +7,8 @@
 #include <torch/csrc/autograd/function.h>
 
 #include "vigil/hooks/tensor_reduction.h"
-#include "vigil/hooks/torch_version.h"
 #include "vigil/monitor/dtype.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 namespace {

@@ -16,9 +16,9 @@
 #include <c10/core/StorageImpl.h>
 #include <c10/util/DimVector.h>
 
-#include "vigil/hooks/layer_attribution.h"
-#include "vigil/hooks/operator_observer.h"
 #include "vigil/monitor/moments.h"
+#include "vigil/operators/layer_attribution.h"
+#include "vigil/operators/operator_observer.h"
 
 namespace vigil {
 

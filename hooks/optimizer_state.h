@@ -9,8 +9,8 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
-#include "vigil/hooks/torch_version.h"
 #include "vigil/monitor/schema.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 

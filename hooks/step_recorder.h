@@ -13,7 +13,6 @@
 #include "vigil/config/config.h"
 #include "vigil/hooks/activation_sampler.h"
 #include "vigil/hooks/hook_boundary.h"
-#include "vigil/hooks/layer_attribution.h"
 #include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/norm_sum.h"
 #include "vigil/hooks/origin_event.h"
@@ -23,6 +22,7 @@
 #include "vigil/hooks/verdict.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/run_channel.h"
+#include "vigil/operators/layer_attribution.h"
 
 namespace vigil {
 

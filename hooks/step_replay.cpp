@@ -9,7 +9,7 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 
-#include "vigil/hooks/torch_version.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 namespace {

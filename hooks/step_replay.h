@@ -12,11 +12,11 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
-#include "vigil/hooks/layer_attribution.h"
 #include "vigil/hooks/loss_closure.h"
 #include "vigil/hooks/nonfinite_provenance.h"
-#include "vigil/hooks/operator_observer.h"
 #include "vigil/hooks/operator_trace.h"
+#include "vigil/operators/layer_attribution.h"
+#include "vigil/operators/operator_observer.h"
 
 namespace vigil {
 

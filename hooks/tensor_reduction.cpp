@@ -9,8 +9,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include "vigil/hooks/torch_version.h"
 #include "vigil/monitor/reduction.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 namespace {

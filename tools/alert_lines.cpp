@@ -6,7 +6,7 @@
 
 #include "vigil/exporters/alert_text.h"
 #include "vigil/exporters/json_text.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

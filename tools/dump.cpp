@@ -10,13 +10,13 @@
 #include "vigil/exporters/record_json.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/ring_file.h"
+#include "vigil/terminal/progress_line.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/csv_table.h"
 #include "vigil/tools/followed_run.h"
-#include "vigil/tools/progress_line.h"
 #include "vigil/tools/run_json.h"
 #include "vigil/tools/run_text.h"
 #include "vigil/tools/step_window.h"
-#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "vigil/tools/text_style.h"
+#include "vigil/terminal/text_style.h"
 
 namespace vigil::tools {
 

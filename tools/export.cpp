@@ -11,14 +11,14 @@
 #include "vigil/exporters/record_json.h"
 #include "vigil/exporters/series_plan.h"
 #include "vigil/monitor/metric_table.h"
+#include "vigil/terminal/output_file.h"
+#include "vigil/terminal/progress_line.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/csv_table.h"
 #include "vigil/tools/followed_run.h"
-#include "vigil/tools/output_file.h"
-#include "vigil/tools/progress_line.h"
 #include "vigil/tools/run_json.h"
 #include "vigil/tools/sample_table.h"
 #include "vigil/tools/step_window.h"
-#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "vigil/monitor/clock.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 

@@ -7,7 +7,7 @@
 
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/update_ratio.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

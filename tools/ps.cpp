@@ -12,11 +12,11 @@
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/dtype.h"
+#include "vigil/terminal/progress_line.h"
+#include "vigil/terminal/table.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/followed_run.h"
-#include "vigil/tools/progress_line.h"
 #include "vigil/tools/ring_search.h"
-#include "vigil/tools/table.h"
-#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "vigil/config/suggestion.h"
 #include "vigil/monitor/ring_file.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -8,7 +8,7 @@
 #include "vigil/config/threshold.h"
 #include "vigil/exporters/alert_exporters.h"
 #include "vigil/exporters/json_text.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -5,7 +5,7 @@
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/record_json.h"
 #include "vigil/exporters/seconds.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

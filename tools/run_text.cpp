@@ -12,10 +12,10 @@
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/statistics.h"
 #include "vigil/monitor/update_ratio.h"
+#include "vigil/terminal/line_chart.h"
+#include "vigil/terminal/table.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/layer_figures.h"
-#include "vigil/tools/line_chart.h"
-#include "vigil/tools/table.h"
-#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "vigil/terminal/text_style.h"
 #include "vigil/tools/dump.h"
 #include "vigil/tools/followed_run.h"
 #include "vigil/tools/step_window.h"
-#include "vigil/tools/text_style.h"
 
 namespace vigil::tools {
 

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "vigil/exporters/json_text.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/followed_run.h"
 #include "vigil/tools/run_json.h"
 #include "vigil/tools/step_window.h"
-#include "vigil/tools/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -12,10 +12,10 @@
 #include <utility>
 
 #include "vigil/config/config_reader.h"
+#include "vigil/terminal/text_cells.h"
 #include "vigil/tools/followed_run.h"
 #include "vigil/tools/signal_wait.h"
 #include "vigil/tools/terminal_screen.h"
-#include "vigil/tools/text_cells.h"
 #include "vigil/tools/top_view.h"
 
 namespace vigil::tools {

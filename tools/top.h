@@ -5,8 +5,8 @@
 #include <iosfwd>
 #include <string>
 
+#include "vigil/terminal/text_style.h"
 #include "vigil/tools/ring_search.h"
-#include "vigil/tools/text_style.h"
 
 namespace vigil::tools {
 

@@ -9,8 +9,8 @@
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/monitor/update_ratio.h"
-#include "vigil/tools/line_chart.h"
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/line_chart.h"
+#include "vigil/terminal/text_cells.h"
 
 namespace vigil::tools {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "vigil/terminal/text_style.h"
 #include "vigil/tools/followed_run.h"
 #include "vigil/tools/layer_figures.h"
-#include "vigil/tools/text_style.h"
 
 namespace vigil::tools {
 

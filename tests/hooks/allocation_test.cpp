@@ -11,7 +11,7 @@
 #include <torch/torch.h>
 
 #include "hooks/test_model.h"
-#include "vigil/hooks/operation_cost.h"
+#include "vigil/operators/operation_cost.h"
 #include "vigil/hooks/step_replay.h"
 #include "vigil/hooks/training_monitor.h"
 

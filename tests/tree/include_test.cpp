@@ -20,11 +20,13 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"history", {"monitor"}},
     {"dashboard", {}},
     {"exporters", {"dashboard", "history", "monitor", "config"}},
-    {"hooks", {"monitor", "config", "exporters"}},
+    {"terminal", {"monitor", "config"}},
+    {"operators", {"monitor"}},
+    {"hooks", {"operators", "monitor", "config", "exporters"}},
     {"model", {"monitor"}},
     {"daemon", {"exporters", "history", "monitor", "config"}},
-    {"tools", {"daemon", "exporters", "history", "monitor", "config"}},
-    {"bench", {"hooks", "exporters", "monitor", "config"}},
+    {"tools", {"daemon", "exporters", "history", "terminal", "monitor", "config"}},
+    {"bench", {"hooks", "operators", "exporters", "monitor", "config"}},
     {"examples", {"hooks", "monitor", "config"}},
 };
 
@@ -54,7 +56,7 @@ TEST(Tree, EachFolderIncludesOnlyTheFoldersBelowIt) {
 }
 
 TEST(Tree, OnlyHooksAndWhatTrainsKnowLibtorch) {
-  for (const char* folder : {"monitor", "config", "history", "exporters", "daemon", "tools"}) {
+  for (const char* folder : {"monitor", "config", "history", "exporters", "daemon", "terminal", "tools"}) {
     for (const auto& file : cpp_files(folder)) {
       for (const std::string& include : includes_of(file)) {
         for (const char* prefix : {"torch/", "ATen/", "c10/", "caffe2/"}) {
@@ -88,7 +90,7 @@ TEST(Tree, MonitorUsesTheStandardLibraryAndIntrinsicsOnly) {
 }
 
 TEST(Tree, LibrariesPrintNothing) {
-  for (const char* folder : {"monitor", "config", "dashboard", "history", "exporters", "hooks", "model"}) {
+  for (const char* folder : {"monitor", "config", "dashboard", "history", "exporters", "terminal", "operators", "hooks", "model"}) {
     for (const auto& file : cpp_files(folder)) {
       const std::string text = read_text(file);
       static const std::regex kPrinting(R"(std::(cout|cerr|clog)|\b(f|d)?printf\s*\(|\b(f?puts|putchar|perror)\s*\()");
@@ -99,7 +101,8 @@ TEST(Tree, LibrariesPrintNothing) {
 }
 
 TEST(Tree, NoFileIsTooLongToRead) {
-  for (const char* folder : {"monitor", "config", "dashboard", "history", "exporters", "daemon", "hooks", "model", "tools", "bench", "examples", "tests"}) {
+  for (const char* folder : {"monitor", "config", "dashboard", "history", "exporters", "daemon", "terminal", "operators", "hooks", "model",
+                             "tools", "bench", "examples", "tests"}) {
     for (const auto& file : cpp_files(folder)) {
       const std::string text = read_text(file);
       EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 500) << file;

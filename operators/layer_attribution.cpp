@@ -1,9 +1,9 @@
-#include "vigil/hooks/layer_attribution.h"
+#include "vigil/operators/layer_attribution.h"
 
 #include <algorithm>
 
-#include "vigil/hooks/torch_version.h"
 #include "vigil/monitor/schema.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 

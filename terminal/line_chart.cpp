@@ -1,4 +1,4 @@
-#include "vigil/tools/line_chart.h"
+#include "vigil/terminal/line_chart.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 
 #include "vigil/monitor/dtype.h"
 
-namespace vigil::tools {
+namespace vigil {
 namespace {
 
 constexpr std::size_t kLevels = 8;
@@ -82,4 +82,4 @@ std::vector<std::string> line_chart(const std::vector<double>& values, std::size
   return lines;
 }
 
-}  // namespace vigil::tools
+}  // namespace vigil

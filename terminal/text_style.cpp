@@ -1,13 +1,13 @@
-#include "vigil/tools/text_style.h"
+#include "vigil/terminal/text_style.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
-namespace vigil::tools {
+namespace vigil {
 namespace {
 
 std::string_view sequence_of(Style style) noexcept {
@@ -86,4 +86,4 @@ ScreenLine& ScreenLine::add(std::string_view text, Style style) {
 
 ScreenLine& ScreenLine::to(std::size_t columns) { return columns > used_ ? add(std::string(columns - used_, ' ')) : *this; }
 
-}  // namespace vigil::tools
+}  // namespace vigil

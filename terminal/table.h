@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "vigil/tools/text_style.h"
+#include "vigil/terminal/text_style.h"
 
-namespace vigil::tools {
+namespace vigil {
 
 /// Texts of cells are printable.
 struct TableColumn {
@@ -28,4 +28,4 @@ struct TableRow {
 std::string table_text(const std::vector<TableColumn>& heads, const std::vector<TableRow>& rows, const OutputPlace& place,
                        std::size_t indent = 0);
 
-}  // namespace vigil::tools
+}  // namespace vigil

@@ -5,7 +5,7 @@
 #include <ostream>
 #include <string>
 
-namespace vigil::tools {
+namespace vigil {
 
 /// A line on a terminal's stderr that is written over itself: not within the first half second, then ten times a second at most. Gone with
 /// this. Shows nothing where there is no terminal.
@@ -38,4 +38,4 @@ class ProgressLine {
   bool is_there_ = false;
 };
 
-}  // namespace vigil::tools
+}  // namespace vigil

@@ -1,5 +1,5 @@
-// Texts, numbers, tables and charts of the command line.
-#include "vigil/tools/text_cells.h"
+// Texts, numbers, tables and charts of a terminal.
+#include "vigil/terminal/text_cells.h"
 
 #include <cmath>
 #include <limits>
@@ -8,9 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include "vigil/tools/line_chart.h"
-#include "vigil/tools/table.h"
-#include "vigil/tools/text_style.h"
+#include "vigil/terminal/line_chart.h"
+#include "vigil/terminal/table.h"
+#include "vigil/terminal/text_style.h"
 
 namespace vigil::tools {
 namespace {

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-namespace vigil::tools {
+namespace vigil {
 
 /// Writes beside `path` and takes its place in commit(); without that, nothing is left. What is there and is no regular file (a pipe, a
 /// terminal) is written to directly.
@@ -28,4 +28,4 @@ class OutputFile {
   std::ofstream stream_;
 };
 
-}  // namespace vigil::tools
+}  // namespace vigil

@@ -8,7 +8,7 @@
 
 #include "vigil/config/printable.h"
 
-namespace vigil::tools {
+namespace vigil {
 
 using vigil::printable;  // its rules are also those of the daemon's log
 
@@ -48,4 +48,4 @@ std::string time_of_day(std::int64_t ns_since_epoch);
 /// "17.0 MiB".
 std::string bytes_text(std::uint64_t bytes);
 
-}  // namespace vigil::tools
+}  // namespace vigil

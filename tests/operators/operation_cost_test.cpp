@@ -1,5 +1,5 @@
 // The products of real modules, as an observer sees their operators, against closed formulas of their sizes and published figures.
-#include "vigil/hooks/operation_cost.h"
+#include "vigil/operators/operation_cost.h"
 
 #include <cstdint>
 #include <functional>
@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "vigil/hooks/torch_version.h"
+#include "vigil/operators/torch_version.h"
 
 namespace vigil {
 namespace {

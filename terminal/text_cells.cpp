@@ -1,4 +1,4 @@
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "vigil/monitor/dtype.h"
 
-namespace vigil::tools {
+namespace vigil {
 namespace {
 
 struct Character {
@@ -177,4 +177,4 @@ std::string bytes_text(std::uint64_t bytes) {
   return format(kHow[unit], amount);
 }
 
-}  // namespace vigil::tools
+}  // namespace vigil

@@ -4,7 +4,7 @@
 #define NDEBUG
 #endif
 
-#include "vigil/hooks/operator_observer.h"
+#include "vigil/operators/operator_observer.h"
 
 #include <array>
 #include <atomic>

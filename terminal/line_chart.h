@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "vigil/tools/text_style.h"
+#include "vigil/terminal/text_style.h"
 
-namespace vigil::tools {
+namespace vigil {
 
 /// `values`, the oldest first, drawn with Unicode blocks, `width` columns by `height` lines, the uppermost first. Where there are more
 /// values than columns, each column stands for the mean of its finite ones; where there are fewer, they begin at the left.
@@ -16,4 +16,4 @@ namespace vigil::tools {
 /// - Positive values that span more than a factor of 50 are drawn by their logarithms.
 std::vector<std::string> line_chart(const std::vector<double>& values, std::size_t width, std::size_t height, bool colored);
 
-}  // namespace vigil::tools
+}  // namespace vigil

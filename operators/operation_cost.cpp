@@ -1,4 +1,4 @@
-#include "vigil/hooks/operation_cost.h"
+#include "vigil/operators/operation_cost.h"
 
 #include <algorithm>
 #include <array>

@@ -7,7 +7,7 @@
 
 #include "vigil/monitor/run_state.h"
 
-namespace vigil::tools {
+namespace vigil {
 
 enum class Style : unsigned char { plain, bold, dim, red, yellow, green, cyan, heading, alarm };
 
@@ -50,4 +50,4 @@ class ScreenLine {
   std::string text_;
 };
 
-}  // namespace vigil::tools
+}  // namespace vigil

@@ -1,4 +1,4 @@
-#include "vigil/tools/output_file.h"
+#include "vigil/terminal/output_file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-namespace vigil::tools {
+namespace vigil {
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   struct stat status {};
@@ -40,4 +40,4 @@ void OutputFile::fail(const std::string& what) const {
   throw std::runtime_error("'" + path_ + "' cannot be " + what + reason);
 }
 
-}  // namespace vigil::tools
+}  // namespace vigil

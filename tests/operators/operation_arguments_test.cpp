@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "vigil/hooks/operation_cost.h"
+#include "vigil/operators/operation_cost.h"
 
 namespace vigil {
 namespace {

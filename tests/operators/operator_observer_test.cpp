@@ -1,5 +1,5 @@
 // The observer: what a sink is told, on which thread, and that it can do no harm.
-#include "vigil/hooks/operator_observer.h"
+#include "vigil/operators/operator_observer.h"
 
 #include <algorithm>
 #include <cmath>

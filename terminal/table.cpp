@@ -1,10 +1,10 @@
-#include "vigil/tools/table.h"
+#include "vigil/terminal/table.h"
 
 #include <algorithm>
 
-#include "vigil/tools/text_cells.h"
+#include "vigil/terminal/text_cells.h"
 
-namespace vigil::tools {
+namespace vigil {
 
 std::string table_text(const std::vector<TableColumn>& heads, const std::vector<TableRow>& rows, const OutputPlace& place,
                        std::size_t indent) {
@@ -57,4 +57,4 @@ std::string table_text(const std::vector<TableColumn>& heads, const std::vector<
   return text;
 }
 
-}  // namespace vigil::tools
+}  // namespace vigil
