@@ -17,7 +17,7 @@
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_value.h"
 #include "vigil/exporters/prometheus_collectable.h"
-#include "vigil/hooks/fork_guard.h"
+#include "vigil/monitor/fork_guard.h"
 #include "vigil/hooks/launch_environment.h"
 #include "vigil/hooks/optimizer_state.h"
 #include "vigil/hooks/step_recorder.h"

@@ -12,7 +12,7 @@
 
 #include <ATen/record_function.h>
 
-#include "vigil/hooks/fork_guard.h"
+#include "vigil/monitor/fork_guard.h"
 
 namespace vigil {
 namespace {

@@ -1,4 +1,4 @@
-#include "vigil/hooks/fork_guard.h"
+#include "vigil/monitor/fork_guard.h"
 
 #include <atomic>
 

@@ -1,0 +1,102 @@
+#include "vigil/model/module_tensors.h"
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <ATen/Functions.h>
+
+#include "vigil/operators/torch_version.h"
+
+namespace vigil {
+namespace {
+
+class ElementsInMemory : public TensorElements {
+ public:
+  explicit ElementsInMemory(at::Tensor tensor) : tensor_(std::move(tensor)) {}
+
+  void for_each_piece(const std::function<void(const void*, std::size_t)>& use) const override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor values = tensor_.detach().cpu().resolve_neg().resolve_conj().contiguous();
+    const auto* data = static_cast<const char*>(read_pointer(values));
+    const auto bytes = static_cast<std::size_t>(values.element_size());
+    const std::size_t piece = kPieceBytes / bytes;
+    for (auto left = static_cast<std::size_t>(values.numel()); left > 0;) {
+      const std::size_t count = std::min(left, piece);
+      use(data, count);
+      data += count * bytes;
+      left -= count;
+    }
+  }
+
+ private:
+  static constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
+
+  at::Tensor tensor_;
+};
+
+ModelTensor described(const std::string& name, const at::Tensor& tensor, ModelTensor::Role role) {
+  ModelTensor described;
+  described.name = name;
+  described.role = role;
+  described.requires_grad = tensor.requires_grad();
+  described.type = element_type_of(tensor.scalar_type());
+  described.sizes = tensor.sizes().vec();
+  described.memory = reinterpret_cast<std::uintptr_t>(tensor.unsafeGetTensorImpl());
+  described.elements = std::make_shared<ElementsInMemory>(tensor);
+  return described;
+}
+
+bool is_dense(const at::Tensor& tensor) { return tensor.defined() && tensor.layout() == at::kStrided; }
+
+}  // namespace
+
+ElementType element_type_of(at::ScalarType type) {
+  switch (type) {
+    case at::kBool: return ElementType::boolean;
+    case at::kByte: return ElementType::uint8;
+    case at::kChar: return ElementType::int8;
+    case at::kShort: return ElementType::int16;
+    case at::kInt: return ElementType::int32;
+    case at::kLong: return ElementType::int64;
+    case at::kHalf: return ElementType::float16;
+    case at::kBFloat16: return ElementType::bfloat16;
+    case at::kFloat: return ElementType::float32;
+    case at::kDouble: return ElementType::float64;
+    case at::kComplexFloat: return ElementType::complex64;
+    case at::kComplexDouble: return ElementType::complex128;
+    case at::kQUInt8: return ElementType::quint8;
+    case at::kQInt8: return ElementType::qint8;
+    case at::kQInt32: return ElementType::qint32;
+#if VIGIL_TORCH_AT_LEAST(2, 1)
+    case at::kFloat8_e4m3fn: return ElementType::float8_e4m3;
+    case at::kFloat8_e5m2: return ElementType::float8_e5m2;
+#endif
+    default: throw std::invalid_argument(std::string("tensors of type ") + c10::toString(type) + " are not inspected");
+  }
+}
+
+std::vector<ModelTensor> tensors_of(const torch::nn::Module& module) {
+  std::vector<ModelTensor> tensors;
+  const auto add = [&](const auto& named, ModelTensor::Role role) {
+    for (const auto& item : named) {
+      if (is_dense(item.value())) tensors.push_back(described(item.key(), item.value(), role));
+    }
+  };
+  add(module.named_parameters(), ModelTensor::Role::parameter);
+  add(module.named_buffers(), ModelTensor::Role::buffer);
+  return tensors;
+}
+
+std::vector<ModelTensor> gradients_of(const torch::nn::Module& module) {
+  std::vector<ModelTensor> gradients;
+  for (const auto& item : module.named_parameters()) {
+    const at::Tensor& gradient = item.value().grad();
+    if (is_dense(gradient)) gradients.push_back(described(item.key(), gradient, ModelTensor::Role::other));
+  }
+  return gradients;
+}
+
+}  // namespace vigil

@@ -1,0 +1,23 @@
+// The tensors of a module, for what inspection/ does with them.
+#pragma once
+
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "vigil/inspection/model_tensor.h"
+
+namespace vigil {
+
+/// Parameters, then buffers, in the order of named_parameters() and named_buffers(), each under all of its names. They refer to the
+/// module's memory as it is when they are read; a tensor that is not contiguous or not on the CPU is copied then, as a whole. Undefined and
+/// sparse ones are left out. @throws std::bad_alloc
+std::vector<ModelTensor> tensors_of(const torch::nn::Module& module);
+
+/// The gradients, under the names of their parameters; those that have none are left out.
+std::vector<ModelTensor> gradients_of(const torch::nn::Module& module);
+
+/// That of libtorch's scalar type. @throws std::invalid_argument for one that ElementType does not have
+ElementType element_type_of(at::ScalarType type);
+
+}  // namespace vigil
