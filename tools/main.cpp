@@ -14,6 +14,7 @@
 #include "vigil/config/flag_values.h"
 #include "vigil/config/suggestion.h"
 #include "vigil/tools/check_config.h"
+#include "vigil/tools/model_program.h"
 #include "vigil/tools/replay.h"
 #include "vigil/tools/run_commands.h"
 #include "vigil/tools/tail.h"
@@ -32,6 +33,11 @@ constexpr const char* kReplayExample =
     "Example:   vigil replay run.jsonl.1 run.jsonl --rules vigil.yml --fail-on critical\n";
 
 std::vector<const CLI::App*> subcommands_of(const CLI::App& app) { return app.get_subcommands(std::function<bool(const CLI::App*)>()); }
+
+bool is_of_model_program(const std::string& name) {
+  const auto& table = vigil::tools::kModelSubcommands;
+  return std::any_of(table.begin(), table.end(), [&](const auto& one) { return one.name == name; });
+}
 
 bool is_subcommand(const CLI::App& app, const std::string& name) {
   const auto known = subcommands_of(app);
@@ -62,7 +68,7 @@ void raise_file_limit() {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Looks at the configuration and the runs of vigil.", "vigil"};
+  CLI::App app{"Looks at the configuration and the runs of vigil, and at saved models.", "vigil"};
   app.footer(
       "Exit code: 0, 1 what was asked for failed, 2 wrong usage.\nExample:   vigil ps\n           vigil check-config vigil.yml && vigil "
       "replay "
@@ -88,6 +94,9 @@ int run(int argc, char** argv) {
   replay_runs.add_flag("--json", replay.json, "Print one JSON object a line: alerts, then a summary");
   replay_runs.add_option("--fail-on", fail_on, "Exit with 1 when a rule of this severity, or a higher one, fired")
       ->check(CLI::IsMember({"warning", "critical"}));
+
+  for (const auto& [name, description] : vigil::tools::kModelSubcommands) app.add_subcommand(std::string(name), std::string(description));
+  if (argc > 1 && is_of_model_program(argv[1])) return vigil::tools::become_model_program(argv);
 
   // CLI11 would only say that a subcommand is missing.
   if (argc > 1 && argv[1][0] != '-' && !is_subcommand(app, argv[1])) return unknown_subcommand(app, argv[1]);

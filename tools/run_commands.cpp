@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "vigil/config/printable.h"
+#include "vigil/tools/command_options.h"
 #include "vigil/tools/dump.h"
 #include "vigil/tools/export.h"
 #ifdef VIGIL_HAS_HISTORY
@@ -52,38 +53,6 @@ constexpr const char* kExportHelp =
 constexpr const char* kDirectoryHelp =
     "Where ring files lie, in place of /run/vigil/rings, $XDG_RUNTIME_DIR/vigil and /dev/shm/vigil-<uid>; may be repeated";
 
-// An option that takes one of a few words.
-template <class Value>
-using Choices = std::vector<std::pair<std::string, Value>>;
-
-template <class Value>
-void add_choice(CLI::App& command, const std::string& name, Value& value, const Choices<Value>& choices, const std::string& help) {
-  std::string words;
-  for (const auto& choice : choices) words += (words.empty() ? "" : "|") + choice.first;
-  const auto choose = [&value, choices, words, name](const std::string& word) {
-    for (const auto& choice : choices) {
-      if (choice.first != word) continue;
-      value = choice.second;
-      return;
-    }
-    throw CLI::ValidationError(name, "expected " + words + ", got '" + word + "'");
-  };
-  command.add_option_function<std::string>(name, choose, help)->type_name(words);
-}
-
-// Before CLI11 makes a number of it, so that what is none is told in the same words.
-template <class Number>
-CLI::Validator whole_number_from(Number least) {
-  const auto problem = [least](const std::string& text) {
-    Number value{};
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (stop == end && error == std::errc{} && value >= least) return std::string();
-    return "expected a whole number from " + std::to_string(least) + " on, got " + printable(text);
-  };
-  return CLI::Validator("").operation([problem](std::string& text) { return problem(text); });
-}
-
 std::string interval_problem(const std::string& text) {
   double seconds = 0;
   const char* const end = text.data() + text.size();
@@ -92,20 +61,12 @@ std::string interval_problem(const std::string& text) {
   return "expected seconds from 0.1 to 60, got " + printable(text);
 }
 
-bool is_err_terminal() { return isatty(STDERR_FILENO) == 1; }
-
 void add_directories(CLI::App& command, std::vector<std::string>& directories) {
   command.add_option("--ring.directory", directories, kDirectoryHelp)->type_name("DIR")->allow_extra_args(false);
 }
 
 void add_rules(CLI::App& command, std::string& rules) {
   command.add_option("--rules", rules, "Configuration file with the rules; else the defaults")->type_name("FILE");
-}
-
-void add_color(CLI::App& command, ColorMode& mode) {
-  add_choice<ColorMode>(command, "--color", mode,
-                        {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}},
-                        "auto: on a terminal, unless NO_COLOR is set");
 }
 
 void add_run(CLI::App& command, RunChoice& run, bool is_required) {
