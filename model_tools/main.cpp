@@ -21,10 +21,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   const std::vector<vigil::tools::Command> commands = vigil::model_tools::add_model_commands(app);
   try {
-    if (argc > 1) {
-      if (const CLI::App* const command = app.get_subcommand_no_throw(argv[1])) {
-        if (const auto fault = vigil::find_app_flag_fault(argc, argv, *command)) throw CLI::ValidationError(fault->flag, fault->text);
-      }
+    for (const vigil::tools::Command& command : commands) {
+      if (argc < 2 || command.app->get_name() != argv[1]) continue;
+      if (const auto fault = vigil::find_app_flag_fault(argc, argv, *command.app)) throw CLI::ValidationError(fault->flag, fault->text);
     }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
