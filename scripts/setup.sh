@@ -42,7 +42,7 @@ packages=(
   libtorch-dev libopenblas0-openmp
   prometheus-cpp-dev libspdlog-dev libyaml-cpp-dev libgtest-dev libgmock-dev
   libsqlite3-dev libsnappy-dev libprotobuf-dev libsystemd-dev libcrypt-dev
-  libmicrohttpd-dev libgnutls28-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev libssl-dev
+  libmicrohttpd-dev libgnutls28-dev zlib1g-dev nlohmann-json3-dev libcurl4-openssl-dev libcli11-dev libssl-dev libxxhash-dev
 )
 command -v npm >/dev/null || packages+=(npm)
 case "$scope" in "" | --bench) packages+=(libbenchmark-dev) ;; esac
