@@ -44,8 +44,8 @@ struct SavedModel {
   };
 
   Format format = Format::archive;
-  std::string root_type;             ///< class of the outermost module, as SavedModule::type; "" where the file holds no module or says none
-  std::uint64_t file_bytes = 0;      ///< of the whole file
+  std::string root_type;         ///< class of the outermost module, as SavedModule::type; "" where the file holds no module or says none
+  std::uint64_t file_bytes = 0;  ///< of the whole file
   std::int64_t archive_version = 0;  ///< the number in its record `version`; 0: it has none
   /// In the order of the file; those of a module are named as in its state dict ("layer1.0.weight"). A sparse tensor is given as its
   /// indices and values (name + ".indices", ".values", …).
