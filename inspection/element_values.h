@@ -1,4 +1,4 @@
-// Elements of any type as numbers.
+// Elements of any type as numbers: beyond element_numbers.h also those that are two numbers, or integers with a scale elsewhere.
 #pragma once
 
 #include <cstddef>
