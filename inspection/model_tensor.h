@@ -35,7 +35,7 @@ struct ModelTensor {
   std::vector<std::int64_t> sizes;  ///< empty: one element
   /// Tensors with the same number share memory, so they are counted once; 0: shares with none.
   std::uint64_t memory = 0;
-  std::shared_ptr<const TensorElements> elements;
+  std::shared_ptr<const TensorElements> elements;  ///< the same for all names of a tensor
 };
 
 /// Product of its sizes.

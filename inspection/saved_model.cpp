@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <memory>
 #include <numeric>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -131,8 +134,15 @@ PickledModel read_model(const ZipArchive& archive) {
 SavedModel open_saved_model(const std::filesystem::path& path) {
   const auto archive = std::make_shared<const ZipArchive>(path);
   PickledModel pickled = read_model(*archive);
-  for (std::size_t i = 0; i < pickled.views.size(); ++i)
-    pickled.model.tensors[i].elements = stored_elements(archive, std::move(pickled.views[i]));
+  // Tied tensors have the same elements, so that a reader can tell and reads them once.
+  using View = std::tuple<const ZipEntry*, ElementType, std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+  std::map<View, std::shared_ptr<const TensorElements>> known;
+  for (std::size_t i = 0; i < pickled.views.size(); ++i) {
+    StoredView& view = pickled.views[i];
+    std::shared_ptr<const TensorElements>& elements = known[View(view.entry, view.type, view.offset, view.sizes, view.strides)];
+    if (elements == nullptr) elements = stored_elements(archive, std::move(view));
+    pickled.model.tensors[i].elements = elements;
+  }
   return std::move(pickled.model);
 }
 

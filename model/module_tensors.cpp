@@ -4,6 +4,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <ATen/Functions.h>
@@ -80,9 +81,13 @@ ElementType element_type_of(at::ScalarType type) {
 
 std::vector<ModelTensor> tensors_of(const torch::nn::Module& module) {
   std::vector<ModelTensor> tensors;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const TensorElements>> known;
   const auto add = [&](const auto& named, ModelTensor::Role role) {
     for (const auto& item : named) {
-      if (is_dense(item.value())) tensors.push_back(described(item.key(), item.value(), role));
+      if (!is_dense(item.value())) continue;
+      tensors.push_back(described(item.key(), item.value(), role));
+      // A tensor of several names has the same elements under all, so that a reader can tell and reads them once.
+      tensors.back().elements = known.try_emplace(tensors.back().memory, tensors.back().elements).first->second;
     }
   };
   add(module.named_parameters(), ModelTensor::Role::parameter);
