@@ -117,8 +117,8 @@ class Checks {
     const auto [known, is_new] = by_values_.try_emplace(Values(reading.hash, tensor.type, tensor.sizes), index);
     if (is_new) return;
     const ModelTensor& other = tensors_[known->second];
-    const bool is_usual = purpose == Purpose::buffer || purpose_of(other) == Purpose::buffer || !is_floating_point(tensor.type);
-    add(tensor, TensorCheck::duplicate, is_usual ? FindingLevel::note : FindingLevel::fault, element_count(tensor),
+    const bool are_weights = purpose == Purpose::weight && purpose_of(other) == Purpose::weight && is_floating_point(tensor.type);
+    add(tensor, TensorCheck::duplicate, are_weights ? FindingLevel::fault : FindingLevel::note, element_count(tensor),
         "has the same " + grouped(element_count(tensor)) + " values as " + other.name + ", and does not share its memory");
     findings_.back().other = other.name;
   }

@@ -58,7 +58,9 @@ struct CheckLimits {
 /// - Note: a scale of 1, a bias that is zero or constant (as initialised), a floating-point buffer that is zero or constant.
 /// - Nothing: a single element, buffers of integers and bool.
 /// NaN is a fault anywhere, and so are infinities, but a buffer that has nothing else than them and zeros is a mask, or an observer that
-/// has seen nothing: a note. Duplicates are a fault among floating-point parameters, and a note else (masks, tables of positions).
+/// has seen nothing: a note. Duplicates are a fault among
+/// floating-point weights, and a note else: scales and biases of a few elements are equal by chance (after Adam's first step, 1 plus or
+/// minus the learning rate), masks and tables of positions by design.
 std::vector<TensorFinding> check_tensors(const std::vector<ModelTensor>& tensors, const std::vector<TensorReading>& readings,
                                          const CheckLimits& limits = {});
 

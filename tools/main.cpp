@@ -7,6 +7,7 @@
 #include <functional>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +15,7 @@
 #include "vigil/config/flag_values.h"
 #include "vigil/config/suggestion.h"
 #include "vigil/tools/check_config.h"
+#include "vigil/tools/file_commands.h"
 #include "vigil/tools/model_program.h"
 #include "vigil/tools/replay.h"
 #include "vigil/tools/run_commands.h"
@@ -76,7 +78,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("vigil ") + VIGIL_VERSION);
   app.require_subcommand(1);
 
-  const std::vector<vigil::tools::Command> of_runs = vigil::tools::add_run_commands(app);
+  std::vector<vigil::tools::Command> commands = vigil::tools::add_run_commands(app);
+  for (vigil::tools::Command& command : vigil::tools::add_file_commands(app)) commands.push_back(std::move(command));
 
   vigil::tools::CheckConfigOptions check;
   CLI::App& check_config = *app.add_subcommand("check-config", "Checks a configuration file and says what its rules are");
@@ -109,7 +112,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  for (const vigil::tools::Command& command : of_runs) {
+  for (const vigil::tools::Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }
   if (check_config.parsed()) return vigil::tools::check_config(check, std::cout, std::cerr);

@@ -15,35 +15,11 @@
 #include "vigil/terminal/line_chart.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
+#include "vigil/tools/fact_lines.h"
 #include "vigil/tools/layer_figures.h"
 
 namespace vigil::tools {
 namespace {
-
-constexpr std::size_t kLabelColumns = 12;
-
-// Lines of "label   text".
-class Facts {
- public:
-  explicit Facts(const OutputPlace& place) : place_(place) {}
-
-  void add(std::string_view label, std::string_view text, Style style = Style::plain) {
-    const std::size_t columns = place_.columns > 0 ? std::max(place_.columns, 2 * kLabelColumns) - kLabelColumns : columns_of(text) + 1;
-    for (const std::string& line : wrapped(text, columns)) {
-      out_ += styled(padded(label, kLabelColumns), Style::dim, place_.colored) + styled(line, style, place_.colored) + '\n';
-      label = "";
-    }
-  }
-  void add_line(std::string line) {
-    line.erase(line.find_last_not_of(' ') + 1);
-    out_ += line + '\n';
-  }
-  std::string take() { return std::move(out_); }
-
- private:
-  const OutputPlace& place_;
-  std::string out_;
-};
 
 std::string ring_id(const RingHeader& header) {
   std::string text;
@@ -87,8 +63,9 @@ void add_losses(Facts& facts, const FollowedRun& run, const std::vector<double>&
     const auto nonfinite = std::count_if(losses.begin(), losses.end(), [](double loss) { return !is_finite_bits(loss); });
     if (nonfinite > 0) text += "; × marks " + counted(nonfinite, "step") + " with a loss that is not finite";
     facts.add("loss", text, is_finite_bits(*snapshot.loss) ? Style::plain : Style::red);
-    const std::size_t width = std::clamp<std::size_t>(place.columns > 0 ? place.columns : 80, 20, 120) - kLabelColumns;
-    for (const std::string& line : line_chart(losses, width, 3, place.colored)) facts.add_line(std::string(kLabelColumns, ' ') + line);
+    const std::size_t width = std::clamp<std::size_t>(place.columns > 0 ? place.columns : 80, 20, 120) - Facts::kLabelColumns;
+    for (const std::string& line : line_chart(losses, width, 3, place.colored))
+      facts.add_line(std::string(Facts::kLabelColumns, ' ') + line);
   }
   std::string norms = "gradients " + cell(snapshot.gradient_norm);
   if (snapshot.step.has(StepRecord::has_parameter_norm)) norms += ", parameters " + short_number(snapshot.step.parameter_norm);

@@ -121,6 +121,7 @@ TEST(TensorChecks, EqualValuesInTwoPlacesAreADuplicateUnlessTheyShareMemory) {
   first.memory = copied.memory = 3;
   EXPECT_EQ(found_in({first, copied}), Found{});
   EXPECT_EQ(found_in({tensor_with("a", values, {2, 2}), tensor_with("b", values, {4})}), Found{});
+  EXPECT_EQ(found_in({tensor_with("a.weight", values, {4}), tensor_with("b.weight", values, {4})}), Found{"b.weight: note duplicate"});
   EXPECT_EQ(found_in({buffer_with("a.positions", values), buffer_with("b.positions", values)}), Found{"b.positions: note duplicate"});
 }
 
