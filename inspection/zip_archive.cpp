@@ -6,6 +6,7 @@
 #include <new>
 
 #include "vigil/inspection/piece_buffer.h"
+#include "vigil/inspection/zip_checksum.h"
 #include "vigil/inspection/zip_directory.h"
 #include "vigil/terminal/text_cells.h"
 
@@ -147,11 +148,11 @@ void ZipArchive::verify_once(const ZipEntry& entry) const {
 void ZipArchive::stream_all(const ZipEntry& entry, const Use& use) const {
   const PieceBuffer buffer = piece_buffer(piece_bytes(entry.bytes));
   EntryContents contents(*this, entry);
-  uLong crc = crc32_z(0, nullptr, 0);
+  std::uint32_t crc = 0;
   for (std::uint64_t left = entry.bytes; left > 0;) {
     const std::size_t piece = piece_bytes(left);
     contents.read(buffer.get(), piece);
-    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(buffer.get()), piece);
+    crc = zip_checksum(crc, buffer.get(), piece);
     use(buffer.get(), piece);
     left -= piece;
   }

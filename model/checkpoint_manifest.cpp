@@ -55,6 +55,8 @@ CheckpointManifest read(const json& root) {
   manifest.commit = root.at("commit").get<std::string>();
   manifest.configuration = root.at("configuration").get<std::string>();
   manifest.libtorch = root.at("libtorch").get<std::string>();
+  manifest.architecture_fingerprint = root.value("architecture_fingerprint", "");
+  manifest.value_fingerprint = root.value("value_fingerprint", "");
   manifest.wall_time = to_number(root.at("wall_time"));
   if (!root.at("metric").is_null()) manifest.metric = to_number(root.at("metric"));
   for (const json& rate : root.at("learning_rates").get<json::array_t>()) manifest.learning_rates.push_back(to_number(rate));
@@ -81,6 +83,8 @@ std::string to_json(const CheckpointManifest& manifest) {
   root["commit"] = manifest.commit;
   root["configuration"] = manifest.configuration;
   root["libtorch"] = manifest.libtorch;
+  if (!manifest.architecture_fingerprint.empty()) root["architecture_fingerprint"] = manifest.architecture_fingerprint;
+  if (!manifest.value_fingerprint.empty()) root["value_fingerprint"] = manifest.value_fingerprint;
   root["wall_time"] = manifest.wall_time;
   root["metric"] = manifest.metric ? number(*manifest.metric) : ordered_json();
   root["learning_rates"] = ordered_json::array();

@@ -20,6 +20,8 @@ struct CheckpointManifest {
   std::uint64_t sequence = 0;  ///< of the checkpoints of a directory, in the order in which they were written
   std::uint64_t step = 0;
   std::string run, commit, configuration, libtorch;
+  /// Of the model, as `vigil inspect` shows them (inspection/fingerprint.h); empty in manifests that are older than they are.
+  std::string architecture_fingerprint, value_fingerprint;
   double wall_time = 0;  ///< seconds since the epoch
   std::optional<double> metric;
   std::vector<double> learning_rates;  ///< by parameter group: libtorch 1.13's optimizers save them and do not load them

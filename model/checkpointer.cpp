@@ -15,9 +15,11 @@
 
 #include <torch/version.h>
 
+#include "vigil/inspection/fingerprint.h"
 #include "vigil/model/checkpoint_files.h"
 #include "vigil/model/checkpoint_manifest.h"
 #include "vigil/model/checkpoint_tensors.h"
+#include "vigil/model/module_tensors.h"
 
 namespace vigil {
 namespace {
@@ -117,6 +119,16 @@ void remove_checkpoint(const fs::path& checkpoint) {
   const fs::path hidden = checkpoint.parent_path() / (std::string(kTemporary) + checkpoint.filename().string());
   fs::rename(checkpoint, hidden);
   fs::remove_all(hidden);
+}
+
+// None for a model with tensors of types that are not inspected.
+void add_fingerprints(CheckpointManifest& manifest, const torch::nn::Module& module) {
+  try {
+    const std::vector<ModelTensor> tensors = tensors_of(module);
+    manifest.architecture_fingerprint = architecture_fingerprint(tensors);
+    manifest.value_fingerprint = value_fingerprint(tensors, read_tensors(tensors));
+  } catch (const std::invalid_argument&) {
+  }
 }
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
@@ -236,6 +248,7 @@ CheckpointSaved Checkpointer::save(const torch::nn::Module& module, const torch:
   manifest.metric = notes.metric;
   manifest.statistics = notes.statistics;
   manifest.parameter_norms = parameter_norms(module);
+  add_fingerprints(manifest, module);
   for (const auto& group : optimizer.param_groups()) manifest.learning_rates.push_back(group.options().get_lr());
   try {
     files_->lock(options_.directory);

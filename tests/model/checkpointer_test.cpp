@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "files.h"
+#include "vigil/inspection/fingerprint.h"
+#include "vigil/inspection/saved_model.h"
 
 namespace vigil {
 namespace {
@@ -156,6 +158,9 @@ TEST_F(Checkpoints, TheManifestHoldsWhatWasGivenAndWhatIsThere) {
   char hash[65] = "";
   ASSERT_EQ(fread(hash, 1, 64, pipe.get()), 64U);
   EXPECT_EQ(manifest["files"]["model.pt"]["sha256"], hash);
+  const SavedModel file = open_saved_model(saved.path / "model.pt");
+  EXPECT_EQ(manifest["architecture_fingerprint"], architecture_fingerprint(file.tensors));
+  EXPECT_EQ(manifest["value_fingerprint"], value_fingerprint(file.tensors, read_tensors(file.tensors)));
   EXPECT_EQ(manifest["files"]["model.pt"]["bytes"], fs::file_size(saved.path / "model.pt"));
 
   Net other;
