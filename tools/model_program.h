@@ -9,12 +9,8 @@ namespace vigil::tools {
 struct ModelSubcommand {
   std::string_view name, description;
 };
-inline constexpr std::array<ModelSubcommand, 5> kModelSubcommands{{
-    {"summary", "Shows a saved model as a tree: shapes, parameters, multiply-accumulates, memory"},
-    {"audit", "Judges how the weights of a saved model are initialised"},
-    {"initialise", "Writes a saved model with new weights"},
-    {"prune", "Writes a saved model with its smallest weights set to zero"},
-    {"quantise", "Says what int8 weights do to a saved model, and writes it with them"},
+inline constexpr std::array<ModelSubcommand, 1> kModelSubcommands{{
+    {"count", "Counts the parameters of a saved model, module by module"},
 }};
 
 /// Becomes `vigil-model`, which lies beside this program or, else, in PATH, with the same arguments. Returns only when it is not there:
