@@ -166,6 +166,33 @@ TEST(SavedModel, DisjointViewsOfOneStorageShareNothing) {
   }
 }
 
+// More rows than a piece holds, in each of two planes.
+TEST(SavedModel, ALargeTransposedTensorIsGatheredInRowMajorOrder) {
+  const TemporaryFolder folder;
+  constexpr std::int64_t kPlanes = 2;
+  constexpr std::int64_t kRows = 500;
+  constexpr std::int64_t kColumns = 301;
+  std::string elements(kPlanes * kRows * kColumns * 4, '\0');
+  for (std::int32_t i = 0; i < kPlanes * kRows * kColumns; ++i) std::memcpy(elements.data() + 4 * i, &i, 4);
+  const SmallTensor turned{"IntStorage", "0", 0, {kPlanes, kRows, kColumns}, {kRows * kColumns, 1, kRows}};
+  const SmallTensor planes_last{"IntStorage", "0", 0, {kRows, kColumns, kPlanes}, {kColumns, 1, kRows * kColumns}};
+  const std::string pickle = std::string("\x80\x02]") + pickled(turned) + 'a' + pickled(planes_last) + "a.";
+  const SavedModel model = open_saved_model(folder.write("m.pt", small_archive({{"m/data.pkl", pickle}, {"m/data/0", elements}})));
+  std::vector<std::int32_t> expected;
+  for (std::int64_t plane = 0; plane < kPlanes; ++plane) {
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      for (std::int64_t column = 0; column < kColumns; ++column)
+        expected.push_back(static_cast<std::int32_t>(plane * kRows * kColumns + row + column * kRows));
+    }
+  }
+  EXPECT_TRUE(elements_of<std::int32_t>(model.tensors.at(0)) == expected);
+  expected.clear();
+  for (std::int64_t i = 0; i < kRows * kColumns; ++i) {
+    for (std::int64_t plane = 0; plane < kPlanes; ++plane) expected.push_back(static_cast<std::int32_t>(i + plane * kRows * kColumns));
+  }
+  EXPECT_TRUE(elements_of<std::int32_t>(model.tensors.at(1)) == expected);
+}
+
 TEST(SavedModel, AStorageOfManyPiecesIsReadInOrder) {
   const TemporaryFolder folder;
   constexpr std::int64_t kCount = 300'001;  // of five pieces, the last of which is short
