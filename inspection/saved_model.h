@@ -47,8 +47,8 @@ struct SavedModel {
   std::string root_type;         ///< class of the outermost module, as SavedModule::type; "" where the file holds no module or says none
   std::uint64_t file_bytes = 0;  ///< of the whole file
   std::int64_t archive_version = 0;  ///< the number in its record `version`; 0: it has none
-  /// In the order of the file; those of a module are named as in its state dict ("layer1.0.weight"). A sparse tensor is given as its
-  /// indices and values (name + ".indices", ".values", …).
+  /// In the order of the file; those of a module are named as in its state dict ("layer1.0.weight"), one that Python saved alone is "". A
+  /// sparse tensor is given as its indices and values (name + ".indices", ".values", …).
   std::vector<ModelTensor> tensors;
   std::vector<SavedModule> modules;  ///< depth first, without the outermost; empty where the file does not say
   std::vector<Quantisation> quantised;

@@ -35,6 +35,12 @@ class Gatherer {
     const std::size_t last = view_.sizes.size() - 1;
     const std::int64_t stride = view_.strides[last];
     while (count > 0) {
+      if (const std::size_t rows = rows_at_once(count); rows > 1) {
+        copy_rows<Size>(into, rows);
+        into += rows * static_cast<std::size_t>(view_.sizes[last]) * Size;
+        count -= rows * static_cast<std::size_t>(view_.sizes[last]);
+        continue;
+      }
       const auto row = static_cast<std::size_t>(std::min<std::int64_t>(view_.sizes[last] - place_[last], static_cast<std::int64_t>(count)));
       for (std::size_t i = 0; i < row; ++i) {
         std::memcpy(into, data_ + at_ * static_cast<std::int64_t>(Size), Size);
@@ -45,6 +51,31 @@ class Gatherer {
       count -= row;
       carry(last);
     }
+  }
+
+  // How many rows of a transposed matrix to copy together, as their elements lie side by side: by itself each would fetch a cache line for
+  // every element. 0: this is none.
+  std::size_t rows_at_once(std::size_t count) const {
+    const std::size_t last = view_.sizes.size() - 1;
+    if (last == 0 || place_[last] != 0 || view_.strides[last - 1] >= view_.strides[last]) return 0;
+    return std::min(static_cast<std::size_t>(view_.sizes[last - 1] - place_[last - 1]),
+                    count / static_cast<std::size_t>(view_.sizes[last]));
+  }
+
+  template <std::size_t Size>
+  void copy_rows(std::byte* into, std::size_t rows) {
+    const std::size_t last = view_.sizes.size() - 1;
+    const auto columns = static_cast<std::size_t>(view_.sizes[last]);
+    for (std::size_t column = 0; column < columns; ++column) {
+      std::int64_t from = at_ + static_cast<std::int64_t>(column) * view_.strides[last];
+      for (std::size_t row = 0; row < rows; ++row) {
+        std::memcpy(into + (row * columns + column) * Size, data_ + from * static_cast<std::int64_t>(Size), Size);
+        from += view_.strides[last - 1];
+      }
+    }
+    place_[last - 1] += static_cast<std::int64_t>(rows);
+    at_ += static_cast<std::int64_t>(rows) * view_.strides[last - 1];
+    carry(last - 1);
   }
 
   void carry(std::size_t dimension) {
