@@ -64,14 +64,14 @@ void RunSamples::on_step(const StepRecord& record, const double* scalars, const 
   });
   if (run_info_ == kNoSeries) {
     const RunIdentity& identity = schema_->identity;
-    run_info_ = add_series(steps_, metric_row(Metric::run_info).name,
-                           {{"model", identity.model},
-                            {"libtorch", identity.libtorch},
-                            {"host", identity.host},
-                            {"world_size", std::to_string(identity.world_size)},
-                            {"attempt", std::to_string(identity.attempt)},
-                            {"pid", std::to_string(identity.pid)}},
-                           Absence::keeps);
+    std::vector<Label> labels{{"model", identity.model},
+                              {"libtorch", identity.libtorch},
+                              {"host", identity.host},
+                              {"world_size", std::to_string(identity.world_size)},
+                              {"attempt", std::to_string(identity.attempt)},
+                              {"pid", std::to_string(identity.pid)}};
+    if (!identity.model_fingerprint.empty()) labels.push_back({"model_fingerprint", identity.model_fingerprint});
+    run_info_ = add_series(steps_, metric_row(Metric::run_info).name, std::move(labels), Absence::keeps);
   }
   values_.push_back({run_info_, 1});
   put_scalars(record, scalars, scalar_names);

@@ -28,6 +28,7 @@ void append_time(std::string& out, std::string_view key, std::int64_t nanosecond
 
 void append_identity(std::string& out, const RunIdentity& who) {
   append_member(out, "model", who.model);
+  if (!who.model_fingerprint.empty()) append_member(out, "model_fingerprint", who.model_fingerprint);
   append_member(out, "libtorch", who.libtorch);
   append_member(out, "host", who.host);
   append_member(out, "world_size", who.world_size);

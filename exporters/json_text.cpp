@@ -46,6 +46,7 @@ void append_run(std::string& out, const RunIdentity& identity) {
   append_member(out, "rank", identity.rank);
   append_member(out, "world_size", identity.world_size);
   append_member(out, "model", identity.model);
+  if (!identity.model_fingerprint.empty()) append_member(out, "model_fingerprint", identity.model_fingerprint);
   append_member(out, "libtorch", identity.libtorch);
   append_member(out, "host", identity.host);
   append_member(out, "pid", identity.pid);

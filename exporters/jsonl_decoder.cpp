@@ -43,6 +43,7 @@ RunIdentity identity_of(const json& line) {
   identity.rank = static_cast<int>(count(line, "rank", std::numeric_limits<int>::max()));
   identity.world_size = static_cast<int>(count(line, "world_size", std::numeric_limits<int>::max()));
   identity.model = text_or(line, "model", "");
+  identity.model_fingerprint = text_or(line, "model_fingerprint", "");
   identity.libtorch = text_or(line, "libtorch", "");
   identity.host = text_or(line, "host", "");
   identity.pid = static_cast<std::int64_t>(count_or(line, "pid", 0));

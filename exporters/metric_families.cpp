@@ -77,13 +77,14 @@ void Builder::add_run() {
   begin(Metric::build_info);
   add({{"version", std::string(vigil_version())}, {"compiler", std::string(kCompiler)}}, 1.0);
   begin(Metric::run_info);
-  add({{"model", identity_.model},
-       {"libtorch", identity_.libtorch},
-       {"host", identity_.host},
-       {"world_size", std::to_string(identity_.world_size)},
-       {"attempt", std::to_string(identity_.attempt)},
-       {"pid", std::to_string(identity_.pid)}},
-      1.0);
+  std::vector<Label> who{{"model", identity_.model},
+                         {"libtorch", identity_.libtorch},
+                         {"host", identity_.host},
+                         {"world_size", std::to_string(identity_.world_size)},
+                         {"attempt", std::to_string(identity_.attempt)},
+                         {"pid", std::to_string(identity_.pid)}};
+  if (!identity_.model_fingerprint.empty()) who.push_back({"model_fingerprint", identity_.model_fingerprint});
+  add(std::move(who), 1.0);
   only(Metric::up, is_alive(snapshot_.state) ? 1.0 : 0.0);
   only(Metric::steps, snapshot_.has_step ? snapshot_.step.step : std::uint64_t{0});
   only(Metric::samples, snapshot_.step.totals.samples);

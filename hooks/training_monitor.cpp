@@ -17,14 +17,15 @@
 #include "vigil/exporters/logging.h"
 #include "vigil/exporters/metric_value.h"
 #include "vigil/exporters/prometheus_collectable.h"
-#include "vigil/monitor/fork_guard.h"
 #include "vigil/hooks/launch_environment.h"
+#include "vigil/hooks/model_fingerprint.h"
 #include "vigil/hooks/optimizer_state.h"
 #include "vigil/hooks/step_recorder.h"
 #include "vigil/hooks/watched_model.h"
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/crash_mark.h"
 #include "vigil/monitor/float_environment.h"
+#include "vigil/monitor/fork_guard.h"
 #include "vigil/monitor/reduction.h"
 #include "vigil/monitor/ring_file.h"
 #include "vigil/monitor/run_channel.h"
@@ -149,6 +150,7 @@ void TrainingMonitor::Impl::watch(const std::string& model_name, const std::vect
 
   WatchedModel model = watch_tensors(parts, config.sampling);
   model.schema.identity = identity_of(config.run, model_name, launch);
+  model.schema.identity.model_fingerprint = model_fingerprint(parts);
   model.schema.is_continued = model.schema.identity.attempt > 0 ||
                               std::any_of(parts.begin(), parts.end(), [](const PartTensors& part) { return has_stepped(*part.optimizer); });
   model.schema.peak_flops = static_cast<double>(config.work.peak_gflops) * 1e9;

@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include "vigil/inspection/model_tensor.h"
+#include "vigil/operators/tensor_types.h"
 
 namespace vigil {
 
@@ -16,8 +17,5 @@ std::vector<ModelTensor> tensors_of(const torch::nn::Module& module);
 
 /// The gradients, under the names of their parameters; those that have none are left out.
 std::vector<ModelTensor> gradients_of(const torch::nn::Module& module);
-
-/// That of libtorch's scalar type. @throws std::invalid_argument for one that ElementType does not have
-ElementType element_type_of(at::ScalarType type);
 
 }  // namespace vigil

@@ -77,7 +77,7 @@ enum class Metric : std::size_t {
 // clang-format off
 inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> kMetrics{{
     {"vigil_build_info", MetricType::gauge, "", "version,compiler", "Always 1; which vigil this is."},
-    {"vigil_run_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt,pid", "Always 1; who runs, to be joined on run and rank."},
+    {"vigil_run_info", MetricType::gauge, "", "model,libtorch,host,world_size,attempt,pid,model_fingerprint", "Always 1; who runs, to be joined on run and rank."},
     {"vigil_up", MetricType::gauge, "", "", "1 while the trainer runs, be it hung; 0 once it has finished, failed or crashed."},
     {"vigil_steps_total", MetricType::counter, "", "", "Training steps seen."},
     {"vigil_samples_total", MetricType::counter, "", "", "Steps whose tensors were sampled."},

@@ -171,8 +171,9 @@ void remove_old_files(const std::string& directory, const std::string& prefix, c
   for (const auto& [age, path] : gone) unlink(path.c_str());
 }
 
-RingHeader header_of(const RingLayout& layout, const RingOrigin& origin) {
+RingHeader header_of(const RingLayout& layout, const RingOrigin& origin, bool has_model_fingerprint) {
   RingHeader header;
+  if (has_model_fingerprint) header.compatible_flags |= RingHeader::has_model_fingerprint;
   if (origin.holds_lock) header.compatible_flags |= RingHeader::writer_holds_lock;
   header.total_size = layout.total_bytes;
   header.ring_id = origin.ring_id;
@@ -266,11 +267,18 @@ RingOrigin new_ring_origin() {
 
 std::shared_ptr<RunChannel> make_channel(const Segment& segment, Schema schema, ChannelBounds bounds, const RingOrigin& origin) {
   const RingLayout layout = layout_of(schema, bounds);
-  const RingHeader header = header_of(layout, origin);
+  const auto fingerprint = fingerprint_bytes(schema.identity.model_fingerprint);
+  const RingHeader header = header_of(layout, origin, fingerprint.has_value());
   write_schema(segment.data, layout, schema);
   check_schema(segment.data, layout);
   auto channel = std::make_shared<RunChannel>(std::move(schema), bounds, segment);
   channel->beat(origin.monotonic_ns);
+  if (fingerprint) {
+    RingHeaderAddition addition;
+    addition.model_fingerprint = *fingerprint;
+    addition.crc = crc32c(&addition, offsetof(RingHeaderAddition, crc));
+    std::memcpy(segment.data + RingHeaderAddition::kOffset, &addition, sizeof addition);
+  }
   std::memcpy(segment.data, &header, sizeof header);
   return channel;
 }

@@ -167,7 +167,15 @@ RingFile::RingFile(const std::string& path) : path_(path), file_(open_file(path)
     read_section(SectionKind::rows, sections.rows);
     read_section(SectionKind::parameters, sections.parameters);
     read_section(SectionKind::groups, sections.groups);
-    schema_ = std::make_shared<const Schema>(read_schema(sections));
+    Schema schema = read_schema(sections);
+    if ((header_.compatible_flags & RingHeader::has_model_fingerprint) != 0) {
+      RingHeaderAddition addition;
+      read(&addition, sizeof addition, RingHeaderAddition::kOffset);
+      // Damaged, it is as if there were none: all else of the file is good without it.
+      if (addition.crc == crc32c(&addition, offsetof(RingHeaderAddition, crc)))
+        schema.identity.model_fingerprint = fingerprint_text(addition.model_fingerprint);
+    }
+    schema_ = std::make_shared<const Schema>(std::move(schema));
     layout_ = layout_of(*schema_, header_.sections[static_cast<std::size_t>(SectionKind::steps) - 1].count,
                         header_.sections[static_cast<std::size_t>(SectionKind::frames) - 1].count);
     for (std::size_t i = 0; i < kSectionCount; ++i) {

@@ -70,6 +70,28 @@ std::uint32_t crc32c(const void* data, std::size_t size) noexcept {
   return ~crc;
 }
 
+std::optional<std::array<std::uint8_t, 16>> fingerprint_bytes(std::string_view text) noexcept {
+  std::array<std::uint8_t, 16> bytes{};
+  if (text.size() != 2 * bytes.size()) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char digit = text[i];
+    const bool is_decimal = digit >= '0' && digit <= '9';
+    if (!is_decimal && (digit < 'a' || digit > 'f')) return std::nullopt;
+    bytes[i / 2] = static_cast<std::uint8_t>(16 * bytes[i / 2] + (is_decimal ? digit - '0' : digit - 'a' + 10));
+  }
+  return bytes;
+}
+
+std::string fingerprint_text(const std::array<std::uint8_t, 16>& bytes) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
 RingGeometry RingLayout::geometry(RingKind ring) const noexcept {
   const Section& of = section(section_of(ring));
   return {static_cast<std::size_t>(of.record_size / 8), static_cast<std::size_t>(of.count)};

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -52,7 +54,8 @@ struct RingHeader {
   static constexpr std::uint64_t kEndianProbe = 0x0102030405060708;
   static constexpr std::size_t kBytes = 4096;  ///< live words follow at this offset, sections behind them
   /// The writer held the lock of its file when it wrote this: without the lock it is gone, whatever namespace its number is of.
-  enum CompatibleFlag : std::uint32_t { writer_holds_lock = 1 };
+  /// The RingHeaderAddition behind the header holds the fingerprint of the model.
+  enum CompatibleFlag : std::uint32_t { writer_holds_lock = 1, has_model_fingerprint = 2 };
 
   std::array<char, 8> magic = kMagic;
   std::uint16_t abi_major = kAbiMajor;   ///< a reader refuses another one
@@ -77,6 +80,21 @@ struct RingHeader {
 };
 static_assert(sizeof(Section) == 40 && sizeof(RingHeader) == 120 + kSectionCount * sizeof(Section) + 8);
 static_assert(sizeof(RingHeader) <= RingHeader::kBytes && std::is_trivially_copyable_v<RingHeader>);
+
+/// Behind the header, where its flags say so.
+struct RingHeaderAddition {
+  static constexpr std::size_t kOffset = sizeof(RingHeader);
+
+  std::array<std::uint8_t, 16> model_fingerprint{};
+  std::uint32_t reserved = 0;
+  std::uint32_t crc = 0;  ///< CRC-32C of all that stands before it in this record
+};
+static_assert(sizeof(RingHeaderAddition) == 24 && RingHeaderAddition::kOffset + sizeof(RingHeaderAddition) <= RingHeader::kBytes);
+
+/// RunIdentity::model_fingerprint as bytes; none unless it has 32 hexadecimal digits, the letters small.
+std::optional<std::array<std::uint8_t, 16>> fingerprint_bytes(std::string_view text) noexcept;
+/// And back.
+std::string fingerprint_text(const std::array<std::uint8_t, 16>& bytes);
 
 /// A text of the section `strings`.
 struct TextPlace {

@@ -27,6 +27,8 @@ struct RunIdentity {
   std::int64_t pid = 0;
   std::int64_t attempt = 0;        ///< restarts of the run by its launcher, from 0
   std::int64_t start_time_ns = 0;  ///< when `watch()` returned, in nanoseconds since the epoch
+  /// Of what the model is built like, as `vigil inspect` shows it of a file (inspection/fingerprint.h): 32 hexadecimal digits, or empty.
+  std::string model_fingerprint = {};
 };
 
 enum class TensorKind : std::uint8_t { parameter, gradient, buffer };

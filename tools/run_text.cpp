@@ -123,6 +123,7 @@ std::string summary_text(const FollowedRun& run, std::uint64_t steps, const std:
   facts.add("writer", "process " + std::to_string(header.pid) + " of user " + std::to_string(header.uid) + " on " + printable(who.host));
   facts.add("model", printable(who.model) + ", " + grouped(run.schema().trainable.elements) + " trainable parameters in " +
                          counted(run.schema().layers, "layer") + ", libtorch " + printable(who.libtorch));
+  if (!who.model_fingerprint.empty()) facts.add("", "fingerprint " + who.model_fingerprint);
   facts.add("started", time_text(who.start_time_ns));
   if (!snapshot.has_step) {
     facts.add("last step", "none yet");

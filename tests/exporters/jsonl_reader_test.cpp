@@ -137,6 +137,7 @@ TEST_F(ReadJsonl, TheSchemaComesBack) {
   const Schema& schema = *read(JsonlItem::run, 1).schema();
   EXPECT_EQ(schema.identity.run, written.identity.run);
   EXPECT_EQ(schema.identity.host, written.identity.host);
+  EXPECT_EQ(schema.identity.model_fingerprint, "a7d1f3eac31e31f49e8def25b6964ce3");
   EXPECT_EQ(schema.identity.attempt, 1);
   EXPECT_EQ(schema.identity.start_time_ns, kStartNs);
   EXPECT_EQ(schema.parameters, written.parameters);

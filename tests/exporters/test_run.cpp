@@ -13,6 +13,7 @@ Schema make_schema() {
   schema.identity.rank = 0;
   schema.identity.world_size = 2;
   schema.identity.model = "Net";
+  schema.identity.model_fingerprint = "a7d1f3eac31e31f49e8def25b6964ce3";
   schema.identity.libtorch = "1.13.1";
   schema.identity.host = "node\n1";
   schema.identity.pid = 4711;

@@ -11,6 +11,8 @@
 #include "hooks/test_model.h"
 #include "http/http_recorder.h"
 #include "vigil/hooks/training_monitor.h"
+#include "vigil/inspection/fingerprint.h"
+#include "vigil/inspection/saved_model.h"
 #include "vigil/monitor/ring_file_reader.h"
 #include "vigil/monitor/snapshot.h"
 
@@ -58,6 +60,8 @@ TEST(SharedRing, TheFileHoldsWhatTheMonitorSaw) {
   EXPECT_EQ(read->gradient_norm, seen->gradient_norm);
   EXPECT_EQ(read->user_scalars, seen->user_scalars);
   EXPECT_EQ(read->schema->identity.run, "test");
+  torch::save(net, folder.file("model.pt"));
+  EXPECT_EQ(read->schema->identity.model_fingerprint, architecture_fingerprint(open_saved_model(folder.file("model.pt")).tensors));
   ASSERT_EQ(read->rows.size(), seen->rows.size());
   for (std::size_t i = 0; i < read->rows.size(); ++i) {
     EXPECT_EQ(read->schema->rows[i].name, seen->schema->rows[i].name);

@@ -89,6 +89,24 @@ TEST(RingFile, TellsTheSchemaOfItsRun) {
             std::tie(wrote.histograms, wrote.learning_rates, wrote.activations, wrote.layers, wrote.peak_flops, wrote.trainable.bytes));
 }
 
+TEST(RingFile, TellsTheFingerprintOfTheModelWhereThereIsOneAndItIsWhole) {
+  const TemporaryFolder folder;
+  const auto fingerprint_of = [&](const Bytes& image) {
+    write_image(folder.file("image.ring"), image);
+    return RingFile(folder.file("image.ring")).schema().identity.model_fingerprint;
+  };
+  Schema schema = small_schema();
+  EXPECT_EQ(fingerprint_of(make_image(schema, {16, 0}, fixed_origin())), "");
+  schema.identity.model_fingerprint = "no fingerprint";
+  EXPECT_EQ(fingerprint_of(make_image(schema, {16, 0}, fixed_origin())), "");
+  schema.identity.model_fingerprint = "a7d1f3eac31e31f49e8def25b6964ce3";
+  Bytes image = make_image(schema, {16, 0}, fixed_origin());
+  EXPECT_EQ(fingerprint_of(image), "a7d1f3eac31e31f49e8def25b6964ce3");
+  EXPECT_EQ(image[RingHeaderAddition::kOffset], std::byte{0xa7});
+  image[RingHeaderAddition::kOffset + 3] ^= std::byte{1};
+  EXPECT_EQ(fingerprint_of(image), "");
+}
+
 TEST(RingFile, IsReadableForItsGroupAndAppearsAsAWhole) {
   const Written written;
   struct stat status {};
