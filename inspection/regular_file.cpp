@@ -10,6 +10,11 @@
 #include "vigil/terminal/text_cells.h"
 
 namespace vigil {
+namespace {
+
+constexpr const char* kCutOff = "is cut off; copy it again from where it came from";
+
+}  // namespace
 
 RegularFile::RegularFile(std::filesystem::path path) : path_(std::move(path)) {
   // Without waiting: a pipe has no other end perhaps.
@@ -28,7 +33,7 @@ RegularFile::~RegularFile() { close(descriptor_); }
 
 void RegularFile::read(std::uint64_t offset, void* into, std::size_t count) const {
   auto* data = static_cast<char*>(into);
-  if (offset > bytes_ || count > bytes_ - offset) fail("is cut off; copy it again from where it came from");
+  if (offset > bytes_ || count > bytes_ - offset) fail(kCutOff);
   while (count > 0) {
     const ssize_t got = pread(descriptor_, data, count, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
@@ -38,6 +43,14 @@ void RegularFile::read(std::uint64_t offset, void* into, std::size_t count) cons
     offset += static_cast<std::uint64_t>(got);
     count -= static_cast<std::size_t>(got);
   }
+}
+
+std::vector<unsigned char> RegularFile::read(std::uint64_t offset, std::uint64_t count) const {
+  // Before memory is asked for.
+  if (offset > bytes_ || count > bytes_ - offset) fail(kCutOff);
+  std::vector<unsigned char> data(static_cast<std::size_t>(count));
+  read(offset, data.data(), data.size());
+  return data;
 }
 
 void RegularFile::fail(const std::string& what) const { throw InspectionError(printable(path_.string() + ": " + what)); }

@@ -8,7 +8,7 @@ namespace {
 constexpr std::string_view kScriptPrefix = "__torch__.";
 constexpr std::string_view kMangle = "___torch_mangle_";
 
-bool starts_with(std::string_view text, std::string_view beginning) { return text.substr(0, beginning.size()) == beginning; }
+bool has_prefix(std::string_view text, std::string_view beginning) { return text.substr(0, beginning.size()) == beginning; }
 
 // The texts in quotes of `__parameters__ = ["weight", "bias", ]`.
 void read_quoted(std::string_view line, std::set<std::string, std::less<>>& names) {
@@ -29,15 +29,15 @@ std::unordered_map<std::string, ScriptClass> read_script_classes(std::string_vie
     const std::size_t end = std::min(source.find('\n'), source.size());
     const std::string_view line = source.substr(0, end);
     source.remove_prefix(std::min(end + 1, source.size()));
-    if (starts_with(line, "class ")) {
+    if (has_prefix(line, "class ")) {
       const std::size_t name_end = std::min(line.find_first_of("(:", 6), line.size());
       current = &classes[std::string(line.substr(6, name_end - 6))];
-      current->is_module = starts_with(line.substr(name_end), "(Module)");
-    } else if (current != nullptr && starts_with(line, "  __parameters__ = ")) {
+      current->is_module = has_prefix(line.substr(name_end), "(Module)");
+    } else if (current != nullptr && has_prefix(line, "  __parameters__ = ")) {
       read_quoted(line, current->parameters);
-    } else if (current != nullptr && starts_with(line, "  __buffers__ = ")) {
+    } else if (current != nullptr && has_prefix(line, "  __buffers__ = ")) {
       read_quoted(line, current->buffers);
-    } else if (current != nullptr && starts_with(line, "  def ")) {
+    } else if (current != nullptr && has_prefix(line, "  def ")) {
       current->has_methods = true;
     }
   }
@@ -45,13 +45,13 @@ std::unordered_map<std::string, ScriptClass> read_script_classes(std::string_vie
 }
 
 std::string plain_class_name(std::string_view qualified) {
-  if (starts_with(qualified, kScriptPrefix)) qualified.remove_prefix(kScriptPrefix.size());
+  if (has_prefix(qualified, kScriptPrefix)) qualified.remove_prefix(kScriptPrefix.size());
   std::string plain;
   while (!qualified.empty()) {
     const std::size_t end = std::min(qualified.find('.'), qualified.size());
     const std::string_view word = qualified.substr(0, end);
     qualified.remove_prefix(std::min(end + 1, qualified.size()));
-    if (starts_with(word, kMangle)) continue;
+    if (has_prefix(word, kMangle)) continue;
     if (!plain.empty()) plain += '.';
     plain += word;
   }

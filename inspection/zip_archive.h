@@ -41,6 +41,7 @@ class RegularFile {
   std::uint64_t bytes() const noexcept { return bytes_; }
   /// @throws InspectionError if there are fewer bytes or they cannot be read
   void read(std::uint64_t offset, void* into, std::size_t count) const;
+  std::vector<unsigned char> read(std::uint64_t offset, std::uint64_t count) const;
   /// Throws what names the file.
   [[noreturn]] void fail(const std::string& what) const;
 
@@ -53,6 +54,8 @@ class RegularFile {
 struct ZipEntry {
   static constexpr std::uint16_t kStored = 0;
   static constexpr std::uint16_t kDeflated = 8;
+  static constexpr std::uint16_t kSizesFollow = 8;  ///< a flag: checksum and sizes stand behind the contents
+  static constexpr std::size_t kHeaderBytes = 30;   ///< of its own header, without name and extra field
 
   std::string name;
   std::uint64_t header_offset = 0;  ///< of its local header in the file

@@ -8,22 +8,14 @@
 namespace vigil {
 namespace {
 
-constexpr std::uint16_t kSizesFollow = 8;
 constexpr std::uint32_t kDescriptorSignature = 0x08074b50;
-constexpr std::size_t kLocalBytes = 30;
 // "FB" with a filling of 'Z', so that contents begin at a multiple of 64 bytes.
 constexpr std::uint64_t kFilling = 0x4246;
 
-std::vector<unsigned char> bytes_at(const RegularFile& file, std::uint64_t offset, std::uint64_t count) {
-  std::vector<unsigned char> data(static_cast<std::size_t>(count));
-  file.read(offset, data.data(), data.size());
-  return data;
-}
-
 // The extra field of its own header; empty for a good one.
 std::string damage_before(const ZipArchive& archive, const ZipEntry& entry) {
-  const std::uint64_t begin = entry.header_offset + kLocalBytes + entry.name.size();
-  const std::vector<unsigned char> extra = bytes_at(archive.file(), begin, entry.data_offset - begin);
+  const std::uint64_t begin = entry.header_offset + ZipEntry::kHeaderBytes + entry.name.size();
+  const std::vector<unsigned char> extra = archive.file().read(begin, entry.data_offset - begin);
   for (std::size_t at = 0; at < extra.size();) {
     if (extra.size() - at < 4) return "has a damaged header";
     const std::size_t size = little_endian(extra.data() + at + 2, 2);
@@ -38,10 +30,9 @@ std::string damage_before(const ZipArchive& archive, const ZipEntry& entry) {
 
 // The checksum and the sizes that follow its contents, in 32 or 64 bits.
 std::string damage_behind(const ZipArchive& archive, const ZipEntry& entry) {
-  if ((entry.flags & kSizesFollow) == 0) return "";
+  if ((entry.flags & ZipEntry::kSizesFollow) == 0) return "";
   const std::uint64_t begin = entry.data_offset + entry.file_bytes;
-  const std::vector<unsigned char> behind =
-      bytes_at(archive.file(), begin, std::min<std::uint64_t>(24, archive.directory_offset() - begin));
+  const std::vector<unsigned char> behind = archive.file().read(begin, std::min<std::uint64_t>(24, archive.directory_offset() - begin));
   // A signature before them is usual and not required.
   for (const std::size_t at : {std::size_t{4}, std::size_t{0}}) {
     for (const std::size_t width : {std::size_t{4}, std::size_t{8}}) {

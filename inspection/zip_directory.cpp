@@ -12,7 +12,6 @@ namespace vigil {
 namespace {
 
 // Of APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.16.
-constexpr std::size_t kLocalBytes = 30;
 constexpr std::size_t kCentralBytes = 46;
 constexpr std::size_t kEndBytes = 22;
 constexpr std::size_t kEnd64Bytes = 56;
@@ -25,7 +24,6 @@ constexpr std::uint32_t kEnd64Signature = 0x06064b50;
 constexpr std::uint32_t kLocatorSignature = 0x07064b50;
 constexpr std::uint32_t kIn64 = 0xffffffff;
 constexpr std::uint16_t kEncrypted = 1;
-constexpr std::uint16_t kSizesFollow = 8;
 // Deflate makes at most 1032 bytes of one.
 constexpr std::uint64_t kMaxInflation = 1032;
 
@@ -42,16 +40,10 @@ std::uint64_t number(const std::vector<unsigned char>& data, std::size_t offset,
   return little_endian(data.data() + offset, bytes);
 }
 
-std::vector<unsigned char> bytes_at(const RegularFile& file, std::uint64_t offset, std::uint64_t count) {
-  std::vector<unsigned char> data(static_cast<std::size_t>(count));
-  file.read(offset, data.data(), data.size());
-  return data;
-}
-
 Bounds bounds64(const RegularFile& file, const std::vector<unsigned char>& locator, std::uint64_t locator_offset) {
   const std::uint64_t offset = number(locator, 8, 8);
   if (locator_offset < kEnd64Bytes || offset > locator_offset - kEnd64Bytes || number(locator, 4, 4) != 0) file.fail(kDamaged);
-  const std::vector<unsigned char> end = bytes_at(file, offset, kEnd64Bytes);
+  const std::vector<unsigned char> end = file.read(offset, kEnd64Bytes);
   if (number(end, 0, 4) != kEnd64Signature || number(end, 16, 4) != 0 || number(end, 20, 4) != 0 ||
       number(end, 24, 8) != number(end, 32, 8) || number(end, 4, 8) != locator_offset - offset - 12) {
     file.fail(kDamaged);
@@ -62,7 +54,7 @@ Bounds bounds64(const RegularFile& file, const std::vector<unsigned char>& locat
 Bounds find_directory(const RegularFile& file) {
   const std::uint64_t tail_bytes = std::min<std::uint64_t>(file.bytes(), kEndBytes + kMaxCommentBytes);
   if (tail_bytes < kEndBytes) file.fail(describe_foreign_file(file));
-  const std::vector<unsigned char> tail = bytes_at(file, file.bytes() - tail_bytes, tail_bytes);
+  const std::vector<unsigned char> tail = file.read(file.bytes() - tail_bytes, tail_bytes);
   std::size_t at = tail.size() - kEndBytes + 1;
   do {
     if (at == 0) file.fail(describe_foreign_file(file));
@@ -72,7 +64,7 @@ Bounds find_directory(const RegularFile& file) {
   if (number(tail, at + 4, 4) != 0 || number(tail, at + 8, 2) != number(tail, at + 10, 2)) file.fail(kDamaged);
   Bounds found{number(tail, at + 16, 4), number(tail, at + 12, 4), number(tail, at + 10, 2), end_offset};
   if (end_offset < kLocatorBytes) return found;
-  const std::vector<unsigned char> locator = bytes_at(file, end_offset - kLocatorBytes, kLocatorBytes);
+  const std::vector<unsigned char> locator = file.read(end_offset - kLocatorBytes, kLocatorBytes);
   if (number(locator, 0, 4) != kLocatorSignature) return found;
   const Bounds wide = bounds64(file, locator, end_offset - kLocatorBytes);
   if ((found.offset != kIn64 && found.offset != wide.offset) || (found.bytes != kIn64 && found.bytes != wide.bytes) ||
@@ -105,11 +97,12 @@ bool widen(const unsigned char* extra, std::size_t extra_bytes, const std::vecto
 // Sets where the data of an entry begin; false: its own header is not as the directory says. `times` of the directory stand in the header
 // too.
 bool matches_local_header(const RegularFile& file, std::uint64_t end, const unsigned char* central, ZipEntry& entry) {
-  if (entry.header_offset > end || end - entry.header_offset < kLocalBytes + entry.name.size()) return false;
-  const std::vector<unsigned char> local = bytes_at(file, entry.header_offset, kLocalBytes + entry.name.size());
+  if (entry.header_offset > end || end - entry.header_offset < ZipEntry::kHeaderBytes + entry.name.size()) return false;
+  const std::vector<unsigned char> local = file.read(entry.header_offset, ZipEntry::kHeaderBytes + entry.name.size());
   const std::uint64_t extra_bytes = number(local, 28, 2);
   if (number(local, 0, 4) != kLocalSignature || std::memcmp(local.data() + 4, central + 6, 10) != 0 ||
-      number(local, 26, 2) != entry.name.size() || std::memcmp(local.data() + kLocalBytes, entry.name.data(), entry.name.size()) != 0 ||
+      number(local, 26, 2) != entry.name.size() ||
+      std::memcmp(local.data() + ZipEntry::kHeaderBytes, entry.name.data(), entry.name.size()) != 0 ||
       end - entry.header_offset - local.size() < extra_bytes) {
     return false;
   }
@@ -118,11 +111,11 @@ bool matches_local_header(const RegularFile& file, std::uint64_t end, const unsi
   std::uint64_t file_bytes = number(local, 18, 4);
   std::uint64_t bytes = number(local, 22, 4);
   if (file_bytes == kIn64 || bytes == kIn64) {
-    const std::vector<unsigned char> extra = bytes_at(file, entry.header_offset + local.size(), extra_bytes);
+    const std::vector<unsigned char> extra = file.read(entry.header_offset + local.size(), extra_bytes);
     if (!widen(extra.data(), extra.size(), {&bytes, &file_bytes})) return false;
   }
   const std::uint64_t crc = number(local, 14, 4);
-  const bool follow = (entry.flags & kSizesFollow) != 0;
+  const bool follow = (entry.flags & ZipEntry::kSizesFollow) != 0;
   return (crc == entry.crc || (follow && crc == 0)) && (file_bytes == entry.file_bytes || (follow && file_bytes == 0)) &&
          (bytes == entry.bytes || (follow && bytes == 0));
 }
@@ -162,7 +155,7 @@ ZipDirectory read_zip_directory(const RegularFile& file) {
               grouped(ZipArchive::kMaxEntries) + " and " + bytes_text(ZipArchive::kMaxDirectoryBytes) + " are read");
   }
   if (bounds.bytes / kCentralBytes < bounds.entries) file.fail(kDamaged);
-  const std::vector<unsigned char> data = bytes_at(file, bounds.offset, bounds.bytes);
+  const std::vector<unsigned char> data = file.read(bounds.offset, bounds.bytes);
   ZipDirectory directory;
   directory.offset = bounds.offset;
   directory.entries.reserve(static_cast<std::size_t>(bounds.entries));
