@@ -7,8 +7,8 @@
 #include "vigil/config/config_reader.h"
 #include "vigil/config/document.h"
 #include "vigil/config/fault_report.h"
+#include "vigil/config/mapping_reader.h"
 #include "vigil/config/source_file.h"
-#include "vigil/config/suggestion.h"
 #include "vigil/config/text.h"
 
 namespace vigil {
@@ -71,138 +71,37 @@ std::optional<std::int64_t> parse_duration(std::string_view text) {
 }
 
 // Walks a document, section by section, and fills in a WebConfig.
-class WebReader {
+class WebReader : public MappingReader {
  public:
-  WebReader(const Document& document, std::filesystem::path folder)
-      : source_(document.source), folder_(std::move(folder)), faults_(document.faults) {
+  WebReader(const Document& document, std::filesystem::path folder) : MappingReader(document), folder_(std::move(folder)) {
     if (document.root) read(*document.root, document.root->offset, "", kTop);
   }
 
   WebConfig config;
-  std::vector<Fault> take_faults() { return std::move(faults_); }
 
  private:
-  struct Place {
-    const Node& value;
-    std::size_t key_offset;
-    std::string key;  // dotted path
-  };
   struct Entry {
     std::string_view name;
     void (WebReader::*read)(const Place&);
   };
   using Section = std::vector<Entry>;
 
-  void fault(std::size_t offset, std::string key, std::string text) { faults_.push_back({offset, std::move(key), std::move(text)}); }
-
-  // `expected …, got …` with the value, or with `got` where the value is nobody's business.
-  void unexpected(const Place& place, const std::string& expected, const std::string& got = "") {
-    const bool left_out = place.value.kind == Node::Kind::null && !is_written_null(source_, place.value);
-    fault(left_out ? place.key_offset : place.value.offset, place.key,
-          "expected " + expected + ", got " + (got.empty() ? shown(place.value) : got));
-  }
-
-  bool is_foreign(const Node& node, const std::string& key) {
-    if (node.foreign.empty()) return false;
-    fault(node.offset, key, "expected a value without anchors, aliases and tags, got " + node.foreign);
-    return true;
-  }
-
-  // Calls `entry(key, value, path)` for each key of a mapping, those that stand there twice included.
-  template <class EachEntry>
-  void each(const Place& place, const std::string& expected, EachEntry entry) {
-    if (place.value.kind != Node::Kind::mapping) return unexpected(place, expected);
-    std::vector<const Node*> keys;
-    const std::vector<Node>& children = place.value.children;
-    for (std::size_t i = 0; i + 1 < children.size() && faults_.size() <= kMaxFaults; i += 2) {
-      const Node& key = children[i];
-      if (is_foreign(key, place.key)) continue;
-      if (!is_scalar(key)) {
-        fault(key.offset, place.key, "expected a key, got " + shown(key));
-        continue;
-      }
-      const std::string path = (place.key.empty() ? "" : place.key + ".") + one_line(key.text);
-      const auto first = std::find_if(keys.begin(), keys.end(), [&](const Node* other) { return other->text == key.text; });
-      if (first != keys.end()) {
-        const std::string line = std::to_string(position_of(source_, (*first)->offset).line);
-        fault(key.offset, path, "expected each key once, got it again (first on line " + line + ")");
-      }
-      keys.push_back(&key);
-      if (!is_foreign(children[i + 1], path)) entry(key, children[i + 1], path);
-    }
-  }
-
   void read(const Node& node, std::size_t key_offset, const std::string& path, const Section& section) {
     if (is_foreign(node, path)) return;
     each({node, key_offset, path}, "a mapping", [&](const Node& key, const Node& value, const std::string& entry_path) {
       const auto found = std::find_if(section.begin(), section.end(), [&](const Entry& entry) { return entry.name == key.text; });
       if (found != section.end()) return (this->*found->read)({value, key.offset, entry_path});
-      fault(key.offset, entry_path, "expected " + names_of(section) + ", got " + quoted_text(key.text, '\'') + nearest(section, key.text));
+      std::vector<std::string> names;
+      for (const Entry& entry : section) names.emplace_back(entry.name);
+      unknown_key(key, entry_path, names);
     });
-  }
-
-  static std::string names_of(const Section& section) {
-    std::vector<std::string> names;
-    for (const Entry& entry : section) names.emplace_back(entry.name);
-    return joined(names, " or ");
-  }
-
-  static std::string nearest(const Section& section, const std::string& written) {
-    for (const Entry& entry : section) {
-      if (written.size() <= 64 && edit_distance(written, entry.name) <= 2) return " (did you mean '" + std::string(entry.name) + "'?)";
-    }
-    return "";
-  }
-
-  // Each `text_of` and the like answers nothing after a fault.
-  std::optional<std::string> text_of(const Place& place, const std::string& noun, std::size_t max_bytes, const Node& node) {
-    const Place at{node, place.key_offset, place.key};
-    const std::string expected = "a " + noun + " of 1 to " + std::to_string(max_bytes) + " bytes";
-    if (!is_scalar(node)) {
-      unexpected(at, expected);
-    } else if (const auto unprintable = first_unprintable(node.text, false)) {
-      unexpected(at, "printable UTF-8 text", unprintable->description);
-    } else if (node.text.empty() || node.text.size() > max_bytes) {
-      unexpected(at, expected, std::to_string(node.text.size()) + " bytes");
-    } else {
-      return node.text;
-    }
-    return std::nullopt;
-  }
-
-  std::optional<bool> flag_of(const Place& place, const std::string& expected = "true or false") {
-    const bool is_true = place.value.text == "true";
-    if (place.value.kind == Node::Kind::plain && (is_true || place.value.text == "false")) return is_true;
-    unexpected(place, expected);
-    return std::nullopt;
-  }
-
-  std::optional<std::size_t> choice_of(const Place& place, const std::vector<std::string>& names, const std::string& hint = "") {
-    if (is_scalar(place.value)) {
-      const auto found = std::find(names.begin(), names.end(), place.value.text);
-      if (found != names.end()) return found - names.begin();
-    }
-    unexpected(place, joined(names, " or "), shown(place.value) + hint);
-    return std::nullopt;
-  }
-
-  template <class EachElement>
-  void list_of(const Place& place, const std::string& plural, EachElement element) {
-    const std::string expected = "a list of at most " + std::to_string(kMaxNames) + " " + plural;
-    if (place.value.kind != Node::Kind::list) return unexpected(place, expected);
-    if (place.value.children.size() > kMaxNames) return unexpected(place, expected, std::to_string(place.value.children.size()));
-    for (std::size_t i = 0; i < place.value.children.size(); ++i) {
-      const Node& child = place.value.children[i];
-      const std::string path = place.key + "[" + std::to_string(i) + "]";
-      if (!is_foreign(child, path)) element(Place{child, place.value.offset, path});
-    }
   }
 
   void read_tls(const Place& place) {
     config.tls.emplace();
-    const std::size_t faults_before = faults_.size();
+    const std::size_t faults_before = faults();
     read(place.value, place.key_offset, place.key, kTls);
-    if (faults_.size() != faults_before || place.value.kind != Node::Kind::mapping) return;  // what is missing may be misspelt
+    if (faults() != faults_before || place.value.kind != Node::Kind::mapping) return;  // what is missing may be misspelt
     const TlsServerConfig& tls = *config.tls;
     need_pem(place, tls.certificate, "cert_file");
     need_pem(place, tls.key, "key_file");
@@ -256,7 +155,7 @@ class WebReader {
     if (index) config.tls->client_auth = static_cast<ClientAuth>(*index);
   }
   void read_sans(const Place& place) {
-    list_of(place, "names", [&](const Place& element) {
+    list_of(place, "names", kMaxNames, [&](const Place& element) {
       if (auto name = text_of(element, "name", kMaxNameBytes, element.value)) config.tls->client_allowed_sans.push_back(std::move(*name));
     });
   }
@@ -277,7 +176,7 @@ class WebReader {
     if (const auto flag = flag_of(place)) config.tls->prefer_server_cipher_suites = *flag;
   }
   void read_curves(const Place& place) {
-    list_of(place, "curves", [&](const Place& element) {
+    list_of(place, "curves", kMaxNames, [&](const Place& element) {
       if (choice_of(element, {"CurveP256", "CurveP384", "CurveP521", "X25519"})) {
         config.tls->curve_preferences.push_back(element.value.text);
       }
@@ -323,9 +222,9 @@ class WebReader {
   }
 
   void read_rate(const Place& place) {
-    const std::size_t faults_before = faults_.size();
+    const std::size_t faults_before = faults();
     read(place.value, place.key_offset, place.key, kRate);
-    if (faults_.size() == faults_before && config.rate_interval_us > 0 && config.rate_burst == 0) {
+    if (faults() == faults_before && config.rate_interval_us > 0 && config.rate_burst == 0) {
       fault(place.key_offset, place.key, "expected burst beside interval, got none (without it every request would be refused)");
     }
   }
@@ -345,9 +244,7 @@ class WebReader {
 
   static const Section kTop, kTls, kHttp, kRate;
 
-  std::string_view source_;
   std::filesystem::path folder_;
-  std::vector<Fault> faults_;
 };
 
 const WebReader::Section WebReader::kTop{{"tls_server_config", &WebReader::read_tls},

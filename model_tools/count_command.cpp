@@ -40,7 +40,7 @@ int count(const std::string& file, int depth, const OutputPlace& place) {
 }  // namespace
 
 tools::Command add_count(CLI::App& app) {
-  CLI::App& command = *app.add_subcommand("count", std::string(tools::kModelSubcommands[0].description));
+  CLI::App& command = *app.add_subcommand("count", std::string(tools::description_of("count")));
   command.footer(kCountHelp);
   const auto file = std::make_shared<std::string>();
   const auto depth = std::make_shared<int>(100);

@@ -9,9 +9,20 @@ namespace vigil::tools {
 struct ModelSubcommand {
   std::string_view name, description;
 };
-inline constexpr std::array<ModelSubcommand, 1> kModelSubcommands{{
+inline constexpr std::array<ModelSubcommand, 4> kModelSubcommands{{
     {"count", "Counts the parameters of a saved model, module by module"},
+    {"initialise", "Writes a saved model with new weights"},
+    {"audit", "Judges how the weights of a saved model begin, and what one batch does in it"},
+    {"prune", "Writes a saved model with its smallest weights set to zero"},
 }};
+
+/// Of one of them.
+constexpr std::string_view description_of(std::string_view name) {
+  for (const ModelSubcommand& one : kModelSubcommands) {
+    if (one.name == name) return one.description;
+  }
+  return {};
+}
 
 /// Becomes `vigil-model`, which lies beside this program or, else, in PATH, with the same arguments. Returns only when it is not there:
 /// the exit code, after a line on stderr that says what to do.

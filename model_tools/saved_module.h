@@ -1,0 +1,27 @@
+// A saved model as libtorch loads it, and what it gives when it runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <ATen/core/ivalue.h>
+#include <torch/csrc/jit/api/module.h>
+
+namespace vigil::model_tools {
+
+/// Loads a TorchScript file, or a module that torch::save has written, onto the CPU. The file is checked first, as libtorch trusts what it
+/// reads. @throws std::runtime_error that names the file and the reason
+torch::jit::Module load_saved_module(const std::string& file);
+
+/// Whether it has code to run: TorchScript has, what torch::save writes has not.
+bool has_forward(const torch::jit::Module& module);
+
+/// The first tensor of what forward() gives, in tuples, lists and dictionaries, too. Runs the code of the file, without the optimisations
+/// that would hide its operators. @throws std::runtime_error when there is none, and
+/// in one line what the code throws
+at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValue>& inputs);
+
+/// Text of libtorch's for one line: its first, without where it was raised.
+std::string first_line(const std::string& text);
+
+}  // namespace vigil::model_tools
