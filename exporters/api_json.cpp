@@ -90,10 +90,10 @@ void append_points(std::string& out, const std::vector<SeriesPoint>& points) {
     append_list(out, "nonfinite", points, [](std::string& to, const SeriesPoint& point) { append(to, point.nonfinite); });
 }
 
-// Shares of its elements that a number format of half the size would not hold.
+// Shares of its elements that a smaller number format would not hold.
 void append_precision(std::string& out, const MagnitudeHistogram& histogram, const Moments& moments) {
   out += ",\"precision\":{";
-  for (const NumberFormat& format : kHalfFormats) {
+  for (const NumberFormat& format : kNumberFormats) {
     const FormatLoss loss = loss_in(format, histogram, moments);
     if (out.back() != '{') out += ',';
     out += to_json(format.name) + ":{";

@@ -6,7 +6,7 @@ namespace vigil::tools {
 
 std::vector<PrecisionLoss> precision_losses(const ModelFile& file) {
   std::vector<PrecisionLoss> losses;
-  for (const NumberFormat& format : kHalfFormats) {
+  for (const NumberFormat& format : kNumberFormats) {
     PrecisionLoss total;
     total.format = format.name;
     double all = 0, overflow = 0, underflow = 0, subnormal = 0;
