@@ -145,6 +145,9 @@ struct PrometheusConfig {
   /// are folded into their layer, and `vigil_series_dropped_total` says so.
   std::int64_t max_series = 10000;
   PerParameter per_parameter = PerParameter::rank0;
+  /// Export what smaller number formats would lose, as series of each tensor whose magnitudes are counted and of each layer's activations
+  /// (docs/models/precision.md). Off, the counts of tensors by advice are exported all the same.
+  bool precision = false;
   /// How long `finish()` keeps the endpoint open for one more scrape, in milliseconds, 0 to 600,000; it ends with that scrape. A run that
   /// stops at a NaN is otherwise gone before Prometheus comes: set it above the scrape interval where that matters. 0 does not wait.
   std::int64_t linger_ms = 0;

@@ -138,6 +138,7 @@ std::vector<Setting> make_settings() {
       {"exporters.prometheus.per_parameter",
        Choice{VIGIL_CHOICE(exporters.prometheus.per_parameter),
               {named("rank0", PerParameter::rank0), named("all", PerParameter::all), named("none", PerParameter::none)}}},
+      {"exporters.prometheus.precision", Flag{VIGIL_MEMBER(exporters.prometheus.precision)}},
       {"exporters.prometheus.linger_ms", Integer{VIGIL_MEMBER(exporters.prometheus.linger_ms), 0, 600'000}},
       {"exporters.prometheus.web_config_file", Text{VIGIL_MEMBER(exporters.prometheus.web_config_file), kPath}},
       {"exporters.prometheus.history_bytes", Integer{VIGIL_MEMBER(exporters.prometheus.history_bytes), 0, kTiB}},

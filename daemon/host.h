@@ -24,7 +24,7 @@ struct HostOptions {
   std::int64_t keep_ended_ms = 3'600'000;  ///< how long an ended run is told of; after that its file is removed if that is allowed
   HungAfter hung_after;
   RulesConfig rules;
-  PrometheusConfig series;     ///< `max_series` and `per_parameter` of each run
+  PrometheusConfig series;     ///< `max_series`, `per_parameter` and `precision` of each run
   Pushing* pushing = nullptr;  ///< outlives the host; null: nothing is pushed
 
   std::size_t max_rings = 512;                           ///< files that are followed at a time

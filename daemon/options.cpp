@@ -137,6 +137,8 @@ std::optional<DaemonOptions> parse_options(int argc, const char* const* argv, st
   app.add_option("--metrics.max-series", options.host.series.max_series, "Per-tensor series of a run; over it small tensors are folded")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{10'000'000}))
       ->capture_default_str();
+  app.add_flag("--metrics.precision", options.host.series.precision,
+               "Series of what smaller number formats would lose of each tensor with magnitudes and each layer's activations");
   app.add_option("--storage.path", options.storage_path, "Database of the history")->type_name("FILE")->capture_default_str();
   app.add_flag("--storage.disabled", options.is_storage_disabled, "Keep no history");
   app.add_option("--storage.retention.time", options.retention_ms, "How long the history goes back; 0s: as long as there is room")

@@ -31,7 +31,7 @@ struct RemoteWriteOptions {
   std::size_t max_samples = 2000;                   ///< of a request; 1 to 100,000
   std::size_t queue_bytes = std::size_t{32} << 20;  ///< of samples that wait, about 18 bytes each; 64 KiB to 16 GiB
   bool tensors = false;                             ///< also the series per tensor and layer of each sampled step
-  PrometheusConfig series;                          ///< which of these: max_series and per_parameter
+  PrometheusConfig series;                          ///< which of these: max_series, per_parameter and precision
 };
 
 /// What has become of all samples so far. made = sent + failed + dropped + queued.

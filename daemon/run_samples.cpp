@@ -7,6 +7,7 @@
 #include "vigil/daemon/write_request.h"
 #include "vigil/exporters/activation_series.h"
 #include "vigil/exporters/logging.h"
+#include "vigil/monitor/sparsity.h"
 #include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
@@ -99,6 +100,8 @@ void RunSamples::on_frame(const Frame& frame) {
   values_.clear();
   if (update_ratio_ == kNoSeries) update_ratio_ = add_series(frames_, metric_row(Metric::update_ratio).name, {}, Absence::ends);
   if (const auto ratio = update_ratio(schema_->rows, frame.rows)) values_.push_back({update_ratio_, *ratio});
+  if (sparsity_ == kNoSeries) sparsity_ = add_series(frames_, metric_row(Metric::model_sparsity).name, {}, Absence::ends);
+  if (const auto share = sparsity(schema_->rows, frame.rows)) values_.push_back({sparsity_, *share});
   if (plan_ != nullptr) put_tensors(frame);
   put(frames_, milliseconds_of(frame.header.wall_time_ns));
 }

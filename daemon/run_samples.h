@@ -39,7 +39,7 @@ struct RunSamplesOptions {
   std::vector<Label> labels;       ///< of every series, beside run and rank; none has one of the names in kMetrics
   std::int64_t resolution_ms = 1;  ///< of the steps that end within one such span the last is sent; at least 1
   bool tensors = false;            ///< also the series per tensor and layer of each sampled step
-  PrometheusConfig series;         ///< which of these: max_series, per_parameter
+  PrometheusConfig series;         ///< which of these: max_series, per_parameter, precision
 };
 
 /// Turns the records of one attempt of a run into samples. 40 to 50 series for the steps, of some 200 bytes each in memory; about 600 bytes
@@ -80,7 +80,7 @@ class RunSamples {
   LogGate order_gate_;
   std::vector<SampleGroup::Value> values_;  // of the moment that is being made
   std::vector<std::size_t> step_series_, scalar_series_;
-  std::size_t run_info_ = kNoSeries, update_ratio_ = kNoSeries;
+  std::size_t run_info_ = kNoSeries, update_ratio_ = kNoSeries, sparsity_ = kNoSeries;
 
   // What follows is of the series per tensor.
   Snapshot latest_;

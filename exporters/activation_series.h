@@ -15,7 +15,8 @@ namespace vigil {
 const std::vector<const Statistic*>& activation_statistics();
 
 /// Of the layers that `plan` has room for and that were measured, in the order in which they were first seen; the statistics first, then
-/// kActivationMetrics, which only some layers have. Labels: run, rank, layer, phase.
+/// kActivationMetrics, which only some layers have, then with `precision` kActivationOverflow, with a label format. Labels: run, rank,
+/// layer, phase.
 std::vector<Family> make_activation_families(const Snapshot& snapshot, const SeriesPlan& plan);
 
 struct ActivationSeries {

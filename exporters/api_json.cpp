@@ -90,16 +90,33 @@ void append_points(std::string& out, const std::vector<SeriesPoint>& points) {
     append_list(out, "nonfinite", points, [](std::string& to, const SeriesPoint& point) { append(to, point.nonfinite); });
 }
 
-// Shares of its elements that a smaller number format would not hold.
+// Shares of its elements that a smaller number format would not hold, and what is advised.
 void append_precision(std::string& out, const MagnitudeHistogram& histogram, const Moments& moments) {
   out += ",\"precision\":{";
-  for (const NumberFormat& format : kNumberFormats) {
-    const FormatLoss loss = loss_in(format, histogram, moments);
-    if (out.back() != '{') out += ',';
-    out += to_json(format.name) + ":{";
+  const PrecisionAdvice advice = advise(histogram, moments);
+  for (std::size_t i = 0; i < advice.size(); ++i) {
+    const FormatLoss& loss = advice[i].loss;
+    if (i > 0) out += ',';
+    out += to_json(kNumberFormats[i].name) + ":{";
     append_member(out, "overflow", loss.overflow);
     if (loss.subnormal) append_member(out, "subnormal", *loss.subnormal);
     if (loss.underflow) append_member(out, "underflow", *loss.underflow);
+    if (finite_count(moments) > 0) append_member(out, "verdict", kFormatVerdictNames[static_cast<std::size_t>(advice[i].verdict)]);
+    if (advice[i].verdict == FormatVerdict::safe_scaled) append_member(out, "scale", advice[i].scale);
+    out += '}';
+  }
+  out += '}';
+}
+
+// Of a layer's activations, whose magnitudes are not counted.
+void append_precision(std::string& out, const Moments& moments) {
+  if (finite_count(moments) == 0) return;
+  out += ",\"precision\":{";
+  for (const NumberFormat& format : kNumberFormats) {
+    if (format.is_uniform) continue;
+    if (out.back() != '{') out += ',';
+    out += to_json(format.name) + ":{";
+    append_member(out, "overflow", overflow_bound(format, moments));
     out += '}';
   }
   out += '}';
@@ -224,7 +241,10 @@ std::string tensors_json(const HistoryFrame& frame) {
   });
   i = 0;
   append_list(out, "activations", frame.activations, [&](std::string& to, const ActivationRow& row) {
-    append_object(to, [&](std::string& object) { append_activation(object, row, frame.layers[i]); });
+    append_object(to, [&](std::string& object) {
+      append_activation(object, row, frame.layers[i]);
+      append_precision(object, row.moments);
+    });
     ++i;
   });
   return out + "}\n";

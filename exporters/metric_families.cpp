@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "vigil/exporters/activation_series.h"
+#include "vigil/exporters/precision_advice.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/exporters/tensor_series.h"
+#include "vigil/monitor/sparsity.h"
 #include "vigil/monitor/update_ratio.h"
 
 namespace vigil {
@@ -56,6 +58,7 @@ class Builder {
   void add_training();
   void add_numerics();
   void add_model();
+  void add_precision();
   void add_alerts();
   void add_self(std::uint64_t series, std::uint64_t dropped_series);
 
@@ -184,6 +187,16 @@ void Builder::add_model() {
   begin(Metric::model_bytes);
   for (const auto& [kind, size] : kinds) add({{"kind", kind}}, static_cast<double>(size->bytes));
   only(Metric::model_layers, schema.layers);
+  if (const auto share = sparsity(snapshot_)) only(Metric::model_sparsity, *share);
+}
+
+void Builder::add_precision() {
+  const std::vector<AdviceCount> counts = count_precision_advice(snapshot_);
+  if (!counts.empty()) begin(Metric::precision_advice);
+  for (const AdviceCount& count : counts) {
+    add({{"tensor", std::string(count.tensor)}, {"format", std::string(count.format)}, {"verdict", std::string(count.verdict)}},
+        static_cast<double>(count.tensors));
+  }
 }
 
 void Builder::add_alerts() {
@@ -254,6 +267,7 @@ std::vector<Family> make_run_families(const Snapshot& snapshot, std::uint64_t se
   builder.add_training();
   builder.add_numerics();
   builder.add_model();
+  builder.add_precision();
   builder.add_alerts();
   builder.add_self(series, dropped_series);
   return std::move(builder.families());

@@ -24,7 +24,7 @@ class PrometheusCollectable : public prometheus::Collectable {
   using SnapshotSource = std::function<std::shared_ptr<const Snapshot>()>;
 
   /// `source` is called at each scrape, from the scraping thread; an answer of null stands for "no metrics yet". Of `config`,
-  /// max_series and per_parameter are used.
+  /// max_series, per_parameter and precision are used.
   explicit PrometheusCollectable(SnapshotSource source, const PrometheusConfig& config = {});
 
   std::vector<prometheus::MetricFamily> Collect() const override;

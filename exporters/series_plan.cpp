@@ -66,6 +66,7 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
   if (config.per_parameter == PerParameter::rank0 && identity.rank != 0) return;
 
   exports_tensors_ = true;
+  has_precision_ = config.precision;
   const std::size_t max_series = static_cast<std::size_t>(std::max<std::int64_t>(config.max_series, 0));
   const std::size_t bound = max_series / kStatistics.size();
   const std::size_t rows = schema.rows.size();
@@ -107,13 +108,17 @@ SeriesPlan::SeriesPlan(const Schema& schema, const PrometheusConfig& config) {
 
   std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.kind < b.kind; });
   const std::size_t room = add_tensor_metrics(schema, max_series - entries_.size() * kStatistics.size());
-  activation_layers_ = std::min(schema.activations, room / (kActivationStatistics.size() + kActivationMetrics.size()));
+  const std::size_t of_layer = kActivationStatistics.size() + kActivationMetrics.size() + (has_precision_ ? kActivationOverflow.series : 0);
+  activation_layers_ = std::min(schema.activations, room / of_layer);
   write_texts();
 }
 
 std::size_t SeriesPlan::add_tensor_metrics(const Schema& schema, std::size_t room) {
   constexpr std::size_t kUpdateSeries = metric_row(TensorMetric::update_ratio).series + metric_row(TensorMetric::update_norm).series;
   constexpr std::size_t kMagnitudeSeries = metric_row(TensorMetric::magnitude_bucket).series + metric_row(TensorMetric::magnitude).series;
+  constexpr std::size_t kFormatSeries = metric_row(TensorMetric::format_overflow).series +
+                                        metric_row(TensorMetric::format_underflow).series +
+                                        metric_row(TensorMetric::format_subnormal).series;
   std::vector<Entry*> by_itself(schema.rows.size(), nullptr);
   for (Entry& entry : entries_) {
     if (!entry.is_folded) by_itself[entry.rows.front()] = &entry;
@@ -140,8 +145,11 @@ std::size_t SeriesPlan::add_tensor_metrics(const Schema& schema, std::size_t roo
   add(of(TensorKind::gradient, &RowSchema::has_cosine, 1), [](Entry& entry, const RowSchema&) { entry.has_cosine = true; });
   add([](const RowSchema& row) { return std::min(row.optimizer_state.size(), RowSchema::kStateNorms); },
       [](Entry& entry, const RowSchema& row) { entry.moments = std::min(row.optimizer_state.size(), RowSchema::kStateNorms); });
-  add([](const RowSchema& row) { return row.histogram == RowSchema::kNone ? 0 : kMagnitudeSeries; },
-      [](Entry& entry, const RowSchema& row) { entry.histogram = row.histogram; });
+  const auto with_histogram = [](std::size_t series) {
+    return [=](const RowSchema& row) { return row.histogram == RowSchema::kNone ? 0 : series; };
+  };
+  if (has_precision_) add(with_histogram(kFormatSeries), [](Entry& entry, const RowSchema& row) { entry.precision = row.histogram; });
+  add(with_histogram(kMagnitudeSeries), [](Entry& entry, const RowSchema& row) { entry.histogram = row.histogram; });
   return room;
 }
 

@@ -28,6 +28,7 @@ class SeriesPlan {
     bool has_update = false;        ///< has update norm and ratio
     bool has_distance = false, has_cosine = false;
     std::size_t moments = 0;                     ///< of the optimizer's state, of which it has the norms
+    std::int32_t precision = RowSchema::kNone;   ///< has what formats lose by this one of a frame's histograms
     std::int32_t histogram = RowSchema::kNone;   ///< has the magnitudes of this one of a frame's histograms
     std::size_t text_begin = 0, text_bytes = 0;  ///< where SeriesPlan::text_of is found
   };
@@ -36,8 +37,8 @@ class SeriesPlan {
   /// and its gradient stay together) as long as there is room for one entry per layer and kind for all the others, which are
   /// folded into those. If there is not even room for one entry per layer and kind, the largest of these are kept and the rest
   /// is left out. What room is left goes to tensors that stay by themselves, in the same order: first to update norms and
-  /// ratios, then to distances, cosines, the optimizer's moments and magnitudes; and after that to activations, in the order in which
-  /// layers are first seen.
+  /// ratios, then to distances, cosines, the optimizer's moments, what formats lose (with `precision`) and magnitudes; and after that to
+  /// activations, in the order in which layers are first seen.
   SeriesPlan(const Schema& schema, const PrometheusConfig& config);
 
   /// By kind; tensors in the schema's order, then folded layers in the order of their first tensor.
@@ -52,6 +53,8 @@ class SeriesPlan {
   std::uint64_t dropped_series() const noexcept { return dropped_series_; }
   /// False where this rank exports no per-tensor series at all.
   bool exports_tensors() const noexcept { return exports_tensors_; }
+  /// Whether what formats lose is exported, where it is known.
+  bool has_precision() const noexcept { return has_precision_; }
   /// Layers that have series of their activations.
   std::size_t activation_layers() const noexcept { return activation_layers_; }
 
@@ -64,7 +67,7 @@ class SeriesPlan {
   std::string texts_;
   std::uint64_t dropped_series_ = 0;
   std::size_t activation_layers_ = 0;
-  bool exports_tensors_ = false;
+  bool exports_tensors_ = false, has_precision_ = false;
 };
 
 /// Makes the plan of a schema once, and a new one when another schema comes. Any thread; the lock is held while a plan is made.

@@ -48,7 +48,11 @@ SeenTensors::SeenTensors(const Snapshot& snapshot, const SeriesPlan& plan) {
       for (std::size_t i = 0; i < entry.moments; ++i) {
         if (row.has_state(i)) seen.moments[i] = {moment_label(schema.optimizer_state[i]), row.state_norms[i]};
       }
-      const auto histogram = static_cast<std::size_t>(entry.histogram);  // kNone is beyond every list
+      // Without a finite element there is nothing that a format could keep or lose.
+      const auto precision = static_cast<std::size_t>(entry.precision);  // kNone is beyond every list
+      if (precision < snapshot.histograms.size() && finite_count(row.moments) > 0)
+        seen.losses = &losses_.emplace_back(losses_in(snapshot.histograms[precision], row.moments));
+      const auto histogram = static_cast<std::size_t>(entry.histogram);
       if (histogram < snapshot.histograms.size()) seen.histogram = &snapshot.histograms[histogram];
     } else if (entry.is_folded) {
       for (const std::size_t row : entry.rows) {
@@ -86,6 +90,14 @@ std::size_t series_of(TensorMetric metric, const SeenTensor& tensor) noexcept {
     case TensorMetric::optimizer_moment:
       return static_cast<std::size_t>(
           std::count_if(tensor.moments.begin(), tensor.moments.end(), [](const auto& moment) { return moment.has_value(); }));
+    case TensorMetric::format_overflow:
+    case TensorMetric::format_underflow:
+    case TensorMetric::format_subnormal: {
+      std::size_t series = 0;
+      for (std::size_t i = 0; i < kNumberFormats.size() && tensor.losses != nullptr; ++i)
+        series += one(share_of(metric, kNumberFormats[i], (*tensor.losses)[i]));
+      return series;
+    }
     case TensorMetric::magnitude_bucket:
     case TensorMetric::magnitude: return tensor.histogram == nullptr ? 0 : metric_row(metric).series;
     case TensorMetric::count: break;
@@ -141,6 +153,16 @@ const std::vector<SeriesLabel>& magnitude_quantile_labels() {
     auto* made = new std::vector<SeriesLabel>;
     const std::string_view name = metric_row(TensorMetric::magnitude).label;
     for (const double q : kMagnitudeQuantiles) made->push_back(make_series_label(name, bound_text(q)));
+    return made;
+  }();
+  return labels;
+}
+
+const std::vector<SeriesLabel>& number_format_labels() {
+  static const auto& labels = *[] {
+    auto* made = new std::vector<SeriesLabel>;
+    const std::string_view name = metric_row(TensorMetric::format_overflow).label;
+    for (const NumberFormat& format : kNumberFormats) made->push_back(make_series_label(name, std::string(format.name)));
     return made;
   }();
   return labels;

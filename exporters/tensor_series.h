@@ -15,6 +15,7 @@
 #include "vigil/exporters/series_plan.h"
 #include "vigil/monitor/magnitude_histogram.h"
 #include "vigil/monitor/metric_table.h"
+#include "vigil/monitor/number_format.h"
 #include "vigil/monitor/schema.h"
 #include "vigil/monitor/snapshot.h"
 #include "vigil/monitor/statistics.h"
@@ -32,6 +33,7 @@ struct SeenTensor {
   const SeriesPlan::Entry* entry = nullptr;
   const Moments* moments_of_tensor = nullptr;     ///< of a folded entry: of all its tensors that were there and readable, merged
   const MagnitudeHistogram* histogram = nullptr;  ///< null: no magnitudes
+  const FormatLosses* losses = nullptr;           ///< null: not what formats lose
   std::optional<double> update_ratio, update_norm, distance, cosine;
   struct Moment {
     const SeriesLabel* label;
@@ -58,6 +60,7 @@ class SeenTensors {
   std::vector<SeenTensor> seen_;
   std::array<std::size_t, kTensorKindNames.size() + 1> begin_{};
   std::deque<Moments> folded_;                        // does not move what it holds
+  std::deque<FormatLosses> losses_;                   // likewise
   std::map<std::string, SeriesLabel> moment_labels_;  // nor does this
   std::uint64_t series_ = 0;
 };
@@ -81,6 +84,9 @@ const std::vector<SeriesLabel>& magnitude_bound_labels();
 /// By kMagnitudeQuantiles.
 const std::vector<SeriesLabel>& magnitude_quantile_labels();
 
+/// By kNumberFormats.
+const std::vector<SeriesLabel>& number_format_labels();
+
 /// Calls `emit(const SeriesLabel*, double value)` for each series that `tensor` has of `metric`, in the order of the exposition; the label
 /// is null where a tensor has one series only.
 template <class Emit>
@@ -96,6 +102,13 @@ void for_each_series(TensorMetric metric, const SeenTensor& tensor, Emit emit) {
     case TensorMetric::optimizer_moment:
       for (const auto& moment : tensor.moments) {
         if (moment) emit(moment->label, moment->norm);
+      }
+      return;
+    case TensorMetric::format_overflow:
+    case TensorMetric::format_underflow:
+    case TensorMetric::format_subnormal:
+      for (std::size_t i = 0; i < kNumberFormats.size() && tensor.losses != nullptr; ++i) {
+        if (const auto share = share_of(metric, kNumberFormats[i], (*tensor.losses)[i])) emit(&number_format_labels()[i], *share);
       }
       return;
     case TensorMetric::magnitude_bucket:

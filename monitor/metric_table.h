@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 #include "vigil/monitor/magnitude_histogram.h"
+#include "vigil/monitor/number_format.h"
 #include "vigil/monitor/records.h"
 
 namespace vigil {
@@ -59,6 +61,8 @@ enum class Metric : std::size_t {
   model_parameters,
   model_bytes,
   model_layers,
+  model_sparsity,
+  precision_advice,
   alert_active,
   alerts,
   alerts_dropped,
@@ -109,6 +113,8 @@ inline constexpr std::array<MetricRow, static_cast<std::size_t>(Metric::count)> 
     {"vigil_model_parameters", MetricType::gauge, "", "kind", "Elements of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_bytes", MetricType::gauge, "bytes", "kind", "Bytes of the model's tensors by kind: trainable, frozen, buffer. A shared tensor counts once."},
     {"vigil_model_layers", MetricType::gauge, "", "", "Modules that own at least one parameter."},
+    {"vigil_model_sparsity_ratio", MetricType::gauge, "ratio", "", "Share of the elements of all sampled parameters that are exactly zero at the latest sample, each element counting the same, NaN among them; a shared tensor counts once; absent without one."},
+    {"vigil_precision_advice_tensors", MetricType::gauge, "", "tensor,format,verdict", "Tensors by what is advised of a number format for them at the latest sample (docs/models/precision.md): safe as they are, safe_scaled after a multiplication by a power of two, unsafe, out_of_sight where magnitudes are not counted so far down. Of those with magnitudes (sampling.histogram), and of layers' activations, of which overflow alone is known; absent for a kind without any, and verdicts that cannot be are."},
     {"vigil_alert_active", MetricType::gauge, "", "alert,severity,parameter,layer,subject", "1 for each alert of vigil's own rules (docs/alerts.md) that is firing; absent when it is not."},
     {"vigil_alerts_total", MetricType::counter, "", "alert,severity", "Times that a rule of vigil's own has begun to fire, of every rule that is on."},
     {"vigil_alerts_dropped_total", MetricType::counter, "", "", "Alerts that were not kept since rules.max_instances of their rule were firing, and messages about alerts that a receiver did not take before its queue was full."},
@@ -180,7 +186,39 @@ struct TensorMetricRow {
   std::string_view formula;
 };
 
-enum class TensorMetric : std::size_t { update_ratio, update_norm, distance, cosine, optimizer_moment, magnitude_bucket, magnitude, count };
+enum class TensorMetric : std::size_t {
+  update_ratio,
+  update_norm,
+  distance,
+  cosine,
+  optimizer_moment,
+  format_overflow,
+  format_underflow,
+  format_subnormal,
+  magnitude_bucket,
+  magnitude,
+  count
+};
+
+/// The share that `metric`, one of the three of formats, tells of a tensor in `format`; empty where it is not known, and where it could not
+/// be but 0: int8 has neither overflow nor subnormal numbers.
+constexpr std::optional<double> share_of(TensorMetric metric, const NumberFormat& format, const FormatLoss& loss) noexcept {
+  if (metric == TensorMetric::format_underflow) return loss.underflow;
+  if (format.is_uniform) return std::nullopt;
+  return metric == TensorMetric::format_overflow ? std::optional<double>(loss.overflow) : loss.subnormal;
+}
+
+/// Formats of which a tensor may have that share: bfloat16 goes further down than magnitudes are counted.
+constexpr std::size_t formats_of(TensorMetric metric) noexcept {
+  std::size_t formats = 0;
+  for (const NumberFormat& format : kNumberFormats) {
+    const bool is_told = metric == TensorMetric::format_overflow    ? !format.is_uniform
+                         : metric == TensorMetric::format_underflow ? !format.is_below_counted
+                                                                    : !format.is_uniform && !format.is_below_counted;
+    formats += is_told ? 1 : 0;
+  }
+  return formats;
+}
 
 // clang-format off
 inline constexpr std::array<TensorMetricRow, static_cast<std::size_t>(TensorMetric::count)> kTensorMetrics{{
@@ -198,6 +236,16 @@ inline constexpr std::array<TensorMetricRow, static_cast<std::size_t>(TensorMetr
     {"optimizer_moment_norm", true, true, false, false, MetricType::gauge, "moment", RowSchema::kStateNorms,
      "Euclidean norm of what the optimizer keeps of the parameter, by the name that libtorch saves it under, before the step of the sample",
      "sqrt(sum(m^2))"},
+    // Shares of the finite elements other than zero; what becomes of the others is the same in every format.
+    {"format_overflow_ratio", false, true, true, true, MetricType::gauge, "format", formats_of(TensorMetric::format_overflow),
+     "share of the finite elements other than zero that would become infinite in the format, or NaN in float8_e4m3; an upper bound where it is not 0",
+     "count(|x| rounds above the largest) / count(x != 0)"},
+    {"format_underflow_ratio", false, true, true, true, MetricType::gauge, "format", formats_of(TensorMetric::format_underflow),
+     "share of the finite elements other than zero that would become 0 in the format; of int8, whose step is the largest magnitude / 127, interpolated within a power of two; absent where magnitudes are not counted so far",
+     "count(x != 0 and x rounds to 0) / count(x != 0)"},
+    {"format_subnormal_ratio", false, true, true, true, MetricType::gauge, "format", formats_of(TensorMetric::format_subnormal),
+     "share of the finite elements other than zero that would be subnormal in the format, with fewer bits",
+     "count(x rounds not to 0 and |x| <= smallest normal) / count(x != 0)"},
     // Zeros, the bounds of all buckets, and +Inf.
     {"magnitude_bucket", false, true, true, true, MetricType::untyped, "le", MagnitudeHistogram::kBuckets + 3,
      "finite elements in the latest sample whose magnitude is at most le, a power of two; 0 counts the zeros, +Inf all",
@@ -229,5 +277,19 @@ inline constexpr std::array<ActivationMetricRow, 2> kActivationMetrics{{
     {"dead_ratio", "share of the units of a ReLU (channels, or features) that are 0 for all of the batch, where that is 8 values or more", "count(max over the batch(x) <= 0) / units", &ActivationRow::dead_ratio},
 }};
 // clang-format on
+
+/// Of activations, where the exporter is told to export precision: `vigil_activation_<name>` by `format`.
+inline constexpr TensorMetricRow kActivationOverflow{
+    "format_overflow_ratio",
+    false,
+    false,
+    false,
+    false,
+    MetricType::gauge,
+    "format",
+    formats_of(TensorMetric::format_overflow),
+    "share of the finite elements other than zero that would become infinite in the format, or NaN in float8_e4m3: 0 where the largest "
+    "does not, else the upper bound that follows from the sum of squares",
+    "min(1, sum(x^2) / (count(x != 0) largest^2))"};
 
 }  // namespace vigil

@@ -3,14 +3,33 @@
 #include <algorithm>
 #include <cmath>
 
+#include "vigil/monitor/dtype.h"
+
 namespace vigil {
 namespace {
 
-std::uint64_t nonzero(const MagnitudeHistogram& histogram) noexcept {
-  std::uint64_t all = histogram.underflow + histogram.overflow;
-  for (const std::uint64_t count : histogram.buckets) all += count;
-  return all;
-}
+constexpr int kBuckets = static_cast<int>(MagnitudeHistogram::kBuckets);
+constexpr int kLowest = MagnitudeHistogram::kLowestExponent, kHighest = kLowest + kBuckets;
+
+// How many of the elements are at most as large as the bounds of buckets, so that no format has to go through the buckets again.
+class CountsBelow {
+ public:
+  explicit CountsBelow(const MagnitudeHistogram& histogram) noexcept {
+    std::uint64_t count = at_most_[0] = histogram.underflow;
+    for (std::size_t i = 0; i < MagnitudeHistogram::kBuckets; ++i) at_most_[i + 1] = count += histogram.buckets[i];
+    all_ = count + histogram.overflow;
+  }
+  std::uint64_t all() const noexcept { return all_; }
+  // |x| <= 2^exponent; beyond what is counted, as at its end.
+  std::uint64_t at_most(int exponent) const noexcept {
+    return at_most_[static_cast<std::size_t>(std::clamp(exponent, kLowest, kHighest) - kLowest)];
+  }
+  std::uint64_t uncounted_below() const noexcept { return at_most_[0]; }
+
+ private:
+  std::array<std::uint64_t, MagnitudeHistogram::kBuckets + 1> at_most_{};
+  std::uint64_t all_ = 0;
+};
 
 double share(double count, std::uint64_t all) noexcept { return all == 0 ? 0 : count / static_cast<double>(all); }
 
@@ -20,25 +39,39 @@ bool overflows(const NumberFormat& format, double magnitude) noexcept {
   return !format.is_uniform && (format.largest_overflows ? magnitude >= format.largest : magnitude > format.largest);
 }
 
-FormatLoss loss_in_steps(const MagnitudeHistogram& histogram, const Moments& moments) noexcept {
+FormatLoss loss_in_steps(const CountsBelow& counts, double largest) noexcept {
   FormatLoss loss;
   loss.subnormal = 0;
-  const std::uint64_t all = nonzero(histogram);
-  const double largest = largest_magnitude(moments), border = largest / 254;
-  if (all > 0 && (border < magnitude_bound(0) || border > magnitude_bound(MagnitudeHistogram::kBuckets))) return loss;
-  double below = static_cast<double>(histogram.underflow), error = 0;
-  constexpr std::size_t kBuckets = MagnitudeHistogram::kBuckets;
-  for (std::size_t i = 0; i < kBuckets && all > 0; ++i) {
-    const double lower = magnitude_bound(i);
-    if (border <= lower) break;
-    const auto here = static_cast<double>(histogram.buckets[i]);
-    const double upper = magnitude_bound(i + 1);
-    const double part = std::min((border - lower) / (upper - lower), 1.0);
-    below += here * part;
-    if (part < 1) error = here * std::max(part, 1 - part);
+  if (counts.all() == 0) {
+    loss.underflow = 0;
+    return loss;
   }
-  loss.underflow = share(below, all);
-  loss.underflow_error = share(error, all);
+  const double border = largest / 254;
+  // Nor where it is no number: moments may come from a file.
+  if (!(border >= magnitude_bound(0) && border <= magnitude_bound(MagnitudeHistogram::kBuckets))) return loss;
+  const int exponent = std::ilogb(border);  // of the bound below it
+  const auto here = static_cast<double>(counts.at_most(exponent + 1) - counts.at_most(exponent));
+  const double part = std::ldexp(border, -exponent) - 1;
+  loss.underflow = share(static_cast<double>(counts.at_most(exponent)) + here * part, counts.all());
+  loss.underflow_error = part > 0 ? share(here * std::max(part, 1 - part), counts.all()) : 0;
+  return loss;
+}
+
+FormatLoss loss_of(const NumberFormat& format, const CountsBelow& counts, double largest, int scale) noexcept {
+  if (format.is_uniform) return loss_in_steps(counts, largest);
+  const int underflow = format.underflow - scale, smallest_normal = format.smallest_normal - scale;
+  FormatLoss loss;
+  // Buckets that end above what is the largest there; without a scale none does: no format ends below 2^4.
+  if (overflows(format, std::ldexp(largest, scale)))
+    loss.overflow = share(static_cast<double>(counts.all() - counts.at_most(std::ilogb(format.largest) - scale)), counts.all());
+  if (format.is_below_counted) return loss;
+  const bool is_underflow_counted = underflow >= kLowest;
+  if (is_underflow_counted) loss.underflow = share(static_cast<double>(counts.at_most(underflow)), counts.all());
+  // With what becomes 0 where the two cannot be told apart.
+  if (smallest_normal >= kLowest) {
+    const std::uint64_t small = counts.at_most(smallest_normal);
+    loss.subnormal = share(static_cast<double>(is_underflow_counted ? small - counts.at_most(underflow) : small), counts.all());
+  }
   return loss;
 }
 
@@ -48,10 +81,9 @@ bool is_within(const NumberFormat& format, const FormatLoss& loss, const Precisi
 }
 
 // With what is not counted as lost as it can be.
-FormatLoss bound_of_loss(const NumberFormat& format, const MagnitudeHistogram& histogram, const Moments& moments, int scale) noexcept {
-  FormatLoss loss = loss_in(format, histogram, moments, scale);
-  const double small = share(static_cast<double>(histogram.underflow), nonzero(histogram));
-  const bool is_above = format.is_uniform && largest_magnitude(moments) / 254 > magnitude_bound(MagnitudeHistogram::kBuckets);
+FormatLoss bound_of(FormatLoss loss, const NumberFormat& format, const CountsBelow& counts, double largest) noexcept {
+  const double small = share(static_cast<double>(counts.uncounted_below()), counts.all());
+  const bool is_above = format.is_uniform && largest / 254 > magnitude_bound(MagnitudeHistogram::kBuckets);
   if (!loss.underflow) loss.underflow = is_above ? 1 : small;
   if (!loss.subnormal) loss.subnormal = small;
   return loss;
@@ -60,30 +92,21 @@ FormatLoss bound_of_loss(const NumberFormat& format, const MagnitudeHistogram& h
 }  // namespace
 
 FormatLoss loss_in(const NumberFormat& format, const MagnitudeHistogram& histogram, const Moments& moments, int scale) noexcept {
-  if (format.is_uniform) return loss_in_steps(histogram, moments);
-  const int underflow = format.underflow - scale, smallest_normal = format.smallest_normal - scale;
-  const std::uint64_t all = nonzero(histogram);
-  const bool has_overflow = overflows(format, std::ldexp(largest_magnitude(moments), scale));
-  std::uint64_t small = histogram.underflow, subnormal = 0, large = histogram.overflow;
-  for (std::size_t i = 0; i < histogram.buckets.size(); ++i) {
-    const int upper = MagnitudeHistogram::kLowestExponent + static_cast<int>(i) + 1;
-    if (upper <= underflow) {
-      small += histogram.buckets[i];
-    } else if (upper <= smallest_normal) {
-      subnormal += histogram.buckets[i];
-    }
-    // Never without a scale: no format ends below 2^4.
-    if (std::ldexp(1.0, upper + scale) > format.largest) large += histogram.buckets[i];
-  }
-  FormatLoss loss;
-  if (has_overflow) loss.overflow = share(static_cast<double>(large), all);
-  if (format.is_below_counted) return loss;
-  const bool is_underflow_counted = underflow >= MagnitudeHistogram::kLowestExponent;
-  if (is_underflow_counted) loss.underflow = share(static_cast<double>(small), all);
-  // With what becomes 0 where the two cannot be told apart.
-  if (smallest_normal >= MagnitudeHistogram::kLowestExponent)
-    loss.subnormal = share(static_cast<double>(is_underflow_counted ? subnormal : subnormal + histogram.underflow), all);
-  return loss;
+  return loss_of(format, CountsBelow(histogram), largest_magnitude(moments), scale);
+}
+
+FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments) noexcept {
+  FormatLosses losses;
+  const CountsBelow counts(histogram);
+  for (std::size_t i = 0; i < losses.size(); ++i) losses[i] = loss_of(kNumberFormats[i], counts, largest_magnitude(moments), 0);
+  return losses;
+}
+
+double overflow_bound(const NumberFormat& format, const Moments& moments) noexcept {
+  if (!overflows(format, largest_magnitude(moments))) return 0;
+  const auto nonzero = static_cast<double>(finite_count(moments) - moments.zero_count);
+  const double norm = l2_norm(moments) / format.largest;
+  return nonzero > 0 ? std::min(norm * norm / nonzero, 1.0) : 0;
 }
 
 std::string_view name_of(FormatVerdict verdict) noexcept {
@@ -98,18 +121,20 @@ std::string_view name_of(FormatVerdict verdict) noexcept {
 
 PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& moments, const PrecisionThresholds& thresholds) noexcept {
   PrecisionAdvice advice;
+  const CountsBelow counts(histogram);
   const double largest = largest_magnitude(moments);
   for (std::size_t i = 0; i < kNumberFormats.size(); ++i) {
     const NumberFormat& format = kNumberFormats[i];
     FormatAdvice& one = advice[i];
-    one.loss = loss_in(format, histogram, moments);
-    if (is_within(format, bound_of_loss(format, histogram, moments, 0), thresholds)) continue;
+    one.loss = loss_of(format, counts, largest, 0);
+    if (is_within(format, bound_of(one.loss, format, counts, largest), thresholds)) continue;
     const bool is_untold = one.loss.overflow == 0 && (!one.loss.underflow || !one.loss.subnormal);
     one.verdict = is_untold ? FormatVerdict::out_of_sight : FormatVerdict::unsafe;
-    if (format.is_uniform || format.is_below_counted || !(largest > 0)) continue;
+    // Moments may come from a file, which may say anything.
+    if (format.is_uniform || format.is_below_counted || !is_finite_bits(largest) || !(largest > 0)) continue;
     int scale = std::ilogb(format.largest) - std::ilogb(largest);
     while (overflows(format, std::ldexp(largest, scale))) --scale;
-    const FormatLoss scaled = bound_of_loss(format, histogram, moments, scale);
+    const FormatLoss scaled = bound_of(loss_of(format, counts, largest, scale), format, counts, largest);
     if (!is_within(format, scaled, thresholds)) continue;
     one.verdict = FormatVerdict::safe_scaled;
     one.scale = scale;

@@ -51,6 +51,14 @@ struct FormatLoss {
 /// for int8).
 FormatLoss loss_in(const NumberFormat& format, const MagnitudeHistogram& histogram, const Moments& moments, int scale = 0) noexcept;
 
+/// By kNumberFormats.
+using FormatLosses = std::array<FormatLoss, kNumberFormats.size()>;
+FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments) noexcept;
+
+/// Of elements whose magnitudes are not counted, the share (0 to 1) of the finite ones other than zero that would overflow: exactly 0 where
+/// the largest does not; else an upper bound, after Markov's inequality sum(x²) / (n largest²). 0 for int8, and without such an element.
+double overflow_bound(const NumberFormat& format, const Moments& moments) noexcept;
+
 /// What one may lose.
 struct PrecisionThresholds {
   double underflow = 0.001;  ///< share that becomes 0; of it, as of the next, at most
@@ -68,6 +76,8 @@ enum class FormatVerdict : std::uint8_t {
 };
 /// "safe", "safe when scaled", "unsafe", "out of sight".
 std::string_view name_of(FormatVerdict verdict) noexcept;
+/// The same as values of labels and in JSON.
+inline constexpr std::array<std::string_view, 4> kFormatVerdictNames{"safe", "safe_scaled", "unsafe", "out_of_sight"};
 
 struct FormatAdvice {
   FormatLoss loss;  ///< without scaling

@@ -149,6 +149,7 @@ void export_openmetrics(const ExportSource& source, const ExportOptions& options
   PrometheusConfig all;
   all.per_parameter = PerParameter::all;
   all.max_series = 10'000'000;
+  all.precision = true;
   const SeriesPlan plan(*source.schema, all);
   source.read([&](const StepRecord& record, const double* scalars) { steps.add(record, scalars); },
               [&](const Frame& frame) {
@@ -162,7 +163,8 @@ void export_openmetrics(const ExportSource& source, const ExportOptions& options
                 sampled.layers = std::make_shared<const std::vector<LayerLabel>>(frame.layers);
                 for (const Family& family : options.tensors ? make_families(sampled, plan) : make_run_families(sampled, 0, 0)) {
                   // Of the run itself it is the one that a frame has.
-                  const bool is_its_own = family.name == metric_row(Metric::update_ratio).name || !is_of_run(family.name);
+                  const bool is_its_own = family.name == metric_row(Metric::update_ratio).name ||
+                                          family.name == metric_row(Metric::model_sparsity).name || !is_of_run(family.name);
                   if (is_its_own) table.add(family, frame.header.wall_time_ns / 1'000'000);
                 }
               },

@@ -10,6 +10,7 @@
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/dtype.h"
+#include "vigil/monitor/sparsity.h"
 #include "vigil/monitor/statistics.h"
 #include "vigil/monitor/update_ratio.h"
 #include "vigil/terminal/line_chart.h"
@@ -71,6 +72,8 @@ void add_losses(Facts& facts, const FollowedRun& run, const std::vector<double>&
   if (snapshot.step.has(StepRecord::has_parameter_norm)) norms += ", parameters " + short_number(snapshot.step.parameter_norm);
   if (const auto ratio = update_ratio(snapshot)) norms += ", update ratio " + short_number(*ratio);
   facts.add("norms", norms);
+  if (const auto share = sparsity(snapshot); share && *share > 0)
+    facts.add("sparsity", short_number(100 * *share) + " % of the sampled parameters' elements are 0");
   std::string rates;
   for (std::size_t i = 0; i < snapshot.learning_rates.size() && i < 16; ++i) {
     const auto& groups = run.schema().groups;

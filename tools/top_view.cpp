@@ -8,6 +8,7 @@
 #include "vigil/exporters/seconds.h"
 #include "vigil/monitor/clock.h"
 #include "vigil/monitor/dtype.h"
+#include "vigil/monitor/sparsity.h"
 #include "vigil/monitor/update_ratio.h"
 #include "vigil/terminal/line_chart.h"
 #include "vigil/terminal/text_cells.h"
@@ -111,6 +112,8 @@ class View {
     if (snapshot_.step.has(StepRecord::has_parameter_norm))
       line.add("parameter norm ", Style::dim).add(short_number(snapshot_.step.parameter_norm)).add("   ");
     if (const auto ratio = update_ratio(snapshot_)) line.add("update ratio ", Style::dim).add(short_number(*ratio)).add("   ");
+    if (const auto share = sparsity(snapshot_); share && *share > 0)
+      line.add("sparsity ", Style::dim).add(short_number(100 * *share) + " %").add("   ");
     if (!snapshot_.learning_rates.empty()) {
       line.add("learning rate ", Style::dim).add(short_number(snapshot_.learning_rates.front()));
       if (snapshot_.learning_rates.size() > 1) line.add(" (of " + std::to_string(snapshot_.learning_rates.size()) + ")", Style::dim);

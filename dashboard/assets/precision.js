@@ -1,5 +1,5 @@
 // @ts-check
-// What of a tensor lies outside of the range of float16 or bfloat16.
+// What of a tensor lies outside of the range of a smaller number format.
 
 import { el } from "./dom.js";
 import { nameCell } from "./layer_rows.js";
@@ -26,7 +26,7 @@ export function boundText(share, isBound) {
 }
 
 /**
- * @param {() => string} format float16 or bfloat16
+ * @param {() => string} format of the API
  * @returns {import("./table.js").Column<any>[]}
  */
 export function precisionColumns(format) {

@@ -159,6 +159,9 @@ double value_of(TensorMetric metric, const TensorRow& row) noexcept {
     case TensorMetric::distance: return row.distance;
     case TensorMetric::cosine: return row.cosine;
     case TensorMetric::optimizer_moment:
+    case TensorMetric::format_overflow:
+    case TensorMetric::format_underflow:
+    case TensorMetric::format_subnormal:
     case TensorMetric::magnitude_bucket:
     case TensorMetric::magnitude:
     case TensorMetric::count: break;

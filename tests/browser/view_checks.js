@@ -155,7 +155,7 @@ export async function checkNumerics(visit, server, of) {
   }
   const answer = await server.api("tensors", { ...of, step: frame.step });
   const counted = answer.tensors.filter((/** @type {any} */ one) => one.precision);
-  const rows = await shownTable(visit, "Shares outside of the range of half precision");
+  const rows = await shownTable(visit, "Shares outside of the range of a smaller format");
   assert.equal(rows.length, counted.length);
   for (const { key, cells } of rows) {
     const { precision } = counted.find((/** @type {any} */ one) => `${one.kind}:${one.tensor}` === key);

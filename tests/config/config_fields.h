@@ -26,7 +26,7 @@ inline auto fields_of(const Config& config) {
   const auto& [guard_every, on_nonfinite, max_rollbacks, stop_after, replay, trace_next] = guard;
   const auto& [step_records, frame_bytes, shared, ring_directory, crash_signals] = ring;
   const auto& [interval_ms, prometheus, jsonl, report, webhook, alertmanager] = exporters;
-  const auto& [http_enabled, address, port, threads, max_series, per_parameter, linger_ms, web_config_file, history_bytes,
+  const auto& [http_enabled, address, port, threads, max_series, per_parameter, precision, linger_ms, web_config_file, history_bytes,
                assets_directory] = prometheus;
   const auto& [file_enabled, path, max_bytes] = jsonl;
   const auto& [report_enabled, directory, max_files] = report;
@@ -37,9 +37,9 @@ inline auto fields_of(const Config& config) {
   return std::tie(name, model, peak_gflops, sample_every, parameters, gradients, buffers, include, exclude, histogram, update_ratio,
                   update_ratio_bytes, distance, gradient_cosine, copy_bytes, optimizer_state, activations_every, max_activations, kernel,
                   guard_every, on_nonfinite, max_rollbacks, stop_after, replay, trace_next, step_records, frame_bytes, shared,
-                  ring_directory, crash_signals, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, linger_ms,
-                  web_config_file, history_bytes, assets_directory, file_enabled, path, max_bytes, report_enabled, directory, max_files,
-                  webhook_url, secret_file, webhook_timeout_ms, queue_size, alertmanager_url, alertmanager_timeout_ms, resend_ms,
+                  ring_directory, crash_signals, interval_ms, http_enabled, address, port, threads, max_series, per_parameter, precision,
+                  linger_ms, web_config_file, history_bytes, assets_directory, file_enabled, path, max_bytes, report_enabled, directory,
+                  max_files, webhook_url, secret_file, webhook_timeout_ms, queue_size, alertmanager_url, alertmanager_timeout_ms, resend_ms,
                   rules_enabled, actions, max_instances, validation_scalar, disk_directory, threshold, level, catalogue);
 }
 
@@ -77,7 +77,7 @@ inline Config changed_config() {
   config.guard = {0, OnNonfinite::stop, 7, 5, false, 12};
   config.ring = {16, 65537, true, "/run/user/1/rings", false};
   config.exporters.interval_ms = 60000;
-  config.exporters.prometheus = {false, "::1", 0, 64, 0, PerParameter::none, 20000, "/etc/vigil/web.yml", 0, "/srv/page"};
+  config.exporters.prometheus = {false, "::1", 0, 64, 0, PerParameter::none, true, 20000, "/etc/vigil/web.yml", 0, "/srv/page"};
   config.exporters.jsonl = {true, "/var/log/ vigil.jsonl", std::int64_t{1} << 40};
   config.exporters.report = {false, "/tmp", 3};
   config.exporters.webhook = {"https://example.org/hook?a=1", "/etc/vigil/secret", 100, 100000};

@@ -137,7 +137,7 @@ class KnownRun {
   static bool is_pushed(std::string_view name) {
     for (const Metric metric : {Metric::build_info, Metric::run_state, Metric::model_parameters, Metric::model_bytes, Metric::model_layers,
                                 Metric::overhead_ratio, Metric::ring_overwritten, Metric::ring_torn, Metric::series, Metric::series_dropped,
-                                Metric::hook_errors, Metric::activation_layers_dropped}) {
+                                Metric::hook_errors, Metric::activation_layers_dropped, Metric::precision_advice}) {
       if (metric_row(metric).name == name) return false;
     }
     return true;

@@ -24,7 +24,7 @@ const std::set<Metric> kNotPushed{Metric::build_info,        Metric::run_state, 
                                   Metric::alerts_dropped,    Metric::overhead_ratio,   Metric::ring_overwritten,
                                   Metric::ring_torn,         Metric::series,           Metric::series_dropped,
                                   Metric::exporter_errors,   Metric::hook_errors,      Metric::activation_layers_dropped,
-                                  Metric::run_end_info};
+                                  Metric::run_end_info,      Metric::precision_advice};
 
 bool is_pushed(const Family& family) {
   return std::none_of(kNotPushed.begin(), kNotPushed.end(), [&family](Metric metric) { return metric_row(metric).name == family.name; });
@@ -116,7 +116,9 @@ TEST_F(Samples, AreWhatTheExpositionSaysAfterEveryStep) {
   }
   // A metric that is new in the table is either pushed or named above.
   for (std::size_t i = 0; i < kMetrics.size(); ++i) {
-    if (kNotPushed.count(static_cast<Metric>(i)) > 0 || static_cast<Metric>(i) == Metric::update_ratio) continue;
+    if (kNotPushed.count(static_cast<Metric>(i)) > 0 || static_cast<Metric>(i) == Metric::update_ratio ||
+        static_cast<Metric>(i) == Metric::model_sparsity)
+      continue;
     std::string name(kMetrics[i].name);
     if (kMetrics[i].type == MetricType::histogram) name += "_sum";
     EXPECT_EQ(all_pushed.count(name), 1u) << name;
@@ -203,7 +205,8 @@ TEST_F(Samples, OfTensorsAreWhatTheExpositionSaysOfTheFrame) {
   std::map<std::string, std::uint64_t> expected = wire_values(make_tensor_families(*snapshot, plan));
   EXPECT_GT(expected.size(), 150u);
   const auto run_families = make_run_families(*snapshot, 0, 0);
-  expected[key("vigil_update_ratio")] = wire_bits(find_family(run_families, "vigil_update_ratio")->samples.at(0).value);
+  for (const char* name : {"vigil_update_ratio", "vigil_model_sparsity_ratio"})
+    expected[key(name)] = wire_bits(find_family(run_families, name)->samples.at(0).value);
   std::map<std::string, std::uint64_t> got;
   for (const auto& [series, values] : sent) {
     ASSERT_EQ(values.size(), 1u) << series;
@@ -217,8 +220,9 @@ TEST_F(Samples, OfTensorsAreNotSentUnlessAskedFor) {
   begin();
   run.publish_frame(1);
   poll();
-  ASSERT_EQ(sent.size(), 1u);
-  EXPECT_EQ(sent.begin()->first, key("vigil_update_ratio"));
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent.count(key("vigil_update_ratio")), 1u);
+  EXPECT_EQ(sent.count(key("vigil_model_sparsity_ratio")), 1u);
 }
 
 TEST_F(Samples, OfTensorsStayWithinTheBoundOnSeries) {
@@ -228,7 +232,7 @@ TEST_F(Samples, OfTensorsStayWithinTheBoundOnSeries) {
   begin(options);
   run.publish_frame(1);
   poll();
-  EXPECT_LE(sent.size(), 31u) << "and the update ratio";
+  EXPECT_LE(sent.size(), 32u) << "and the update ratio and the sparsity";
   EXPECT_GT(sent.size(), 9u);
 }
 

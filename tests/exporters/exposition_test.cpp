@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
@@ -21,7 +22,7 @@ namespace {
 using namespace test;
 
 // Both ways and both forms, in both formats; returns the text of the first.
-std::string expect_same(const Snapshot& snapshot, const PrometheusConfig& config = {}) {
+std::string expect_same_under(const Snapshot& snapshot, const PrometheusConfig& config) {
   const SeriesPlan plan(*snapshot.schema, config);
   for (const std::vector<Family>& more : {std::vector<Family>{}, make_process_families()}) {
     std::vector<Family> families = make_families(snapshot, plan);
@@ -33,6 +34,14 @@ std::string expect_same(const Snapshot& snapshot, const PrometheusConfig& config
     }
   }
   return render_exposition(snapshot, plan, TextFormat::prometheus);
+}
+
+// Likewise, also with what formats lose; returns the text without.
+std::string expect_same(const Snapshot& snapshot, PrometheusConfig config = {}) {
+  config.precision = true;
+  expect_same_under(snapshot, config);
+  config.precision = false;
+  return expect_same_under(snapshot, config);
 }
 
 TEST(Exposition, IsWhatTheFamiliesOfARunAre) {
@@ -105,10 +114,11 @@ TEST(Exposition, HoldsLabelsOfAnyLength) {
 }
 
 TEST(Exposition, CountsItsTensorSeries) {
-  for (const std::int64_t bound : {0, 40, 63, 70, 110, 10000}) {
+  for (const std::int64_t bound : {0, 40, 63, 70, 90, 110, 10000, -10000}) {
     PrometheusConfig config;
-    config.max_series = bound;
-    const ParsedText parsed = parse_prometheus_text(expect_same(*make_running_snapshot(), config));
+    config.max_series = std::abs(bound);
+    config.precision = bound < 10000;
+    const ParsedText parsed = parse_prometheus_text(expect_same_under(*make_running_snapshot(), config));
     double series = 0;
     for (const auto& [key, value] : parsed.values) {
       const bool of_a_tensor = key.find("layer=\"") != std::string::npos || key.find("parameter=\"") != std::string::npos;
@@ -116,7 +126,7 @@ TEST(Exposition, CountsItsTensorSeries) {
       if (of_a_tensor && !is_bounded_elsewhere) ++series;
     }
     EXPECT_EQ(parsed.values.at(series_key("vigil_series", {{"run", "mnist \"a\\b\""}, {"rank", "0"}})), series) << bound;
-    EXPECT_LE(series, static_cast<double>(bound));
+    EXPECT_LE(series, static_cast<double>(config.max_series));
   }
 }
 

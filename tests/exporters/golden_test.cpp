@@ -26,8 +26,8 @@ void hide_build(std::vector<Family>& families) {
   }
 }
 
-void compare(const Snapshot& snapshot, TextFormat format, const std::string& file_name) {
-  std::vector<Family> families = families_of(snapshot);
+void compare(const Snapshot& snapshot, TextFormat format, const std::string& file_name, const PrometheusConfig& config = {}) {
+  std::vector<Family> families = families_of(snapshot, config);
   ASSERT_EQ(families.front().name, "vigil_build_info");
   hide_build(families);
   const std::string text = render_text(families, format);
@@ -38,6 +38,11 @@ void compare(const Snapshot& snapshot, TextFormat format, const std::string& fil
 
 TEST(Golden, FirstExpositionInText) { compare(*make_first_snapshot(), TextFormat::prometheus, "first.txt"); }
 TEST(Golden, RunningExpositionInText) { compare(*make_running_snapshot(), TextFormat::prometheus, "running.txt"); }
+TEST(Golden, ExpositionWithWhatFormatsLose) {
+  PrometheusConfig config;
+  config.precision = true;
+  compare(*make_running_snapshot(), TextFormat::prometheus, "precision.txt", config);
+}
 TEST(Golden, RunningExpositionInOpenMetrics) { compare(*make_running_snapshot(), TextFormat::openmetrics, "running.openmetrics.txt"); }
 
 }  // namespace

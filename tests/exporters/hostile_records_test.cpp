@@ -84,6 +84,7 @@ void spoil(Bytes& image, const RingLayout& layout, Absurdities& absurd) {
 
 Config watchful() {
   Config config;
+  config.exporters.prometheus.precision = true;
   config.rules.threshold = {"vigil_loss > 0",
                             "vigil_steps_total != 7 as steps",
                             "vigil_step_duration_seconds{phase=\"total\"} > 1e-3 for 2ms as slow",

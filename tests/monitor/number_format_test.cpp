@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "vigil/monitor/reduction.h"
@@ -164,6 +165,34 @@ TEST(PrecisionAdvice, OfZerosIsSafeAndOfWhatIsNotCountedOutOfSight) {
   EXPECT_EQ(advice[1].verdict, FormatVerdict::out_of_sight);
   EXPECT_EQ(advice[4].verdict, FormatVerdict::out_of_sight);
   EXPECT_FALSE(advice[4].loss.underflow);
+}
+
+TEST(PrecisionAdvice, OfMomentsThatCannotBeIsGivenAllTheSame) {
+  Tensor tensor = reduced({1, 2, 3});
+  for (const double largest : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(), 1e308, 5e-324}) {
+    tensor.moments.min = -largest;
+    tensor.moments.max = largest;
+    EXPECT_EQ(advise(tensor.histogram, tensor.moments)[4].verdict == FormatVerdict::out_of_sight, largest > 254 * 16);
+    tensor.histogram.overflow = ~std::uint64_t{0};
+    advise(tensor.histogram, tensor.moments);
+    overflow_bound(kNumberFormats[0], tensor.moments);
+  }
+}
+
+TEST(PrecisionAdvice, OfOneFormatIsThatOfAll) {
+  std::mt19937 random(4);
+  std::normal_distribution<double> normal;
+  std::vector<float> values(1000);
+  for (float& value : values) value = static_cast<float>(1e-4 * normal(random));
+  const Tensor tensor = reduced(values);
+  const FormatLosses losses = losses_in(tensor.histogram, tensor.moments);
+  for (std::size_t i = 0; i < kNumberFormats.size(); ++i) {
+    const FormatLoss one = loss_in(kNumberFormats[i], tensor.histogram, tensor.moments);
+    EXPECT_EQ(losses[i].overflow, one.overflow);
+    EXPECT_EQ(losses[i].underflow, one.underflow);
+    EXPECT_EQ(losses[i].subnormal, one.subnormal);
+    EXPECT_EQ(losses[i].underflow_error, one.underflow_error);
+  }
 }
 
 }  // namespace

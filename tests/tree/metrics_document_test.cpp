@@ -74,7 +74,10 @@ std::string make_document() {
          "only as far "
          "as `max_series` has room beside the "
          "series above:\n"
-         "in the order of these settings, the largest tensors first. The untyped ones are gauges: they describe the latest sample "
+         "in the order of these settings, the largest tensors first. Shares by `format` are of tensors with a histogram, before its "
+         "buckets, "
+         "where\n`exporters.prometheus.precision` (vigild: `--metrics.precision`) asks for them "
+         "([models/precision.md](models/precision.md)). The untyped ones are gauges: they describe the latest sample "
          "and "
          "do not\n"
          "add up, so use them without `rate`.\n\n"
@@ -107,6 +110,9 @@ std::string make_document() {
   for (const ActivationMetricRow& metric : kActivationMetrics) {
     out << "| `vigil_activation_" << metric.name << "` | gauge | " << metric.help << " | `" << cell(metric.formula) << "` |\n";
   }
+  out << "| `vigil_activation_" << kActivationOverflow.name << "` | gauge | " << kActivationOverflow.help << " | `"
+      << cell(kActivationOverflow.formula) << "` |\n\nThe last one is by `" << kActivationOverflow.label
+      << "` as well, where `exporters.prometheus.precision` asks for it.\n";
   out << "\n## Buckets of `vigil_step_duration_seconds`\n\n`le` in seconds:";
   for (const double bound : kDurationBounds) out << " " << bound;
   out << ", +Inf. Phases:";

@@ -1,5 +1,5 @@
 // @ts-check
-// Numerics: where values became NaN or infinite, when, and what of the tensors half precision would lose.
+// Numerics: where values became NaN or infinite, when, and what of the tensors smaller formats would lose.
 
 import { el, fill, setText } from "../dom.js";
 import { formatTime } from "../format.js";
@@ -12,6 +12,7 @@ import { count, numberOrNull, printable, raw } from "../text.js";
 import { stretchStrip } from "../timeline.js";
 
 const KINDS = ["parameter", "gradient", "buffer"];
+const FORMATS = ["float16", "bfloat16", "float8_e4m3", "float8_e5m2", "int8"];
 /** Counters of the run that are told as figures. */
 const TOTALS = /** @type {[string, string, string][]} */ ([
   ["nonfinite_steps_total", "Non-finite steps", "Steps whose loss or gradients were not finite"],
@@ -57,11 +58,11 @@ export async function mount(root, context) {
   heatmap.element.hidden = true;
   /** @type {number[]} */
   let steps = [];
-  const precisionFormat = el("select", { "aria-label": "Number format" }, el("option", { value: "float16" }, "float16"), el("option", { value: "bfloat16" }, "bfloat16"));
-  precisionFormat.value = context.params.get("format") === "bfloat16" ? "bfloat16" : "float16";
+  const precisionFormat = el("select", { "aria-label": "Number format" }, ...FORMATS.map((value) => el("option", { value }, value)));
+  precisionFormat.value = FORMATS.find((one) => one === context.params.get("format")) ?? FORMATS[0];
   const precisionNote = el("div", { class: "note" });
   const precision = createTable({
-    label: "Shares outside of the range of half precision",
+    label: "Shares outside of the range of a smaller format",
     columns: precisionColumns(() => precisionFormat.value),
     key: (row) => `${row.kind}:${row.tensor}`,
     sort: { key: "outside", descending: true },
@@ -76,7 +77,7 @@ export async function mount(root, context) {
       el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "Non-finite steps" })), verdict, totals, strip, stretches.element),
       el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "Where it came from" })), origins),
       el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "NaN and Inf by tensor" }), el("label", { class: "check" }, showAll, "all tensors")), timelineNote, heatmap.element),
-      el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "Range of half precision" }), precisionStep, precisionFormat), precisionNote, precision.element)),
+      el("section", { class: "card panel" }, el("div", { class: "panel-head" }, el("h2", { text: "Range of smaller formats" }), precisionStep, precisionFormat), precisionNote, precision.element)),
   );
   setText(verdict, "Loading");
 

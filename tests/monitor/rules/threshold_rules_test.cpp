@@ -159,7 +159,7 @@ TEST(Thresholds, EveryMetricOfARecordMayBeUsed) {
                                       Metric::model_parameters, Metric::alert_active,     Metric::alerts,
                                       Metric::alerts_dropped,   Metric::ring_overwritten, Metric::ring_torn,
                                       Metric::series,           Metric::series_dropped,   Metric::exporter_errors,
-                                      Metric::run_end_info};
+                                      Metric::run_end_info,     Metric::model_sparsity,   Metric::precision_advice};
   for (std::size_t i = 0; i < static_cast<std::size_t>(Metric::count); ++i) {
     const auto metric = static_cast<Metric>(i);
     EXPECT_EQ(find_figure(metric_row(metric).name).has_value(), of_no_record.count(metric) == 0) << metric_row(metric).name;
