@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 
 /** Its label `run`, of characters that mean something to regular expressions. Grafana cannot cope with the quotation marks of the original. */
 export const kGoldenRun = "golden (1.0)+";
-const text = readFileSync(new URL("../exporters/golden/running.txt", import.meta.url), "utf8").replaceAll(
+const text = readFileSync(new URL("../exporters/golden/precision.txt", import.meta.url), "utf8").replaceAll(
   /run="(?:[^"\\]|\\.)*"/g,
   `run="${kGoldenRun}"`,
 );

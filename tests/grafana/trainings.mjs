@@ -35,7 +35,7 @@ export class Trainings {
   async train(name, run, command, environment = {}, settings = "") {
     const config = join(this.folder, `${name}.yml`);
     const shared = `ring: {shared: true, directory: '${this.rings}'}\n`;
-    writeFileSync(config, `run: {name: ${run}}\n${shared}exporters: {report: {directory: '${this.folder}'}}\n${kSampling}${settings}`);
+    writeFileSync(config, `run: {name: ${run}}\n${shared}exporters: {prometheus: {precision: true}, report: {directory: '${this.folder}'}}\n${kSampling}${settings}`);
     const trainer = new Process([...command, "--config", config, "--port", "0", "--threads", "1"], join(this.folder, `${name}.log`), {
       OMP_NUM_THREADS: "1",
       ...environment,
@@ -53,6 +53,7 @@ export class Trainings {
         `--web.listen-address=${daemon}`,
         `--storage.path=${join(this.folder, "history.db")}`,
         "--storage.frame-interval=1s",
+        "--metrics.precision",
         // Nobody listens there: samples wait and fail, which is to be seen.
         `--remote-write.url=http://127.0.0.1:${await freePort()}/api/v1/write`,
       ],

@@ -148,6 +148,16 @@ export const layers: Dashboard = sheet({
         ),
         series(
           {
+            title: "Sparsity",
+            description: "Share of the elements of all sampled parameters that are exactly 0, as pruning makes them.",
+            unit: "percentunit",
+            min: 0,
+            max: 1,
+          },
+          [{ expr: `max(${of("vigil_model_sparsity_ratio")})`, legend: "zeros" }],
+        ),
+        series(
+          {
             title: "Cosine of successive gradients",
             description:
               "With the gradient of the sample before (sampling.gradient_cosine): about 1, the learning rate could be larger; below 0, it oscillates.",

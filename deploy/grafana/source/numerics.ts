@@ -3,7 +3,7 @@ import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 
 import { datasource, instance, job, layer, rank, run, sheet } from "./frame.js";
 import { columns, number, series, texts, timeline } from "./panels.js";
-import { increase, kLayer, of } from "./selectors.js";
+import { increase, kLayer, kRank, of } from "./selectors.js";
 
 const kFinite = texts([
   [0, "finite", "green"],
@@ -147,6 +147,31 @@ export const numerics: Dashboard = sheet({
             min: 0,
           },
           [{ expr: below("6.103515625e-05"), legend: "{{layer}}" }],
+        ),
+        series(
+          {
+            title: "Tensors that a format does not hold",
+            description:
+              "Tensors with magnitudes (sampling.histogram) that would lose more in the format than is advised, however they are scaled; of activations those that would overflow.",
+            unit: "locale",
+            min: 0,
+          },
+          [
+            {
+              expr: `max by (tensor, format) (${of("vigil_precision_advice_tensors", kRank, 'verdict="unsafe"')})`,
+              legend: "{{tensor}} in {{format}}",
+            },
+          ],
+        ),
+        series(
+          {
+            title: "Gradient that loses most",
+            description:
+              "Largest share of a gradient's nonzero elements that a format makes 0, without scaling of the loss (exporters.prometheus.precision and sampling.histogram).",
+            unit: "percentunit",
+            min: 0,
+          },
+          [{ expr: `max by (format) (${of("vigil_gradient_format_underflow_ratio", kLayer)})`, legend: "{{format}}" }],
         ),
         series(
           {
