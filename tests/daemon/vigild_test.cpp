@@ -12,6 +12,8 @@
 #include "daemon/vigild.h"
 #include "e2e/wait_until.h"
 #include "http/http_client.h"
+#include "vigil/monitor/clock.h"
+#include "vigil/monitor/ring_file.h"
 
 namespace vigil {
 namespace {
@@ -56,6 +58,33 @@ TEST_F(Daemon, ServesEveryRunTogetherAndEachByItself) {
   EXPECT_EQ(test::request(vigild.endpoint(), "/metrics?run=third").status, 404);
   EXPECT_EQ(test::request(vigild.endpoint(), "/metrics?run=first&rank=1").status, 404);
   EXPECT_EQ(test::request(vigild.endpoint(), "/metrics?run=first&rank=x").status, 400);
+}
+
+TEST_F(Daemon, ExportsWhatFormatsLoseWhereItIsAskedTo) {
+  Schema schema = test::known_schema("formats", 0, 1);
+  schema.rows[0].histogram = 0;
+  schema.histograms = 1;
+  const SharedChannel shared = make_shared_channel(schema, ChannelBounds{64, 0}, test::ring_folder(folder.path()));
+  std::vector<TensorRow> rows(schema.rows.size());
+  MagnitudeHistogram histogram;
+  rows[0].state = TensorRow::present;
+  rows[0].moments.count = 8;
+  rows[0].moments.zero_count = 4;
+  rows[0].moments.max = 2;
+  histogram.underflow = histogram.buckets[28] = 2;  // two of 2, and two that float16 makes 0
+  shared.channel->publish(FrameHeader{1, wall_time_ns(), 0}, rows.data(), &histogram);
+  shared.channel->live().state.store(RunState::running);
+  shared.channel->beat(monotonic_time_ns());
+  const std::string series =
+      R"(vigil_parameter_format_underflow_ratio{run="formats",rank="0",parameter="layer0.weight",layer="layer0",format="float16"})";
+  const std::string unsafe =
+      R"(vigil_precision_advice_tensors{run="formats",rank="0",tensor="parameter",format="float16",verdict="unsafe"})";
+  for (const bool is_asked : {true, false}) {
+    const Vigild vigild(folder.path(), is_asked ? std::vector<std::string>{"--metrics.precision"} : std::vector<std::string>{});
+    EXPECT_TRUE(wait_until(10, [&] { return vigild.value("vigil_model_sparsity_ratio" + labels("formats")) == 0.5; }));
+    EXPECT_EQ(vigild.value(unsafe), 1);
+    EXPECT_EQ(vigild.get("/metrics").find(series + " 0.5\n") != std::string::npos, is_asked);
+  }
 }
 
 TEST_F(Daemon, TheFiguresAreThoseOfTheLatestStep) {

@@ -10,6 +10,7 @@
 #include "exporters/text_parser.h"
 #include "http/http_client.h"
 #include "vigil/exporters/export_thread.h"
+#include "vigil/monitor/number_format.h"
 
 namespace vigil {
 namespace {
@@ -95,6 +96,36 @@ TEST_F(TrainerApi, TellsWhatMetricsTellBesideTensors) {
   const nlohmann::json own = ask(exporting, "/metrics").body.at("metrics");
   EXPECT_TRUE(
       std::any_of(own.begin(), own.end(), [](const nlohmann::json& one) { return one.at("name") == "process_resident_memory_bytes"; }));
+}
+
+TEST_F(TrainerApi, TellsWhatFormatsLoseOfEachTensorAndWhatIsAdvised) {
+  ExportThread exporting(run_.channel(), config());
+  run_.publish_frame(1);
+  run_.publish_step(1);
+  exporting.refresh();
+  const nlohmann::json answer = ask(exporting, "/tensors?" + kRun).body;
+  std::size_t counted = 0;
+  for (const nlohmann::json& tensor : answer.at("tensors")) {
+    EXPECT_EQ(tensor.contains("precision"), tensor.at("tensor") == "conv.weight") << "magnitudes of no other are counted";
+    if (!tensor.contains("precision")) continue;
+    const std::size_t row = tensor.at("kind") == "parameter" ? 0 : 3;
+    const PrecisionAdvice advice = advise(make_histogram(row), make_moments(row));
+    for (std::size_t i = 0; i < kNumberFormats.size(); ++i) {
+      const nlohmann::json& told = tensor.at("precision").at(std::string(kNumberFormats[i].name));
+      const FormatLoss& loss = advice[i].loss;
+      EXPECT_EQ(told.at("overflow"), loss.overflow);
+      EXPECT_EQ(told.contains("underflow"), loss.underflow.has_value());
+      EXPECT_EQ(told.value("underflow", 0.0), loss.underflow.value_or(0));
+      EXPECT_EQ(told.contains("subnormal"), loss.subnormal.has_value());
+      EXPECT_EQ(told.at("verdict"), kFormatVerdictNames[static_cast<std::size_t>(advice[i].verdict)]);
+      EXPECT_EQ(told.value("scale", 0), advice[i].scale);
+      ++counted;
+    }
+  }
+  EXPECT_EQ(counted, 2 * kNumberFormats.size());
+  const nlohmann::json& of_layer = answer.at("activations").at(0).at("precision");
+  EXPECT_EQ(of_layer.size(), 4u) << of_layer;
+  EXPECT_EQ(of_layer.at("float8_e4m3").at("overflow"), 0);
 }
 
 TEST_F(TrainerApi, KeepsNothingWhereItMayNot) {
