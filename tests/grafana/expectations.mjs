@@ -23,6 +23,12 @@ export const empty = [
     mayShow: true,
   },
   { panel: /^vigil-numerics\/Clipping /, scenario: /^(healthy|nan|ranks)/, reason: "the examples do not clip" },
+  {
+    panel: /^vigil-numerics\/(Tensors that a format does not hold|Gradient that loses most) /,
+    scenario: /^nan/,
+    reason: "before the first scrape all weights and gradients may be NaN, of which no format could keep or lose anything",
+    mayShow: true,
+  },
   { panel: /^vigil-numerics\/Origin /, scenario: /^(healthy|ranks)/, reason: "all steps were finite" },
   { panel: /^vigil-numerics\/Dead units /, scenario: /^healthy/, reason: "a transformer with GELU has no ReLU" },
   { panel: /^vigil-numerics\/Saturated units /, scenario: /^(healthy|nan|ranks)/, reason: "these models have neither tanh nor sigmoid" },
