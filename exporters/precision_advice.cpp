@@ -38,7 +38,8 @@ std::vector<AdviceCount> count_precision_advice(const Snapshot& snapshot) {
   if (!snapshot.has_frame) return counts;
   std::array<Verdicts, kTensorKindNames.size()> kinds;
   const std::vector<RowSchema>& schema = snapshot.schema->rows;
-  for (std::size_t i = 0; i < std::min(schema.size(), snapshot.rows.size()); ++i) {
+  const std::size_t rows = snapshot.histograms.empty() ? 0 : std::min(schema.size(), snapshot.rows.size());
+  for (std::size_t i = 0; i < rows; ++i) {
     const TensorRow& row = snapshot.rows[i];
     const auto histogram = static_cast<std::size_t>(schema[i].histogram);  // kNone is beyond every list
     if (row.state != TensorRow::present || histogram >= snapshot.histograms.size() || finite_count(row.moments) == 0) continue;
