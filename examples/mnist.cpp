@@ -26,6 +26,7 @@ struct Options {
   std::string layer = "conv2";
   std::string on_nonfinite;
   std::string optimizer = "adam";
+  std::string save;
   double learning_rate = 0;  // 0: what suits the optimizer
   int epochs = 1;
   int batch = 64;
@@ -199,6 +200,7 @@ int train(const Options& options) {
   const double accuracy = test_accuracy(model, options.data);
   monitor.log("accuracy", accuracy);  // shown as test/accuracy
   if (!options.keep_open) monitor.finish();
+  if (!options.save.empty()) torch::save(model, options.save);
 
   std::printf("\n%llu steps in %.1f s (%.1f steps/s)\n", static_cast<unsigned long long>(step), seconds,
               static_cast<double>(step) / seconds);
@@ -246,6 +248,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"warn", "skip_step", "stop"}));
   auto* inject = app.add_option("--inject-nan-at", options.inject_nan_at, "make one layer's weight gradient NaN in this step (from 1)");
   app.add_option("--layer", options.layer, "that layer")->capture_default_str()->needs(inject);
+  app.add_option("--save", options.save, "write the trained model to this file, as torch::save does: vigil inspect shows it");
   app.add_flag("--keep-open", options.keep_open,
                "leave the page open after the training, for ten minutes or until Prometheus has scraped its end");
   CLI11_PARSE(app, argc, argv);

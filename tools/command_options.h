@@ -61,6 +61,14 @@ inline void add_color(CLI::App& command, ColorMode& mode) {
                         "auto: on a terminal, unless NO_COLOR is set");
 }
 
+inline void add_directories(CLI::App& command, std::vector<std::string>& directories) {
+  command
+      .add_option("--ring.directory", directories,
+                  "Where ring files lie, in place of /run/vigil/rings, $XDG_RUNTIME_DIR/vigil and /dev/shm/vigil-<uid>; may be repeated")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+}
+
 inline bool is_err_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 }  // namespace vigil::tools

@@ -5,7 +5,7 @@
 
 #include "vigil/monitor/dtype.h"
 #include "vigil/tools/diff_models.h"
-#include "vigil/tools/inspect_model.h"
+#include "vigil/tools/inspect.h"
 #include "vigil/tools/verify_model.h"
 
 namespace vigil::tools {
@@ -14,9 +14,13 @@ namespace {
 constexpr const char* kWhichFiles =
     "FILE is a TorchScript module, or what torch::save or Python's torch.save wrote. Nothing in it is run, and libtorch is not needed.\n";
 constexpr const char* kInspectHelp =
-    "Exit code: 0, 1 a tensor cannot be read, or there is none of that name, 2 the file is no model, or wrong usage.\n"
+    "Of a run, by its ring file or its name, it shows what the latest sample tells of parameters, gradients, buffers and activations.\n"
+    "Exit code: 0, 1 a tensor cannot be read, or there is none of that name, or the report cannot be written, 2 the file is no model and "
+    "no run, or wrong usage.\n"
     "Example:   vigil inspect model.pt --sort size\n"
-    "           vigil inspect model.pt --tensor conv1.weight\n";
+    "           vigil inspect model.pt --tensor conv1.weight\n"
+    "           vigil inspect model.pt --distributions --report model.html\n"
+    "           vigil inspect mnist --report run.html\n";
 constexpr const char* kDiffHelp =
     "Tensors are compared by name, bit by bit.\n"
     "Exit code: 0 equal, 1 different, 2 one of them is no model or is damaged, or wrong usage.\n"
@@ -43,11 +47,12 @@ std::string share_problem(const std::string& text) {
 }
 
 Command add_inspect(CLI::App& app) {
-  CLI::App& command = *app.add_subcommand("inspect", "Shows what is in a saved model: tensors, their values, what is wrong with them");
+  CLI::App& command = *app.add_subcommand(
+      "inspect", "Shows what is in a saved model, or in the latest sample of a run: tensors, their values, what is wrong with them");
   command.footer(std::string(kWhichFiles) + kInspectHelp);
   const auto options = std::make_shared<InspectOptions>();
   const auto color = std::make_shared<ColorMode>(ColorMode::automatic);
-  command.add_option("FILE", options->file, "Saved model")->required();
+  command.add_option("FILE", options->file, "Saved model, ring file, or name of a run")->required();
   command.add_option("--tensor", options->tensor, "All that is known of this one")->type_name("NAME");
   add_choice<ModelOrder>(command, "--sort", options->order,
                          {{"file", ModelOrder::file},
@@ -57,13 +62,17 @@ Command add_inspect(CLI::App& app) {
                           {"zeros", ModelOrder::zeros},
                           {"nonfinite", ModelOrder::nonfinite}},
                          "Order of the tensors; else as they stand in the file");
+  command.add_flag("--distributions", options->distributions, "Moments, quantiles and histograms of the tensors in place of their table");
+  command.add_option("--report", options->report, "Write all of it as one page of HTML as well, with pictures")->type_name("HTML");
+  command.add_option("--rank", options->rank, "Rank of the run; else the lowest that there is")->check(whole_number_from(0));
+  add_directories(command, options->directories);
   command.add_flag("--json", options->json, "Print one JSON object");
   add_threads(command, options->threads);
   add_color(command, *color);
   return {&command, [options, color] {
             options->place = look_at_output(STDOUT_FILENO, *color);
             options->shows_progress = is_err_terminal();
-            return inspect_model(*options, std::cout, std::cerr);
+            return inspect(*options, std::cout, std::cerr);
           }};
 }
 

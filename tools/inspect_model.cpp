@@ -4,16 +4,20 @@
 #include <limits>
 #include <numeric>
 #include <ostream>
+#include <stdexcept>
 
-#include "vigil/config/suggestion.h"
 #include "vigil/exporters/json_text.h"
+#include "vigil/inspection/distribution_text.h"
 #include "vigil/inspection/inspection_error.h"
 #include "vigil/terminal/progress_line.h"
 #include "vigil/terminal/text_cells.h"
 #include "vigil/tools/fact_lines.h"
 #include "vigil/tools/model_file.h"
+#include "vigil/tools/model_report_file.h"
 #include "vigil/tools/model_text.h"
+#include "vigil/tools/nearest_name.h"
 #include "vigil/tools/precision_loss.h"
+#include "vigil/tools/report_json.h"
 
 namespace vigil::tools {
 namespace {
@@ -50,7 +54,8 @@ void append_total(std::string& out, std::string_view key, const TotalOfTensors& 
   out += '}';
 }
 
-void append_tensor(std::string& out, const ModelTensor& tensor, const TensorReading& reading) {
+// `described` is null unless distributions are wanted.
+void append_tensor(std::string& out, const ModelTensor& tensor, const TensorReading& reading, const ReportTensor* described) {
   out += '{';
   append_member(out, "name", tensor.name);
   append_member(out, "role",
@@ -83,15 +88,13 @@ void append_tensor(std::string& out, const ModelTensor& tensor, const TensorRead
   append_member(out, "denormals", reading.denormals);
   append_member(out, "constant", reading.is_constant);
   append_member(out, "xxh3_128", hex_of(reading.hash));
-  out += ",\"magnitudes\":{";
-  append_member(out, "lowest_exponent", MagnitudeHistogram::kLowestExponent);
-  append_member(out, "underflow", reading.magnitudes.underflow);
-  append_list(out, "buckets", reading.magnitudes.buckets, [](std::string& to, std::uint64_t count) { append(to, count); });
-  append_member(out, "overflow", reading.magnitudes.overflow);
-  out += "}}";
+  append_magnitudes(out, reading.magnitudes);
+  if (described != nullptr && described->distribution) append_distribution(out, "distribution", *described->distribution);
+  if (described != nullptr) append_advice(out, *described);
+  out += '}';
 }
 
-std::string json_of(const ModelFile& file, const std::vector<std::size_t>& shown) {
+std::string json_of(const ModelFile& file, const ModelReport* report, const std::vector<std::size_t>& shown) {
   const SavedModel& saved = file.saved;
   std::string out = "{";
   append_member(out, "file", file.path);
@@ -111,7 +114,10 @@ std::string json_of(const ModelFile& file, const std::vector<std::size_t>& shown
     append_member(to, "class", one.type);
     to += '}';
   });
-  append_list(out, "tensors", shown, [&](std::string& to, std::size_t i) { append_tensor(to, saved.tensors[i], file.readings[i]); });
+  append_list(out, "tensors", shown, [&](std::string& to, std::size_t i) {
+    append_tensor(to, saved.tensors[i], file.readings[i], report == nullptr ? nullptr : &report->tensors[i]);
+  });
+  if (report != nullptr && report->whole) append_distribution(out, "all_parameters", *report->whole);
   append_findings(out, file.findings);
   append_list(out, "precision", precision_losses(file), [&](std::string& to, const PrecisionLoss& one) {
     to += '{';
@@ -131,11 +137,30 @@ std::string json_of(const ModelFile& file, const std::vector<std::size_t>& shown
   return out + '}';
 }
 
-std::string text_of(const ModelFile& file, const InspectOptions& options) {
+// Those of `shown`, then of all parameters together, and what smaller formats would lose; of one that is named, in detail.
+std::string distributions_text(const ModelReport& report, const std::vector<std::size_t>& shown, const InspectOptions& options) {
+  std::string text;
+  std::vector<const ReportTensor*> rows;
+  for (const std::size_t i : shown) {
+    const ReportTensor& tensor = report.tensors[i];
+    rows.push_back(&tensor);
+    if (!options.tensor.empty() && tensor.distribution) text += '\n' + distribution_text(tensor.name, *tensor.distribution, options.place);
+  }
+  const std::string advice = advice_text(rows, options.place);
+  if (options.tensor.empty()) {
+    text = distribution_text(rows, options.place);
+    if (report.whole) text += '\n' + distribution_text(whole_name(report), *report.whole, options.place);
+  }
+  return advice.empty() ? text : text + '\n' + advice;
+}
+
+// `report` is null unless distributions are wanted.
+std::string text_of(const ModelFile& file, const ModelReport* report, const InspectOptions& options) {
   Facts facts(options.place);
   for (const auto& [label, text] : facts_of(file)) facts.add(label, text);
   std::string all = facts.take();
-  for (const std::string& part : {model_table(file, ordered(file, options.order), options.place),
+  const std::vector<std::size_t> order = ordered(file, options.order);
+  for (const std::string& part : {report != nullptr ? distributions_text(*report, order, options) : model_table(file, order, options.place),
                                   findings_text(file.findings, options.place), precision_text(file, options.place)}) {
     if (!part.empty()) all += '\n' + part;
   }
@@ -151,17 +176,10 @@ std::vector<std::size_t> named(const ModelFile& file, const std::string& name) {
   return found;
 }
 
-std::string nearest_name(const ModelFile& file, const std::string& name) {
-  const std::string* nearest = nullptr;
-  std::size_t least = std::max<std::size_t>(name.size() / 3, 1) + 1;
-  for (const ModelTensor& tensor : file.saved.tensors) {
-    if (tensor.name.size() > 256) continue;
-    const std::size_t distance = config_reader::edit_distance(name, tensor.name);
-    if (distance >= least) continue;
-    least = distance;
-    nearest = &tensor.name;
-  }
-  return nearest == nullptr ? "" : " (did you mean '" + printable(*nearest) + "'?)";
+std::vector<std::string> names_of(const ModelFile& file) {
+  std::vector<std::string> names;
+  for (const ModelTensor& tensor : file.saved.tensors) names.push_back(tensor.name);
+  return names;
 }
 
 }  // namespace
@@ -180,20 +198,28 @@ int inspect_model(const InspectOptions& options, std::ostream& out, std::ostream
     shown = named(file, options.tensor);
     if (shown.empty()) {
       err << "vigil: " << printable(options.file) << " has no tensor '" << printable(options.tensor) << "'"
-          << nearest_name(file, options.tensor) << '\n';
+          << nearest_name(names_of(file), options.tensor) << '\n';
       return 1;
     }
   }
+  ModelReport report;
+  const bool has_report = options.report.has_value() || options.distributions;
+  if (has_report) {
+    ProgressLine progress(err, options.shows_progress);
+    report = report_of_file(file, options.threads, progress);
+  }
   if (options.json) {
-    out << printable_json(json_of(file, shown)) << '\n';
+    out << printable_json(json_of(file, options.distributions ? &report : nullptr, shown)) << '\n';
   } else if (!options.tensor.empty()) {
     for (const std::size_t i : shown) out << tensor_text(file, i, options.place);
+    if (options.distributions) out << distributions_text(report, shown, options);
   } else {
-    out << text_of(file, options);
+    out << text_of(file, options.distributions ? &report : nullptr, options);
   }
+  const bool is_written = !options.report || write_report(report, *options.report, err);
   const bool is_whole = std::all_of(file.readings.begin(), file.readings.end(), [](const auto& reading) { return reading.error.empty(); });
   if (!is_whole) err << "vigil: " << printable(options.file) << ": not all tensors can be read; vigil verify tells what is damaged\n";
-  return is_whole ? 0 : 1;
+  return is_whole && is_written ? 0 : 1;
 }
 
 }  // namespace vigil::tools

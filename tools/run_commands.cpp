@@ -50,19 +50,12 @@ constexpr const char* kExportHelp =
     "Exit code: 0, 1 the run cannot be read, or not as a whole, or the file not written, 2 wrong usage.\n"
     "Example:   vigil export mnist --format openmetrics -o mnist.om && promtool tsdb create-blocks-from openmetrics mnist.om data\n";
 
-constexpr const char* kDirectoryHelp =
-    "Where ring files lie, in place of /run/vigil/rings, $XDG_RUNTIME_DIR/vigil and /dev/shm/vigil-<uid>; may be repeated";
-
 std::string interval_problem(const std::string& text) {
   double seconds = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, seconds);
   if (stop == end && error == std::errc{} && seconds >= 0.1 && seconds <= 60) return "";
   return "expected seconds from 0.1 to 60, got " + printable(text);
-}
-
-void add_directories(CLI::App& command, std::vector<std::string>& directories) {
-  command.add_option("--ring.directory", directories, kDirectoryHelp)->type_name("DIR")->allow_extra_args(false);
 }
 
 void add_rules(CLI::App& command, std::string& rules) {

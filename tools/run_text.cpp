@@ -32,7 +32,7 @@ std::string ring_id(const RingHeader& header) {
   return text;
 }
 
-std::string cell(const std::optional<double>& value) { return value ? short_number(*value) : "-"; }
+std::string value_cell(const std::optional<double>& value) { return value ? short_number(*value) : "-"; }
 
 std::string share_text(double part, double whole) {
   return whole > 0 ? short_number(std::round(1000 * part / whole) / 10) + " %" : std::string("-");
@@ -68,7 +68,7 @@ void add_losses(Facts& facts, const FollowedRun& run, const std::vector<double>&
     for (const std::string& line : line_chart(losses, width, 3, place.colored))
       facts.add_line(std::string(Facts::kLabelColumns, ' ') + line);
   }
-  std::string norms = "gradients " + cell(snapshot.gradient_norm);
+  std::string norms = "gradients " + value_cell(snapshot.gradient_norm);
   if (snapshot.step.has(StepRecord::has_parameter_norm)) norms += ", parameters " + short_number(snapshot.step.parameter_norm);
   if (const auto ratio = update_ratio(snapshot)) norms += ", update ratio " + short_number(*ratio);
   facts.add("norms", norms);
@@ -223,8 +223,8 @@ std::string tensors_text(const FollowedRun& run, TensorOrder order, const Output
     }
     const Moments& moments = row.moments;
     cells.cells.insert(cells.cells.end(),
-                       {cell(line.norm), short_number(statistics::mean(moments)), short_number(statistics::std(moments)),
-                        short_number(statistics::min(moments)), short_number(statistics::max(moments)), cell(line.ratio),
+                       {value_cell(line.norm), short_number(statistics::mean(moments)), short_number(statistics::std(moments)),
+                        short_number(statistics::min(moments)), short_number(statistics::max(moments)), value_cell(line.ratio),
                         line.nonfinite == 0 ? "-" : grouped(moments.nan_count) + " NaN, " + grouped(moments.inf_count) + " Inf"});
     if (line.nonfinite > 0) cells.style = Style::red;
   }

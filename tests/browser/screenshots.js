@@ -3,10 +3,11 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
 import { closeVisits, startBrowser, stopBrowser, visit } from "./browser.js";
 import { withPalette } from "./palette_png.js";
-import { stopAll, temporaryFolder, until } from "./programs.js";
+import { built, Program, stopAll, temporaryFolder, until } from "./programs.js";
 import { goTo } from "./reading.js";
 import { startMnist, startVigild } from "./servers.js";
 
@@ -49,6 +50,18 @@ async function take(out, url, picture) {
   await closeVisits();
 }
 
+/** The report of a model that a training has saved. @param {string} out @param {string} folder @param {string} model */
+async function takeReport(out, folder, model) {
+  const inspect = new Program(built("VIGIL_CLI"), ["inspect", model, "--report", "report.html"], { cwd: folder });
+  if ((await inspect.exit) !== 0) throw new Error(inspect.output);
+  const { page } = await visit(pathToFileURL(join(folder, "report.html")).href, { width, height: 900, scheme: "light" });
+  const png = withPalette(await page.screenshot({ fullPage: true }));
+  const file = join(out, "model-report.png");
+  writeFileSync(file, png);
+  console.log(`${file}: ${Math.ceil(png.length / 1000)} kB`);
+  await closeVisits();
+}
+
 const out = process.argv[2];
 if (!out) throw new Error("usage: screenshots.js DIR");
 mkdirSync(out, { recursive: true });
@@ -57,7 +70,7 @@ try {
   const vigild = await startVigild(folder);
   const most = ["--max-steps", String(steps)];
   const trainings = await Promise.all([
-    startMnist(folder, "mnist", ...most),
+    startMnist(folder, "mnist", ...most, "--save", "mnist.pt"),
     startMnist(folder, "mnist-momentum", ...most, "--optimizer", "momentum", "--seed", "2"),
     startMnist(folder, "mnist-nan", ...most, "--inject-nan-at", "1200", "--layer", "conv2", "--on-nonfinite", "skip_step", "--seed", "3"),
   ]);
@@ -66,6 +79,7 @@ try {
   for (const run of ["mnist", "mnist-momentum", "mnist-nan"]) await until(`${run} is over`, async () => (await vigild.run(run))?.state === "finished");
   await startBrowser();
   for (const picture of pictures) await take(out, vigild.url, picture);
+  await takeReport(out, folder, "mnist.pt");
 } finally {
   await stopBrowser();
   await stopAll();

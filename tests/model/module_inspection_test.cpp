@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -9,8 +10,10 @@
 #include <torch/torch.h>
 
 #include "files.h"
+#include "markup.h"
 #include "vigil/inspection/fingerprint.h"
 #include "vigil/inspection/model_difference.h"
+#include "vigil/inspection/model_report.h"
 #include "vigil/inspection/model_totals.h"
 #include "vigil/inspection/saved_model.h"
 #include "vigil/model/module_tensors.h"
@@ -153,6 +156,27 @@ TEST(ValidateParameters, LooksForTheRestWhenAsked) {
   EXPECT_EQ(found(&ValidationOptions::constants), "1.weight: all 9 elements are 0.5");
   EXPECT_EQ(found(&ValidationOptions::duplicates), "3.weight: has the same 9 values as 2.weight, and does not share its memory");
   EXPECT_EQ(found(&ValidationOptions::denormals), "nothing");
+}
+
+// The program of docs/models/report.md.
+TEST(ModuleInspection, AModuleAndItsGradientsMakeOneReport) {
+  torch::manual_seed(4);
+  torch::nn::Sequential net(torch::nn::Linear(8, 16), torch::nn::ReLU(), torch::nn::Linear(16, 1));
+  net->forward(torch::randn({4, 8})).pow(2).mean().backward();
+  ModelReport report = report_of(tensors_of(*net));
+  for (ReportTensor& tensor : report_tensors(gradients_of(*net), kGradientGroup)) report.tensors.push_back(std::move(tensor));
+  report.title = "after an epoch";
+  const test::Element page = test::MarkupReader::read(report_html(report));
+  const test::Element& group = page.with_id("group-0");
+  EXPECT_EQ(group.all("h2").at(0)->text, "Parameters and their gradients");
+  EXPECT_EQ(group.all("tbody").at(0)->children.size(), 8U);
+  // Against libtorch: the deviation of the population.
+  const ReportTensor& gradient = report.tensors.at(4);
+  EXPECT_EQ(gradient.name, "0.weight");
+  ASSERT_TRUE(gradient.distribution);
+  const double wanted = net->named_parameters()["0.weight"].grad().to(torch::kDouble).std(false).item<double>();
+  EXPECT_NEAR(gradient.distribution->standard_deviation, wanted, 1e-9 * wanted);
+  EXPECT_EQ(report.whole->counts.elements, 8U * 16 + 16 + 16 + 1);
 }
 
 }  // namespace

@@ -38,17 +38,18 @@ class EventfulAuthor::Author {
   bool goes_wrong(std::uint64_t step, std::uint64_t from, std::uint64_t to) const { return !run_.is_healthy && step >= from && step < to; }
   double noise(double width) { return std::uniform_real_distribution<double>(1 - width, 1 + width)(random_); }
 
-  Moments moments(DType dtype, std::size_t count, double scale, double zeros = 0) {
+  Moments moments(DType dtype, std::size_t count, double scale, double zeros = 0, MagnitudeHistogram* magnitudes = nullptr) {
     std::vector<float> values(count);
     std::normal_distribution<float> normal(0, 1);
     for (float& value : values) value = noise(0.5) - 0.5 < zeros ? 0.0F : static_cast<float>(scale) * normal(random_);
     static_cast<void>(dtype);  // what matters of it is in the schema
-    return compute_moments(DType::float32, values.data(), values.size());
+    return compute_moments(DType::float32, values.data(), values.size(), magnitudes);
   }
 
   void write_frame(std::uint64_t step, bool is_nonfinite) {
     const Schema& schema = channel_.schema();
     std::vector<TensorRow> rows(schema.rows.size());
+    std::vector<MagnitudeHistogram> histograms(schema.histograms);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const RowSchema& row = schema.rows[i];
       const std::size_t layer = i % kLayers;
@@ -60,7 +61,9 @@ class EventfulAuthor::Author {
       if (goes_wrong(step, 800, 900) && is_gradient && layer == 2) scale = 1e-9;
       if (goes_wrong(step, 500, 700) && !is_gradient && layer == 3) scale = 30;
       if (goes_wrong(step, 300, 310) && row.dtype == DType::float16) scale = 20000;
-      rows[i].moments = moments(row.dtype, row.element_count, scale, zeros);
+      const auto histogram = static_cast<std::size_t>(row.histogram);  // kNone is beyond every list
+      rows[i].moments =
+          moments(row.dtype, row.element_count, scale, zeros, histogram < histograms.size() ? &histograms[histogram] : nullptr);
       if (goes_wrong(step, 950, 1100) && !is_gradient && layer == 4 && kept_[i].count > 0) rows[i].moments = kept_[i];
       kept_[i] = rows[i].moments;
       if (goes_wrong(step, 1000, 1200) && is_gradient && layer == 0) rows[i] = TensorRow{};
@@ -85,7 +88,8 @@ class EventfulAuthor::Author {
     ++record_.totals.samples;
     parameter_norm_ = 10 + 1e-3 * static_cast<double>(step);
     if (run_.diverges_at > 0 && step >= run_.diverges_at) parameter_norm_ *= 1.01;
-    channel_.publish(FrameHeader{step, time_of(step), kActivations}, rows.data(), nullptr, activations.data());
+    channel_.publish(FrameHeader{step, time_of(step), kActivations}, rows.data(), histograms.empty() ? nullptr : histograms.data(),
+                     activations.data());
   }
 
   void write_step(std::uint64_t step, bool is_nonfinite) {

@@ -11,10 +11,12 @@
 
 #include "effort.h"
 #include "files.h"
+#include "markup.h"
 #include "tools/ring_trainer.h"
 #include "vigil/monitor/ring_format.h"
 #include "vigil/tools/dump.h"
 #include "vigil/tools/export.h"
+#include "vigil/tools/inspect.h"
 #include "vigil/tools/ps.h"
 #include "vigil/tools/tail.h"
 #include "vigil/tools/top.h"
@@ -61,6 +63,15 @@ class HostileRing : public testing::Test {
       options.tensors = true;
       options.is_terminal = true;
       tools::export_run(options, out, err);
+    }
+    tools::InspectOptions inspected;
+    inspected.file = path;
+    inspected.report = (folder.path() / "bad.html").string();
+    std::filesystem::remove(*inspected.report);
+    if (tools::inspect(inspected, out, err) < 2) {
+      const std::string page = read_text(*inspected.report);
+      EXPECT_NO_THROW(MarkupReader::read(page));
+      EXPECT_EQ(page.find('\x1b'), std::string::npos);
     }
     const std::string said = out.str() + err.str();
     EXPECT_EQ(said.find('\x1b'), std::string::npos);

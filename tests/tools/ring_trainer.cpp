@@ -154,7 +154,10 @@ PublishedRun published(const TrainingSetup& setup, std::uint64_t steps) {
           }
           run.steps.back().scalars.assign(scalars, scalars + channel.scalar_capacity());
         },
-        [&](const Frame& frame) { run.frames.emplace_back(frame.header, frame.rows); },
+        [&](const Frame& frame) {
+          run.frames.emplace_back(frame.header, frame.rows);
+          run.histograms = frame.histograms;
+        },
         [&](const NonfiniteEvent& event) { run.events.push_back(event); });
   }
   run.schema = channel.schema();

@@ -67,6 +67,7 @@ struct PublishedRun {
   std::vector<Step> steps;  ///< those of StepRecord::again have taken the place of their first word's scalars
   std::vector<NonfiniteEvent> events;
   std::vector<std::pair<FrameHeader, std::vector<TensorRow>>> frames;
+  std::vector<MagnitudeHistogram> histograms;  ///< of the last frame
   Schema schema;
   std::vector<std::string> scalar_names;
 };

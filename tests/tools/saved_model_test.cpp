@@ -8,41 +8,11 @@
 #include <gtest/gtest.h>
 
 #include "files.h"
-#include "inspection/small_archive.h"
 #include "tools/command.h"
+#include "tools/small_model.h"
 
 namespace vigil::test {
 namespace {
-
-struct NamedFloats {
-  std::string name;
-  std::vector<float> values;
-  std::vector<std::int64_t> sizes;
-};
-
-// A state dict, as Python's torch.save writes one.
-std::string file_of(const std::vector<NamedFloats>& tensors) {
-  std::string pickle = "\x80\x02}";
-  std::vector<SmallEntry> entries;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    SmallTensor tensor;
-    tensor.key = std::to_string(i);
-    tensor.sizes = tensors[i].sizes;
-    tensor.strides.assign(tensor.sizes.size(), 1);
-    for (std::size_t d = tensor.sizes.size(); d > 1; --d) tensor.strides[d - 2] = tensor.strides[d - 1] * tensor.sizes[d - 1];
-    std::string described = pickled(tensor);
-    // The number of elements of a storage, which is 6 there.
-    const std::size_t at = described.find(number(6) + "tQ");
-    described.replace(at, number(6).size(), number(static_cast<std::int64_t>(tensors[i].values.size())));
-    pickle += text(tensors[i].name) + described + 's';
-    std::string elements(4 * tensors[i].values.size(), '\0');
-    std::memcpy(elements.data(), tensors[i].values.data(), elements.size());
-    entries.push_back({"m/data/" + tensor.key, elements});
-  }
-  entries.insert(entries.begin(), {"m/data.pkl", pickle + '.'});
-  entries.push_back({"m/version", "3\n"});
-  return small_archive(entries);
-}
 
 const float kNotNumber = std::numeric_limits<float>::quiet_NaN();
 
@@ -57,12 +27,6 @@ class SavedModelCommands : public testing::Test {
 
   TemporaryFolder folder;
 };
-
-std::size_t position(const std::string& text, const std::string& what) {
-  const std::size_t at = text.find(what);
-  EXPECT_NE(at, std::string::npos) << "no '" << what << "' in\n" << text;
-  return at;
-}
 
 TEST_F(SavedModelCommands, InspectShowsFactsAndEveryTensor) {
   const CommandResult result = run_vigil({"inspect", write("model.pt", {kWeight, kBias})});

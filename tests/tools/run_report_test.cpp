@@ -1,0 +1,158 @@
+// `vigil inspect` of a run: its latest sample as text, data and a page.
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "environment.h"
+#include "files.h"
+#include "markup.h"
+#include "tools/command.h"
+#include "tools/ring_trainer.h"
+
+namespace vigil {
+namespace {
+
+using namespace test;
+using nlohmann::json;
+
+class RunReport : public testing::Test {
+ protected:
+  RunReport() {
+    setup.directory = folder.path();
+    setup.run = "<i>mnist";
+    setup.figures.is_healthy = true;
+    setup.change = [](Schema& schema) {
+      for (RowSchema& row : schema.rows) row.histogram = static_cast<std::int32_t>(schema.histograms++);
+    };
+  }
+  static bool holds(const std::string& text, const std::string& what) { return text.find(what) != std::string::npos; }
+
+  static constexpr std::uint64_t kSteps = 25;
+  TemporaryFolder folder;
+  TrainingSetup setup;
+};
+
+TEST_F(RunReport, TellsOfEveryTensorWhatTheRunPublished) {
+  RingTrainer trainer(setup);
+  trainer.train(kSteps);
+  const PublishedRun wrote = published(setup, kSteps);
+  const CommandResult result = run_vigil({"inspect", trainer.path(), "--json"});  // it still trains
+  ASSERT_EQ(result.code, 0) << result.err;
+  const json told = json_lines(result.out).at(0);
+  EXPECT_EQ(told["step"], wrote.frames.back().first.step);
+  EXPECT_EQ(told["state"], "running");
+  const std::vector<TensorRow>& rows = wrote.frames.back().second;
+  std::size_t seen = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const RowSchema& schema = wrote.schema.rows[i];
+    for (const json& one : told["tensors"]) {
+      if (one["name"] != schema.name || one["of"] != kTensorKindNames[static_cast<std::size_t>(schema.kind)]) continue;
+      ++seen;
+      EXPECT_EQ(one["mean"].get<double>(), rows[i].moments.mean);
+      EXPECT_EQ(one["std"].get<double>(), standard_deviation(rows[i].moments));
+      EXPECT_EQ(one["min"].get<double>(), rows[i].moments.min);
+      EXPECT_EQ(one["zeros"].get<std::uint64_t>(), rows[i].moments.zero_count);
+      const MagnitudeHistogram& magnitudes = wrote.histograms[static_cast<std::size_t>(schema.histogram)];
+      EXPECT_EQ(one["magnitudes"]["buckets"], json(magnitudes.buckets));
+      EXPECT_EQ(one["magnitudes"]["underflow"], magnitudes.underflow);
+      EXPECT_EQ(one["precision"].size(), 5U);
+    }
+  }
+  EXPECT_EQ(seen, rows.size());
+  // All parameters together: the mean over all, as their sum over their number.
+  long double sum = 0;
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (wrote.schema.rows[i].kind != TensorKind::parameter) continue;
+    sum += static_cast<long double>(rows[i].moments.mean) * static_cast<long double>(rows[i].moments.count);
+    count += rows[i].moments.count;
+  }
+  EXPECT_EQ(told["together"][0]["name"], "all parameters");
+  EXPECT_NEAR(told["together"][0]["mean"].get<double>(), static_cast<double>(sum / static_cast<long double>(count)), 1e-12);
+  EXPECT_EQ(told["together"][0]["elements"], count);
+}
+
+TEST_F(RunReport, PageHasParametersBesideTheirGradients) {
+  const std::string path = trained(setup, kSteps, TrainingEnd::finished), report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", path, "--report", report});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(holds(result.out, "state       finished"));
+  EXPECT_TRUE(holds(result.out, "all gradients"));
+  const Element page = MarkupReader::read(read_text(report));
+  EXPECT_EQ(page.all("h1").at(0)->text, "<i>mnist");
+  EXPECT_TRUE(page.all("i").empty());
+  const Element& pairs = page.with_id("group-0");
+  EXPECT_EQ(pairs.all("h2").at(0)->text, "Parameters and their gradients");
+  EXPECT_EQ(pairs.all("tbody").at(0)->children.size(), 10U);
+  EXPECT_EQ(pairs.all("svg").size(), 5U);
+  EXPECT_TRUE(holds(page.text, "A sample keeps no elements"));
+  EXPECT_EQ(page.with_id("precision").all("tbody").back()->children.size(), 11U);
+  EXPECT_TRUE(holds(page.with_id("group-2").text, "layer1/tanh"));
+}
+
+TEST_F(RunReport, WithoutHistogramsItSaysWhichSettingKeepsThem) {
+  setup.change = {};
+  const std::string path = trained(setup, kSteps, TrainingEnd::killed), report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", path, "--report", report});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_TRUE(holds(result.out, "No tensor has magnitudes"));
+  EXPECT_TRUE(holds(result.out, "sampling.histogram: [\"*\"]"));
+  EXPECT_TRUE(holds(read_text(report), "No tensor has magnitudes"));
+  EXPECT_FALSE(holds(result.out, "AS float16"));
+}
+
+TEST_F(RunReport, FaultsOfTheLatestSampleAreNamed) {
+  setup.figures.is_healthy = false;
+  const std::string path = trained(setup, 401, TrainingEnd::killed), report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", path, "--report", report});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(holds(result.out, "fault    layer0.weight  its gradient: 3 of 128 elements are NaN")) << result.out;
+  EXPECT_TRUE(
+      holds(MarkupReader::read(read_text(report)).with_id("findings").text, "layer4.weight: its gradient: 3 of 128 elements are NaN"));
+}
+
+TEST_F(RunReport, ARunIsFoundByItsName) {
+  setup.run = "net";
+  trained(setup, kSteps, TrainingEnd::finished);
+  const std::string directory = folder.path().string();
+  const CommandResult named = run_vigil({"inspect", "net", "--ring.directory", directory, "--tensor", "layer1.weight"});
+  EXPECT_EQ(named.code, 0) << named.err;
+  EXPECT_TRUE(holds(named.out, "layer1.weight  parameter"));
+  EXPECT_TRUE(holds(named.out, "layer1.weight  gradient"));
+  EXPECT_FALSE(holds(named.out, "layer2.weight"));
+  const CommandResult misspelt = run_vigil({"inspect", "net", "--ring.directory", directory, "--tensor", "layer1.weigth"});
+  EXPECT_EQ(misspelt.code, 1);
+  EXPECT_TRUE(holds(misspelt.err, "has no tensor 'layer1.weigth' (did you mean 'layer1.weight'?)"));
+  const CommandResult none = run_vigil({"inspect", "other", "--ring.directory", directory});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_TRUE(holds(none.err, "there is no file other, and no run is called 'other'; there are 'net'")) << none.err;
+  EXPECT_EQ(run_vigil({"inspect", "net", "--ring.directory", directory, "--rank", "3"}).code, 2);
+  EXPECT_EQ(run_vigil({"inspect", folder.file("absent.ring")}).code, 2);
+}
+
+TEST_F(RunReport, ARunMayBeCalledLikeAFileThatIsNotThere) {
+  const EnvironmentVariable usual("XDG_RUNTIME_DIR", folder.path().string());
+  setup.directory = folder.path() / "vigil";
+  std::filesystem::create_directory(setup.directory);
+  setup.run = "net.v1";
+  trained(setup, kSteps, TrainingEnd::finished);
+  EXPECT_EQ(run_vigil({"inspect", "net.v1"}).code, 0);
+  const CommandResult none = run_vigil({"inspect", "net.v2"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_TRUE(holds(none.err, "net.v2: cannot be opened")) << none.err;
+}
+
+TEST_F(RunReport, BeforeTheFirstSampleThereIsNothingToShow) {
+  RingTrainer trainer(setup);
+  const std::string report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", trainer.path(), "--report", report});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(holds(result.out, "No tensor of the run was sampled yet."));
+  EXPECT_TRUE(holds(MarkupReader::read(read_text(report)).text, "not sampled yet"));
+}
+
+}  // namespace
+}  // namespace vigil
