@@ -7,11 +7,9 @@
 #include <stdexcept>
 #include <string>
 
-#include <torch/csrc/jit/serialization/import.h>
-
 #include "vigil/config/printable.h"
-#include "vigil/inspection/saved_model.h"
 #include "vigil/model/parameter_count.h"
+#include "vigil/model_tools/saved_module.h"
 #include "vigil/tools/model_program.h"
 
 namespace vigil::model_tools {
@@ -25,12 +23,8 @@ constexpr const char* kCountHelp =
 
 int count(const std::string& file, int depth, const OutputPlace& place) {
   try {
-    open_saved_model(file);  // libtorch's reader trusts what it reads
-    const torch::jit::Module module = torch::jit::load(file);
-    std::cout << parameter_count_text(count_parameters(module), depth, place);
+    std::cout << parameter_count_text(count_parameters(load_saved_module(file)), depth, place);
     return 0;
-  } catch (const c10::Error& error) {
-    std::cerr << "vigil: libtorch cannot load '" << printable(file) << "': " << printable(error.what_without_backtrace()) << '\n';
   } catch (const std::runtime_error& error) {
     std::cerr << "vigil: " << printable(error.what()) << '\n';
   }

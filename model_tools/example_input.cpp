@@ -48,10 +48,10 @@ std::vector<std::int64_t> sizes_of_spec(const std::string& spec, std::string_vie
   std::vector<std::int64_t> sizes;
   std::int64_t elements = 1;
   for (bool more = true; more;) {
-    const std::size_t comma = text.find(',');
+    const std::size_t comma = text.find_first_of(",x");
     more = comma != std::string_view::npos;
     const auto size = whole_number(text.substr(0, comma), kMostOfASize);
-    if (!size) refuse_spec(spec, "expected sizes from 1 to 1000000000 between commas");
+    if (!size) refuse_spec(spec, "expected sizes from 1 to 1000000000 between commas or x");
     if (sizes.size() == kMostSizes) refuse_spec(spec, "expected at most 8 sizes");
     if (*size > kMostElements / elements) refuse_spec(spec, "expected at most 2147483648 elements");
     elements *= *size;

@@ -17,15 +17,13 @@
 #include <utility>
 #include <vector>
 
-#include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include "vigil/config/printable.h"
 #include "vigil/inspection/saved_model.h"
 #include "vigil/model/pruning.h"
 #include "vigil/model/pruning_report.h"
-#include "vigil/terminal/output_file.h"
+#include "vigil/model_tools/saved_module.h"
 #include "vigil/terminal/text_cells.h"
 #include "vigil/tools/model_program.h"
 
@@ -85,28 +83,6 @@ PruningMethod method_of(const PruneOptions& options) {
   return method;
 }
 
-// Files that the archive holds beside the module, which libtorch loads and writes only when it is told their names.
-torch::jit::ExtraFilesMap extra_files_of(const std::string& file) {
-  constexpr const char* kPrefix = "extra/";
-  torch::jit::ExtraFilesMap extra;
-  caffe2::serialize::PyTorchStreamReader reader(file);
-  for (const std::string& name : reader.getAllRecords()) {
-    if (name.rfind(kPrefix, 0) == 0) extra[name.substr(std::char_traits<char>::length(kPrefix))] = "";
-  }
-  return extra;
-}
-
-void write_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path) {
-  OutputFile out(path);
-  // libtorch's writer ends the process when a write falls short; commit() says that it did.
-  const auto write = [&out](const void* data, std::size_t bytes) {
-    out.stream().write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-    return bytes;
-  };
-  torch::jit::ExportModule(module, write, extra);
-  out.commit();
-}
-
 std::string summary_of(const PruningMasks& masks, const PruningMethod& method, std::uint64_t bytes, const std::string& out) {
   char share[32];
   std::snprintf(share, sizeof share, "%.2f %%", 100 * masks.sparsity());
@@ -135,7 +111,7 @@ int run_prune(const PruneOptions& options) {
     const PruningReport before = pruning_report(all, masks.parameters());
     masks.prune(options.count >= 0 ? PruningAmount::count(options.count) : PruningAmount::share(options.amount), method);
     const PruningReport after = pruning_report(all, masks.parameters());
-    write_module(module, extra, options.out);
+    write_saved_module(module, extra, options.out);
     if (!options.quiet) {
       std::uint64_t bytes = after.others.bytes.dense;
       for (const PrunedTensor& tensor : after.tensors) bytes += tensor.bytes.smallest();

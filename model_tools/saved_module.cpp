@@ -3,11 +3,14 @@
 #include <optional>
 #include <stdexcept>
 
+#include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include "vigil/config/printable.h"
 #include "vigil/inspection/saved_model.h"
+#include "vigil/terminal/output_file.h"
 
 namespace vigil::model_tools {
 namespace {
@@ -60,18 +63,43 @@ torch::jit::Module load_saved_module(const std::string& file) {
   }
 }
 
+torch::jit::ExtraFilesMap extra_files_of(const std::string& file) {
+  constexpr const char* kPrefix = "extra/";
+  torch::jit::ExtraFilesMap extra;
+  caffe2::serialize::PyTorchStreamReader reader(file);
+  for (const std::string& name : reader.getAllRecords()) {
+    if (name.rfind(kPrefix, 0) == 0) extra[name.substr(std::char_traits<char>::length(kPrefix))] = "";
+  }
+  return extra;
+}
+
+void write_saved_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path) {
+  OutputFile out(path);
+  // libtorch's writer ends the process when a write falls short; commit() says that it did.
+  const auto write = [&out](const void* data, std::size_t bytes) {
+    out.stream().write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+    return bytes;
+  };
+  torch::jit::ExportModule(module, write, extra);
+  out.commit();
+}
+
 bool has_forward(const torch::jit::Module& module) { return module.find_method("forward").has_value(); }
 
-at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
-  const UnoptimisedExecution unoptimised;
-  std::optional<at::Tensor> tensor;
+void run_code(const std::function<void()>& run) {
   try {
-    tensor = first_tensor_in(module.forward(inputs));
+    run();
   } catch (const c10::Error& error) {
     throw std::runtime_error(kCannotRun + first_line(error.what_without_backtrace()));
   } catch (const std::exception& error) {
     throw std::runtime_error(kCannotRun + last_line(error.what()));  // TorchScript's traceback comes before
   }
+}
+
+at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
+  const UnoptimisedExecution unoptimised;
+  std::optional<at::Tensor> tensor;
+  run_code([&] { tensor = first_tensor_in(module.forward(inputs)); });
   if (!tensor) throw std::runtime_error("its forward() gives no tensor");
   return *tensor;
 }

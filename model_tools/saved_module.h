@@ -1,6 +1,7 @@
 // A saved model as libtorch loads it, and what it gives when it runs.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,18 @@ namespace vigil::model_tools {
 /// reads. @throws std::runtime_error that names the file and the reason
 torch::jit::Module load_saved_module(const std::string& file);
 
+/// Names of the files that the archive holds beside the module, each with an empty text: libtorch loads and writes them only when it is
+/// told their names. @throws c10::Error
+torch::jit::ExtraFilesMap extra_files_of(const std::string& file);
+
+/// Writes the module in its format, with those files; as a whole or not at all. @throws std::runtime_error that names the file
+void write_saved_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path);
+
 /// Whether it has code to run: TorchScript has, what torch::save writes has not.
 bool has_forward(const torch::jit::Module& module);
+
+/// Does what runs the code of a file. @throws std::runtime_error with what it throws, in one line and without libtorch's traces
+void run_code(const std::function<void()>& run);
 
 /// The first tensor of what forward() gives, in tuples, lists and dictionaries, too. Runs the code of the file, without the optimisations
 /// that would hide its operators. @throws std::runtime_error when there is none, and

@@ -96,6 +96,8 @@ class LayerAttribution {
   OperatorPlace place(std::string_view operation, c10::ArrayRef<const c10::IValue> inputs);
   /// Its outputs, when it ends.
   void follow(const OperatorPlace& place, c10::ArrayRef<const c10::IValue> outputs);
+  /// Path of OperatorPlace::module; empty at the root.
+  const std::string& path(int module) const { return modules_[static_cast<std::size_t>(module)].path; }
 
  private:
   struct Origin {

@@ -9,11 +9,13 @@ namespace vigil::tools {
 struct ModelSubcommand {
   std::string_view name, description;
 };
-inline constexpr std::array<ModelSubcommand, 4> kModelSubcommands{{
+inline constexpr std::array<ModelSubcommand, 6> kModelSubcommands{{
     {"count", "Counts the parameters of a saved model, module by module"},
+    {"summary", "Shows the modules of a saved model, their sizes and what they cost"},
     {"initialise", "Writes a saved model with new weights"},
     {"audit", "Judges how the weights of a saved model begin, and what one batch does in it"},
     {"prune", "Writes a saved model with its smallest weights set to zero"},
+    {"quantise", "Tells what int8 weights would lose of a saved model, and writes it with them"},
 }};
 
 /// Of one of them.

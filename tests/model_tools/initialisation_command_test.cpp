@@ -16,12 +16,12 @@
 namespace vigil::test {
 namespace {
 
-struct SavedNetImpl : torch::nn::Module {
+struct ConvNetImpl : torch::nn::Module {
   torch::nn::Conv2d conv = register_module("conv", torch::nn::Conv2d(3, 8, 3));
   torch::nn::BatchNorm2d norm = register_module("norm", torch::nn::BatchNorm2d(8));
   torch::nn::Linear fc = register_module("fc", torch::nn::Linear(64, 32));
 };
-TORCH_MODULE(SavedNet);
+TORCH_MODULE(ConvNet);
 
 torch::jit::Module scripted_linear(std::int64_t in, std::int64_t out, double std) {
   torch::jit::Module linear("__torch__.Linear");
@@ -44,7 +44,7 @@ std::string scripted_file(const TemporaryFolder& folder, double std) {
 
 TEST(InitialiseCommand, WritesWhatTorchLoadReadsIntoTheSameModule) {
   const TemporaryFolder folder;
-  SavedNet net;
+  ConvNet net;
   net->norm->running_mean.fill_(0.25);
   torch::save(net, folder.file("net.pt"));
   const CommandResult result =
@@ -52,7 +52,7 @@ TEST(InitialiseCommand, WritesWhatTorchLoadReadsIntoTheSameModule) {
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.err, "");
   EXPECT_NE(result.out.find("kaiming_normal"), std::string::npos) << result.out;
-  SavedNet loaded;
+  ConvNet loaded;
   torch::load(loaded, folder.file("fresh.pt"));
   // The same as in the program itself.
   InitialisationPolicy policy = initialisation_preset("kaiming_relu");
@@ -110,7 +110,7 @@ TEST(AuditCommand, JudgesASavedModelByWhatItsBatchDoes) {
 
 TEST(AuditCommand, LooksAtTheWeightsAloneWhereThereIsNoCode) {
   const TemporaryFolder folder;
-  SavedNet net;
+  ConvNet net;
   torch::save(net, folder.file("net.pt"));
   const CommandResult result = run_vigil({"audit", folder.file("net.pt"), "--input-size", "8,3,10,10"});
   EXPECT_EQ(result.code, 0) << result.out;
@@ -126,9 +126,10 @@ TEST(AuditCommand, SaysWhyAModelCannotBeRun) {
   EXPECT_EQ(result.err, "vigil: the model cannot be run: RuntimeError: mat1 and mat2 shapes cannot be multiplied (64x63 and 64x64)\n");
   result = run_vigil({"audit", file, "--input-size", "64,x"});
   EXPECT_EQ(result.code, 2);
-  EXPECT_EQ(result.err,
-            "vigil: --input-size '64,x': expected sizes from 1 to 1000000000 between commas (write sizes and, where it is not float32, the "
-            "type: 1,3,224,224 or 1,128:int64)\n");
+  EXPECT_EQ(
+      result.err,
+      "vigil: --input-size '64,x': expected sizes from 1 to 1000000000 between commas or x (write sizes and, where it is not float32, the "
+      "type: 1,3,224,224 or 1,128:int64)\n");
 }
 
 TEST(ExampleInputs, AreWhatTheirSpecsSayAndAlwaysTheSame) {
