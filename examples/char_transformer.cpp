@@ -1,12 +1,16 @@
-// Trains a character-level transformer (a decoder like GPT's) on a text under vigil, with a validation phase in between.
+// Trains a character-level transformer (a decoder like GPT's) on a text under vigil, with a validation phase in between. Says before it
+// begins how its model is built and initialised, and at its end which smaller number formats its tensors would bear.
 //
-//   char_transformer                        500 steps on a text made from a small grammar
+//   char_transformer                        500 steps on the licence texts that Debian brings
 //   char_transformer --text FILE            on a text of your own
+//   char_transformer --made-text            on sentences of a small grammar, the same on every machine
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -23,6 +27,11 @@
 #include <CLI/CLI.hpp>
 
 #include <vigil/hooks/training_monitor.h>
+#include <vigil/model/initialisation_audit.h>
+#include <vigil/model/summary.h>
+#include <vigil/monitor/number_format.h>
+#include <vigil/terminal/table.h>
+#include <vigil/terminal/text_cells.h>
 
 namespace {
 
@@ -32,6 +41,7 @@ struct Options {
   std::uint64_t steps = 500, validate_every = 100, seed = 1;
   std::int64_t batch = 16, context = 64, width = 64, heads = 4, layers = 2;
   int threads = 0, port = -1;
+  bool made_text = false;
 };
 
 struct BlockImpl : torch::nn::Module {
@@ -120,18 +130,44 @@ void append(char symbol, std::mt19937& random, std::string& text) {
   for (const char next : rule->second[random() % rule->second.size()]) append(next, random, text);
 }
 
+std::string made_text(std::uint64_t seed) {
+  std::mt19937 random(static_cast<std::mt19937::result_type>(seed));
+  std::string text;
+  while (text.size() < 400'000) append('S', random, text);
+  return text;
+}
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file) throw std::runtime_error(path.string() + " cannot be read");
+  return text;
+}
+
+// About 240 kB. Names without a version are links to files of this folder, and left out.
+std::string licence_texts() {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/usr/share/common-licenses", error)) {
+    if (entry.is_regular_file() && !entry.is_symlink()) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::string text;
+  for (const auto& file : files) text += read(file);
+  return text;
+}
+
+std::string text_for(const Options& options) {
+  if (!options.text.empty()) return read(options.text);
+  std::string text = options.made_text ? std::string() : licence_texts();
+  if (text.empty() && !options.made_text) std::cerr << "no licence texts in /usr/share/common-licenses: taking --made-text\n";
+  return text.empty() ? made_text(options.seed) : text;
+}
+
 // A text as numbers of its characters, the last tenth of which is held out.
 struct Corpus {
   explicit Corpus(const Options& options) {
-    std::string text;
-    if (options.text.empty()) {
-      std::mt19937 random(static_cast<std::mt19937::result_type>(options.seed));
-      while (text.size() < 400'000) append('S', random, text);
-    } else {
-      std::ifstream file(options.text, std::ios::binary);
-      text.assign(std::istreambuf_iterator<char>(file), {});
-      if (!file) throw std::runtime_error("--text " + options.text + ": cannot be read");
-    }
+    const std::string text = text_for(options);
     characters = text;
     std::sort(characters.begin(), characters.end());
     characters.erase(std::unique(characters.begin(), characters.end()), characters.end());
@@ -194,6 +230,68 @@ std::unique_ptr<torch::optim::Optimizer> optimizer_of(const Options& options, co
   return std::make_unique<SGD>(parameters, SGDOptions(rate(0.1)));
 }
 
+// What the model is made of, what a batch costs, and whether it begins well.
+void print_beginning(Transformer& model, const torch::Tensor& batch, const vigil::OutputPlace& place) {
+  const std::int64_t context = batch.size(1) - 1;
+  const auto characters = batch.narrow(1, 0, context), targets = batch.narrow(1, 1, context).flatten();
+  std::cout << vigil::summary_text(vigil::model_summary(model, characters), place) << "\n";
+  vigil::AuditOptions audit;
+  audit.loss = [&](const torch::Tensor& scores) { return torch::nn::functional::cross_entropy(scores.flatten(0, 1), targets); };
+  std::cout << vigil::audit_text(vigil::audit_initialisation(model, characters, audit), place) << "\n" << std::flush;
+}
+
+// How many of the parameters and gradients, as last sampled, each smaller format would hold.
+void print_precision(const vigil::Snapshot& snapshot, const vigil::OutputPlace& place) {
+  struct Count {
+    std::size_t safe = 0, scaled = 0, unsafe = 0, unknown = 0;
+    double worst = 0;
+    std::string worst_name = "-";
+  };
+  for (const auto kind : {vigil::TensorKind::parameter, vigil::TensorKind::gradient}) {
+    std::array<Count, vigil::kNumberFormats.size()> counts;
+    for (std::size_t i = 0; i < snapshot.rows.size(); ++i) {
+      const auto& row = snapshot.schema->rows[i];
+      if (row.kind != kind || snapshot.rows[i].state != vigil::TensorRow::present || row.histogram == vigil::RowSchema::kNone) continue;
+      const auto& histogram = snapshot.histograms[static_cast<std::size_t>(row.histogram)];
+      const vigil::PrecisionAdvice advice = vigil::advise(histogram, snapshot.rows[i].moments);
+      for (std::size_t f = 0; f < counts.size(); ++f) {
+        Count& count = counts[f];
+        switch (advice[f].verdict) {
+          case vigil::FormatVerdict::safe: ++count.safe; break;
+          case vigil::FormatVerdict::safe_scaled: ++count.scaled; break;
+          case vigil::FormatVerdict::unsafe: ++count.unsafe; break;
+          case vigil::FormatVerdict::out_of_sight: ++count.unknown; break;
+        }
+        const vigil::FormatLoss& loss = advice[f].loss;
+        const double lost = loss.overflow + loss.underflow.value_or(0);
+        if (lost <= count.worst) continue;
+        count.worst = lost;
+        count.worst_name = row.name;
+      }
+    }
+    std::vector<vigil::TableRow> lines;
+    for (std::size_t f = 0; f < counts.size(); ++f) {
+      const Count& count = counts[f];
+      char worst[32];
+      std::snprintf(worst, sizeof worst, "%.2f %%", 100 * count.worst);
+      lines.push_back({{std::string(vigil::kNumberFormats[f].name), std::to_string(count.safe), std::to_string(count.scaled),
+                        std::to_string(count.unsafe), std::to_string(count.unknown), worst, count.worst_name},
+                       vigil::Style::plain});
+    }
+    std::printf("\n%s, by format: how many would lose (next to) nothing\n%s",
+                kind == vigil::TensorKind::parameter ? "parameters" : "gradients",
+                vigil::table_text({{"format"},
+                                   {"safe", true},
+                                   {"when scaled", true},
+                                   {"unsafe", true},
+                                   {"out of sight", true, 1},
+                                   {"most lost", true},
+                                   {"of", false, 1, 12}},
+                                  lines, place, 2)
+                    .c_str());
+  }
+}
+
 volatile std::sig_atomic_t stop_requested = 0;
 
 // Step, loss, speed and time to go: rewritten in place on a terminal, a line every few seconds elsewhere.
@@ -227,9 +325,13 @@ int train(const Options& options) {
   const Corpus corpus(options);
   Transformer model(static_cast<std::int64_t>(corpus.characters.size()), options);
   const auto optimizer = optimizer_of(options, model->parameters());
+  const vigil::OutputPlace place = vigil::look_at_output(STDOUT_FILENO, vigil::ColorMode::automatic);
+  const auto first = torch::linspace(0, static_cast<double>(corpus.training.size(0) - options.context - 1), options.batch, torch::kDouble);
+  print_beginning(model, windows(corpus.training, first.to(torch::kLong), options.context), place);
 
   vigil::Config config = options.config.empty() ? vigil::load_config_from_environment() : vigil::load_config(options.config);
   if (options.port >= 0) config.exporters.prometheus.port = options.port;
+  if (config.sampling.histogram.empty()) config.sampling.histogram = {"*"};  // of magnitudes: what the precision advice is made from
   vigil::TrainingMonitor monitor(config);
   monitor.watch(*model, *optimizer);
   const std::string at = monitor.endpoint();
@@ -269,6 +371,7 @@ int train(const Options& options) {
     const auto origin = monitor.nonfinite_origin();
     if (origin)
       std::printf("non-finite steps: %llu; %s\n", static_cast<unsigned long long>(totals.nonfinite_steps), origin->message.c_str());
+    print_precision(*snapshot, place);
   }
   std::printf("\nas the model writes:\n%s\n", sample(model, corpus, options, 200).c_str());
   return 0;
@@ -283,7 +386,9 @@ int main(int argc, char** argv) {
     return app.add_option(name, value, text)->capture_default_str();
   };
   const CLI::Range size(1, 1 << 20);
-  app.add_option("--text", options.text, "file to learn from; default: sentences from a small grammar")->check(CLI::ExistingFile);
+  auto* text = app.add_option("--text", options.text, "file to learn from; default: /usr/share/common-licenses");
+  text->check(CLI::ExistingFile);
+  app.add_flag("--made-text", options.made_text, "learn from sentences of a small grammar, made from the seed")->excludes(text);
   app.add_option("--config", options.config, "vigil's settings (YAML); default: the file that $VIGIL_CONFIG names");
   app.add_option("--port", options.port, "port of the metrics endpoint; 0: any free; default: as configured")->check(CLI::Range(0, 65535));
   add("--steps", options.steps, "batches to train on")->check(CLI::PositiveNumber);

@@ -14,11 +14,11 @@
 
 namespace vigil::test {
 
-CommandResult run_vigil(const std::vector<std::string>& arguments) {
+CommandResult run_program(const std::string& program, const std::vector<std::string>& arguments) {
   const TemporaryFolder folder;
   const std::string out = folder.file("out"), err = folder.file("err");
   std::vector<std::string> words = arguments;
-  words.insert(words.begin(), VIGIL_PROGRAM);
+  words.insert(words.begin(), program);
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
@@ -35,6 +35,8 @@ CommandResult run_vigil(const std::vector<std::string>& arguments) {
   EXPECT_EQ(waitpid(child, &status, 0), child);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out), read_text(err)};
 }
+
+CommandResult run_vigil(const std::vector<std::string>& arguments) { return run_program(VIGIL_PROGRAM, arguments); }
 
 std::vector<nlohmann::json> json_lines(const std::string& text) {
   std::vector<nlohmann::json> lines;

@@ -1,4 +1,4 @@
-// The program `vigil` in a process of its own.
+// The program `vigil`, or another one, in a process of its own.
 #pragma once
 
 #include <string>
@@ -13,7 +13,9 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// Runs `vigil` with these arguments and waits for its end.
+/// Runs a program with these arguments and waits for its end.
+CommandResult run_program(const std::string& program, const std::vector<std::string>& arguments);
+/// The same of `vigil`.
 CommandResult run_vigil(const std::vector<std::string>& arguments);
 
 /// Every line of a text as JSON; one that is none fails the test.

@@ -29,7 +29,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude{
     {"tools", {"daemon", "exporters", "history", "inspection", "terminal", "monitor", "config"}},
     {"model_tools", {"tools", "model", "inspection", "operators", "terminal", "monitor", "config"}},
     {"bench", {"hooks", "operators", "exporters", "monitor", "config"}},
-    {"examples", {"model", "inspection", "hooks", "monitor", "config"}},
+    {"examples", {"model", "inspection", "terminal", "hooks", "monitor", "config"}},
 };
 
 std::vector<std::string> includes_of(const std::filesystem::path& file) {

@@ -74,10 +74,11 @@ HealthyResult run_healthy(const HealthyTrial& trial, const std::string& examples
   std::filesystem::remove(config.exporters.jsonl.path);
   const std::string yaml = folder.write("healthy.yml", to_yaml(config)).string(), log = folder.file("healthy.log");
   const std::string steps = std::to_string(trial.steps);
-  const std::string command = "'" + examples + "/" + trial.example + "' --config '" + yaml + "' --optimizer " + trial.optimizer +
-                              " --seed " + std::to_string(trial.seed) +
-                              (trial.example == "mnist" ? " --data '" + mnist + "' --max-steps " + steps : " --steps " + steps) + " >'" +
-                              log + "' 2>&1";
+  const std::string command =
+      "'" + examples + "/" + trial.example + "' --config '" + yaml + "' --optimizer " + trial.optimizer + " --seed " +
+      std::to_string(trial.seed) +
+      (trial.example == "mnist" ? " --data '" + mnist + "' --max-steps " + steps : " --made-text --steps " + steps) + " >'" + log +
+      "' 2>&1";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("this failed: " + command + "\n" + test::read_text(log));
   const RecordedRun run = read_jsonl(config.exporters.jsonl.path);
   return result_of(run.steps, run.alerts);
