@@ -20,6 +20,8 @@ class CountsBelow {
     all_ = count + histogram.overflow;
   }
   std::uint64_t all() const noexcept { return all_; }
+  // Where it tells how many elements are at most 2^exponent.
+  bool are_told(int exponent) const noexcept { return exponent >= kLowest && (exponent <= kHighest || at_most_.back() == all_); }
   // |x| <= 2^exponent; beyond what is counted, as at its end.
   std::uint64_t at_most(int exponent) const noexcept {
     return at_most_[static_cast<std::size_t>(std::clamp(exponent, kLowest, kHighest) - kLowest)];
@@ -62,13 +64,15 @@ FormatLoss loss_of(const NumberFormat& format, const CountsBelow& counts, double
   const int underflow = format.underflow - scale, smallest_normal = format.smallest_normal - scale;
   FormatLoss loss;
   // Buckets that end above what is the largest there; without a scale none does: no format ends below 2^4.
-  if (overflows(format, std::ldexp(largest, scale)))
-    loss.overflow = share(static_cast<double>(counts.all() - counts.at_most(std::ilogb(format.largest) - scale)), counts.all());
+  if (overflows(format, std::ldexp(largest, scale))) {
+    const int border = std::ilogb(format.largest) - scale;
+    loss.overflow = share(static_cast<double>(counts.all() - (border < kLowest ? 0 : counts.at_most(border))), counts.all());
+  }
   if (format.is_below_counted) return loss;
-  const bool is_underflow_counted = underflow >= kLowest;
+  const bool is_underflow_counted = counts.are_told(underflow);
   if (is_underflow_counted) loss.underflow = share(static_cast<double>(counts.at_most(underflow)), counts.all());
   // With what becomes 0 where the two cannot be told apart.
-  if (smallest_normal >= kLowest) {
+  if (counts.are_told(smallest_normal) && (is_underflow_counted || underflow < kLowest)) {
     const std::uint64_t small = counts.at_most(smallest_normal);
     loss.subnormal = share(static_cast<double>(is_underflow_counted ? small - counts.at_most(underflow) : small), counts.all());
   }
@@ -81,11 +85,20 @@ bool is_within(const NumberFormat& format, const FormatLoss& loss, const Precisi
 }
 
 // With what is not counted as lost as it can be.
-FormatLoss bound_of(FormatLoss loss, const NumberFormat& format, const CountsBelow& counts, double largest) noexcept {
+FormatLoss bound_of(FormatLoss loss, const NumberFormat& format, const CountsBelow& counts, double largest, int scale = 0) noexcept {
   const double small = share(static_cast<double>(counts.uncounted_below()), counts.all());
-  const bool is_above = format.is_uniform && largest / 254 > magnitude_bound(MagnitudeHistogram::kBuckets);
-  if (!loss.underflow) loss.underflow = is_above ? 1 : small;
-  if (!loss.subnormal) loss.subnormal = small;
+  const bool is_step_above = format.is_uniform && largest / 254 > magnitude_bound(MagnitudeHistogram::kBuckets);
+  // A border above what is counted: all that is counted lies below it, and what lies above may.
+  const auto is_above = [&](int border) { return !format.is_uniform && border - scale > kHighest; };
+  if (!loss.underflow) loss.underflow = is_step_above || is_above(format.underflow) ? 1 : small;
+  if (!loss.subnormal) loss.subnormal = is_above(format.smallest_normal) ? 1 - *loss.underflow : small;
+  return loss;
+}
+
+// Of a tensor in its own type, which it cannot but fit.
+FormatLoss no_loss_in(const NumberFormat& format) noexcept {
+  FormatLoss loss;
+  if (!format.is_below_counted) loss.underflow = loss.subnormal = 0;
   return loss;
 }
 
@@ -95,10 +108,13 @@ FormatLoss loss_in(const NumberFormat& format, const MagnitudeHistogram& histogr
   return loss_of(format, CountsBelow(histogram), largest_magnitude(moments), scale);
 }
 
-FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments) noexcept {
+FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments, std::string_view type) noexcept {
   FormatLosses losses;
   const CountsBelow counts(histogram);
-  for (std::size_t i = 0; i < losses.size(); ++i) losses[i] = loss_of(kNumberFormats[i], counts, largest_magnitude(moments), 0);
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const NumberFormat& format = kNumberFormats[i];
+    losses[i] = format.name == type ? no_loss_in(format) : loss_of(format, counts, largest_magnitude(moments), 0);
+  }
   return losses;
 }
 
@@ -119,13 +135,18 @@ std::string_view name_of(FormatVerdict verdict) noexcept {
   return "";
 }
 
-PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& moments, const PrecisionThresholds& thresholds) noexcept {
+PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& moments, std::string_view type,
+                       const PrecisionThresholds& thresholds) noexcept {
   PrecisionAdvice advice;
   const CountsBelow counts(histogram);
   const double largest = largest_magnitude(moments);
   for (std::size_t i = 0; i < kNumberFormats.size(); ++i) {
     const NumberFormat& format = kNumberFormats[i];
     FormatAdvice& one = advice[i];
+    if (format.name == type) {
+      one.loss = no_loss_in(format);
+      continue;
+    }
     one.loss = loss_of(format, counts, largest, 0);
     if (is_within(format, bound_of(one.loss, format, counts, largest), thresholds)) continue;
     const bool is_untold = one.loss.overflow == 0 && (!one.loss.underflow || !one.loss.subnormal);
@@ -134,7 +155,7 @@ PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& momen
     if (format.is_uniform || format.is_below_counted || !is_finite_bits(largest) || !(largest > 0)) continue;
     int scale = std::ilogb(format.largest) - std::ilogb(largest);
     while (overflows(format, std::ldexp(largest, scale))) --scale;
-    const FormatLoss scaled = bound_of(loss_of(format, counts, largest, scale), format, counts, largest);
+    const FormatLoss scaled = bound_of(loss_of(format, counts, largest, scale), format, counts, largest, scale);
     if (!is_within(format, scaled, thresholds)) continue;
     one.verdict = FormatVerdict::safe_scaled;
     one.scale = scale;

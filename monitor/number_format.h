@@ -33,16 +33,18 @@ inline constexpr std::array<NumberFormat, 5> kNumberFormats{{
     {"int8", 0, false, 0, 0, false, true},
 }};
 
-/// Shares, 0 to 1, of the finite elements that are not zero; all 0 where there are none.
+/// Shares, 0 to 1, of the finite elements that are not zero; all 0 where there are none. Magnitudes are counted from 2^-28 to 2^4: a border
+/// of the format beyond that, as a scale may move it, leaves a share empty unless nothing lies above 2^4.
 struct FormatLoss {
-  /// Would become infinite, or NaN in E4M3. An upper bound: those above 2^4, where the largest is too large; else exactly 0.
+  /// Would become infinite, or NaN in E4M3. An upper bound: those above 2^4, where the largest is too large; else exactly 0. With a scale
+  /// those above the power of two below the border, or all where that is not counted.
   double overflow = 0;
-  /// Would be subnormal, with fewer bits. Exact, but that a power of two counts in the bucket that it ends: those that are just the
-  /// smallest normal number are among them. 0 for int8. Nothing where magnitudes are not counted so far down.
+  /// Would be subnormal, with fewer bits: |x| up to the smallest normal number. So those that are just that number are among them, as a
+  /// power of two counts in the bucket that it ends, and those just below that round up to it. 0 for int8.
   std::optional<double> subnormal;
   /// Would become 0; exact for the floating-point formats. For int8, where the border is the largest |x| / 254, interpolated linearly
-  /// within the bucket that it lies in, and so off by at most `underflow_error`. Nothing where magnitudes are not counted so far down, or
-  /// up: for int8 where the largest |x| is below 254 * 2^-28 or above 254 * 2^4.
+  /// within the bucket that it lies in, and so off by at most `underflow_error`. Nothing for int8 where the largest |x| is below
+  /// 254 * 2^-28 or above 254 * 2^4.
   std::optional<double> underflow;
   double underflow_error = 0;  ///< 0: exact
 };
@@ -51,9 +53,9 @@ struct FormatLoss {
 /// for int8).
 FormatLoss loss_in(const NumberFormat& format, const MagnitudeHistogram& histogram, const Moments& moments, int scale = 0) noexcept;
 
-/// By kNumberFormats.
+/// By kNumberFormats. `type` is that of the elements, as kDTypeNames has it: in a format of that name nothing is lost.
 using FormatLosses = std::array<FormatLoss, kNumberFormats.size()>;
-FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments) noexcept;
+FormatLosses losses_in(const MagnitudeHistogram& histogram, const Moments& moments, std::string_view type = {}) noexcept;
 
 /// Of elements whose magnitudes are not counted, the share (0 to 1) of the finite ones other than zero that would overflow: exactly 0 where
 /// the largest does not; else an upper bound, after Markov's inequality sum(x²) / (n largest²). 0 for int8, and without such an element.
@@ -71,8 +73,8 @@ struct PrecisionThresholds {
 enum class FormatVerdict : std::uint8_t {
   safe,          ///< as it is
   safe_scaled,   ///< after a multiplication by 2^scale
-  unsafe,        ///< either way
-  out_of_sight,  ///< nothing overflows, and magnitudes are not counted so far down that more could be said
+  unsafe,        ///< either way, as far as magnitudes are counted
+  out_of_sight,  ///< nothing overflows, and magnitudes are not counted so far down (for int8: or up) that more could be said
 };
 /// "safe", "safe when scaled", "unsafe", "out of sight".
 std::string_view name_of(FormatVerdict verdict) noexcept;
@@ -87,8 +89,9 @@ struct FormatAdvice {
 };
 
 /// By kNumberFormats. A format is safe where nothing overflows and no share is above its threshold. bfloat16 goes as far down as float32:
-/// it is out of sight only where elements lie below 2^-28. NaN and infinities have no say; see `moments`.
+/// it is out of sight only where elements lie below 2^-28. NaN and infinities have no say; see `moments`. `type` as in losses_in.
 using PrecisionAdvice = std::array<FormatAdvice, kNumberFormats.size()>;
-PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& moments, const PrecisionThresholds& thresholds = {}) noexcept;
+PrecisionAdvice advise(const MagnitudeHistogram& histogram, const Moments& moments, std::string_view type = {},
+                       const PrecisionThresholds& thresholds = {}) noexcept;
 
 }  // namespace vigil

@@ -156,6 +156,47 @@ TEST(PrecisionAdvice, SaysWhatIsSafeAndWhichPowerOfTwoWouldMakeItSo) {
   EXPECT_EQ(advise(lopsided.histogram, lopsided.moments)[4].verdict, FormatVerdict::unsafe);  // one outlier takes all steps
 }
 
+TEST(PrecisionAdvice, DoesNotScaleDownWhatWouldBeWipedOut) {
+  // The one large element asks for a scale under which the others, all above what is counted, become 0 or subnormal.
+  std::vector<float> values(1000, 100.0F);
+  values.push_back(1e38F);
+  const Tensor wiped_out = reduced(values);
+  EXPECT_EQ(advise(wiped_out.histogram, wiped_out.moments)[0].verdict, FormatVerdict::unsafe);
+  const FormatLoss far_down = loss_in(kNumberFormats[0], wiped_out.histogram, wiped_out.moments, -111);
+  EXPECT_FALSE(far_down.underflow || far_down.subnormal);
+  values.assign(1000, 20.0F);
+  values.push_back(6e5F);
+  const Tensor subnormal = reduced(values);
+  EXPECT_EQ(advise(subnormal.histogram, subnormal.moments)[2].verdict, FormatVerdict::unsafe);
+  const FormatLoss down = loss_in(kNumberFormats[2], subnormal.histogram, subnormal.moments, -11);
+  EXPECT_EQ(down.underflow, 0);
+  EXPECT_FALSE(down.subnormal);
+  // Without an element above 2^4 there is nothing that is not told.
+  const Tensor small = reduced({1, 2, 3, 4});
+  EXPECT_EQ(loss_in(kNumberFormats[0], small.histogram, small.moments, -40).underflow, 1);
+  const FormatLoss halves = loss_in(kNumberFormats[2], small.histogram, small.moments, -11);
+  EXPECT_EQ(halves.underflow, 0.5);  // 2 * 2^-11 is half way to the smallest subnormal number, and goes to the even one
+  EXPECT_EQ(halves.subnormal, 0.5);
+}
+
+TEST(SmallFormatLoss, OfOverflowIsABoundUnderAnyScale) {
+  const Tensor tensor = reduced({1e-10F, 2e-10F, 1e-20F, 1});
+  // Times 2^60 the first two are beyond float16, and below what is counted.
+  EXPECT_GE(loss_in(kNumberFormats[0], tensor.histogram, tensor.moments, 60).overflow, 0.75);
+}
+
+TEST(PrecisionAdvice, OfATensorInItsOwnTypeIsSafe) {
+  const Tensor tiny = reduced(std::vector<float>(10, std::ldexp(1.0F, -24)));  // the smallest of float16
+  EXPECT_NE(advise(tiny.histogram, tiny.moments, "float32")[0].verdict, FormatVerdict::safe);
+  const FormatAdvice own = advise(tiny.histogram, tiny.moments, "float16")[0];
+  EXPECT_EQ(own.verdict, FormatVerdict::safe);
+  EXPECT_EQ(own.loss.subnormal, 0);
+  EXPECT_EQ(losses_in(tiny.histogram, tiny.moments, "float16")[0].subnormal, 0);
+  const Tensor tinier = reduced({1e-20F});
+  EXPECT_EQ(advise(tinier.histogram, tinier.moments, "bfloat16")[1].verdict, FormatVerdict::safe);
+  EXPECT_EQ(advise(tinier.histogram, tinier.moments, "bfloat16")[0].verdict, FormatVerdict::unsafe);
+}
+
 TEST(PrecisionAdvice, OfZerosIsSafeAndOfWhatIsNotCountedOutOfSight) {
   const Tensor zeros = reduced(std::vector<float>(10, 0.0F));
   for (const FormatAdvice& one : advise(zeros.histogram, zeros.moments)) EXPECT_EQ(one.verdict, FormatVerdict::safe);
