@@ -10,6 +10,7 @@ std::optional<double> sparsity(const std::vector<RowSchema>& schema, const std::
   std::uint64_t zeros = 0, elements = 0;
   for (std::size_t i = 0; i < std::min(rows.size(), schema.size()); ++i) {
     if (schema[i].kind != TensorKind::parameter || rows[i].state != TensorRow::present) continue;
+    if (rows[i].moments.zero_count > rows[i].moments.count) continue;  // a file may say anything
     zeros += rows[i].moments.zero_count;
     elements += rows[i].moments.count;
   }

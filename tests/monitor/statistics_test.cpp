@@ -11,6 +11,7 @@
 
 #include "vigil/monitor/metric_table.h"
 #include "vigil/monitor/reduction.h"
+#include "vigil/monitor/sparsity.h"
 
 namespace vigil {
 namespace {
@@ -21,6 +22,16 @@ std::map<std::string, double> all_of(const Moments& m) {
   std::map<std::string, double> result;
   for (const Statistic& s : kStatistics) result[std::string(s.name)] = s.value(m);
   return result;
+}
+
+TEST(Sparsity, LeavesOutCountsThatCannotBe) {
+  std::vector<RowSchema> schema(2);
+  std::vector<TensorRow> rows(2);
+  rows[0].state = rows[1].state = TensorRow::present;
+  rows[0].moments = of({0, 1, 2, 3});
+  rows[1].moments.count = 1;
+  rows[1].moments.zero_count = 1000;
+  EXPECT_EQ(sparsity(schema, rows), 0.25);
 }
 
 TEST(Statistics, EachHasItsDefinedValue) {
