@@ -32,7 +32,8 @@ export function boundText(share, isBound) {
 export function precisionColumns(format) {
   const share = (/** @type {any} */ row, /** @type {string} */ what) => numberOrNull(row.precision?.[format()]?.[what]);
   const outside = (/** @type {any} */ row) => {
-    // Of bfloat16 only the overflow can be told: its smallest numbers are far below what is counted.
+    // Of bfloat16 only the overflow can be told: its smallest numbers are far below what is counted. An int8 of which nothing can has one of 0.
+    if (share(row, "underflow") === null && row.precision?.[format()]?.verdict === "out_of_sight") return null;
     const known = [share(row, "overflow"), share(row, "underflow")].filter((one) => one !== null);
     return known.length === 0 ? null : known.reduce((sum, one) => Number(sum) + Number(one), 0);
   };

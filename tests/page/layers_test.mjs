@@ -50,11 +50,12 @@ test("figures: what is missing is not 0, and what is little is not nothing", () 
 });
 
 test("what is outside of bfloat16 is what is known of it, in order of the shares", () => {
-  const row = { precision: { float16: { overflow: 0.25, subnormal: 0.5, underflow: 0.125 }, bfloat16: { overflow: 0.5 } } };
+  const row = { precision: { float16: { overflow: 0.25, subnormal: 0.5, underflow: 0.125 }, bfloat16: { overflow: 0.5 }, int8: { overflow: 0, subnormal: 0, verdict: "out_of_sight" } } };
   const value = (format, key) => precisionColumns(() => format).find((column) => column.key === key).value(row);
   assert.equal(value("float16", "outside"), 0.375);
   assert.equal(value("bfloat16", "outside"), 0.5);
   assert.equal(value("bfloat16", "underflow"), null);
+  assert.equal(value("int8", "outside"), null);
 });
 
 test("a share that may be less says so", () => {
