@@ -1,8 +1,5 @@
 #include "vigil/inspection/report_cells.h"
 
-#include <array>
-#include <cstdio>
-
 #include "vigil/inspection/report_pictures.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/terminal/text_cells.h"
@@ -30,18 +27,7 @@ std::string name_html(const std::string& name) {
   return "<span" + title + '>' + text + "</span>";
 }
 
-std::string share_html(double share) {
-  if (share == 0) return "0";
-  if (share < 1e-5) return "&lt; 0.001 %";
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(),
-                share >= 0.0995     ? "%.0f %%"
-                : share >= 0.00995  ? "%.1f %%"
-                : share >= 0.000995 ? "%.2f %%"
-                                    : "%.3f %%",
-                100 * share);
-  return text.data();
-}
+std::string share_html(double share) { return share == 0 ? "0" : escaped_html(percent_text(share)); }
 
 std::string cell_html(const std::string& html, const char* style) {
   return std::string("<td") + (style == nullptr ? "" : std::string(" class=\"") + style + '"') + '>' + html + "</td>";

@@ -17,7 +17,7 @@ std::string bounded(std::string_view text, std::size_t bytes);
 
 /// With the whole of a name in its title where it is cut.
 std::string name_html(const std::string& name);
-/// "0", "&lt; 0.001 %", "12 %", of 0 to 1.
+/// percent_text() of 0 to 1, but "0" for 0.
 std::string share_html(double share);
 /// `style` is a class, or null.
 std::string cell_html(const std::string& html, const char* style = nullptr);

@@ -28,7 +28,7 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::commit() {
-  errno = 0;
+  if (stream_) errno = 0;  // else it is of the write that failed
   stream_.close();
   if (!stream_) fail("written");
   if (!beside_.empty() && std::rename(beside_.c_str(), path_.c_str()) != 0) fail("put in its place");

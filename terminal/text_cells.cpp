@@ -149,6 +149,12 @@ std::string short_number(double value) {
   return format("%.4g", value);
 }
 
+std::string percent_text(double share) {
+  if (share > 0 && share < 0.0001) return "<0.01 %";
+  const double percent = std::round(share * 10000) / 100;
+  return percent >= 100 && share < 1 ? ">99.99 %" : short_number(percent) + " %";
+}
+
 std::string seconds_text(double seconds) {
   if (!is_finite_bits(seconds) || seconds < 0) return "-";
   if (seconds < 0.9995e-3) return format("%.0f µs", seconds * 1e6);

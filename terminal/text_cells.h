@@ -39,6 +39,8 @@ std::string counted(Integer count, const std::string& noun) {
 std::string grouped(std::uint64_t number);
 /// About four digits: "0.04213", "12800", "1.2e-09", "NaN", "Inf", "-Inf".
 std::string short_number(double value);
+/// "12.34 %" of 0 to 1. Only 0 is "0 %", only 1 "100 %": next to them "<0.01 %" and ">99.99 %".
+std::string percent_text(double share);
 /// "850 µs", "12.3 ms", "4.5 s", "3 min", "5 h", "2 d".
 std::string seconds_text(double seconds);
 /// "2025-11-28 13:03:01", the local time.

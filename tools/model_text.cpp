@@ -33,12 +33,6 @@ std::string sparkline(const MagnitudeHistogram& histogram) {
   return text;
 }
 
-// A share that is not 0 is not shown as 0.
-std::string percent(double share) {
-  if (share > 0 && share < 0.0001) return "<0.01 %";
-  return short_number(std::round(share * 10000) / 100) + " %";
-}
-
 std::string nonfinite_cell(const Moments& moments) {
   if (moments.nan_count == 0 && moments.inf_count == 0) return "-";
   std::string text = moments.nan_count > 0 ? grouped(moments.nan_count) + " NaN" : "";
@@ -48,7 +42,7 @@ std::string nonfinite_cell(const Moments& moments) {
 
 std::string share_of_zeros(const Moments& moments) {
   if (moments.count == 0) return "-";
-  return moments.zero_count == 0 ? "0" : percent(static_cast<double>(moments.zero_count) / static_cast<double>(moments.count));
+  return moments.zero_count == 0 ? "0" : percent_text(static_cast<double>(moments.zero_count) / static_cast<double>(moments.count));
 }
 
 TableRow row_of(const ModelTensor& tensor, const TensorReading& reading) {
@@ -194,9 +188,10 @@ std::string tensor_text(const ModelFile& file, std::size_t index, const OutputPl
 std::string precision_text(const ModelFile& file, const OutputPlace& place) {
   std::vector<TableRow> rows;
   for (const PrecisionLoss& one : precision_losses(file)) {
-    const auto cell = [](const std::optional<double>& share) { return share ? percent(*share) : std::string("-"); };
-    rows.push_back({{std::string(one.format), percent(one.overflow), cell(one.underflow), cell(one.subnormal),
-                     one.worst_tensor ? printable(file.saved.tensors[*one.worst_tensor].name) + " (" + percent(one.worst) + ")" : "-"}});
+    const auto cell = [](const std::optional<double>& share) { return share ? percent_text(*share) : std::string("-"); };
+    rows.push_back(
+        {{std::string(one.format), percent_text(one.overflow), cell(one.underflow), cell(one.subnormal),
+          one.worst_tensor ? printable(file.saved.tensors[*one.worst_tensor].name) + " (" + percent_text(one.worst) + ")" : "-"}});
   }
   if (rows.empty()) return "";
   return table_text({{"AS"}, {"INFINITE", true}, {"ZERO", true}, {"FEWER BITS", true}, {"LOSES MOST", false, 0, 12}}, rows, place);

@@ -54,6 +54,11 @@ TEST(TextCells, ColumnsAreThoseOfATerminal) {
 TEST(TextCells, NumbersAreShort) {
   EXPECT_EQ(short_number(0.042133), "0.04213");
   EXPECT_EQ(short_number(12800), "12800");
+  EXPECT_EQ(percent_text(0), "0 %");
+  EXPECT_EQ(percent_text(1e-9), "<0.01 %");
+  EXPECT_EQ(percent_text(0.12341), "12.34 %");
+  EXPECT_EQ(percent_text(0.99998), ">99.99 %");
+  EXPECT_EQ(percent_text(1), "100 %");
   EXPECT_EQ(short_number(1e-9), "1e-09");
   EXPECT_EQ(short_number(std::nan("")), "NaN");
   EXPECT_EQ(short_number(-HUGE_VAL), "-Inf");
