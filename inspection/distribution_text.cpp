@@ -20,9 +20,6 @@ std::size_t detail_width(const OutputPlace& place) {
 
 std::string number_text(double value) { return is_nan_bits(value) ? "-" : short_number(value); }
 
-// A share that is not 0 is not shown as 0.
-std::string percent(double share) { return share > 0 && share < 0.0001 ? "<0.01 %" : short_number(std::round(share * 10000) / 100) + " %"; }
-
 std::string nonfinite_text(const Moments& moments) {
   std::string text = moments.nan_count > 0 ? grouped(moments.nan_count) + " NaN" : "";
   if (moments.inf_count > 0) text += (text.empty() ? "" : ", ") + grouped(moments.inf_count) + " Inf";
@@ -39,9 +36,9 @@ std::string advice_cell(const FormatAdvice& advice) {
   const FormatLoss& loss = advice.loss;
   std::string text;
   const auto tell = [&text](double share, const char* what) {
-    if (share > 0) text += (text.empty() ? "" : ", ") + percent(share) + ' ' + what;
+    if (share > 0) text += (text.empty() ? "" : ", ") + percent_text(share) + ' ' + what;
   };
-  if (loss.overflow > 0) text = "up to " + percent(loss.overflow) + " too large";
+  if (loss.overflow > 0) text = "up to " + percent_text(loss.overflow) + " too large";
   tell(loss.underflow.value_or(0), "zero");
   if (text.empty()) tell(loss.subnormal.value_or(0), "lose bits");
   return text.empty() ? "unsafe" : text;
@@ -167,7 +164,8 @@ std::string samples_text(const std::vector<const ReportTensor*>& tensors, const 
     const MagnitudeHistogram* const magnitudes = magnitudes_of(*tensor);
     for (const double value : {moments->mean, standard_deviation(*moments), moments->min, moments->max})
       row.cells.push_back(is_finite ? number_text(value) : "-");
-    row.cells.push_back(percent(moments->count == 0 ? 0 : static_cast<double>(moments->zero_count) / static_cast<double>(moments->count)));
+    row.cells.push_back(
+        percent_text(moments->count == 0 ? 0 : static_cast<double>(moments->zero_count) / static_cast<double>(moments->count)));
     for (const double q : {0.01, 0.5, 0.99})
       row.cells.push_back(magnitudes == nullptr ? "-" : number_text(magnitude_quantile(*magnitudes, *moments, q)));
     const std::string flat = flatness_of(*tensor), nonfinite = nonfinite_text(*moments);
@@ -180,7 +178,7 @@ std::string samples_text(const std::vector<const ReportTensor*>& tensors, const 
     }
     if (!nonfinite.empty()) {
       picture = padded(picture, kCellWidth).append("  ").append(nonfinite);
-      row.style = Style::red;
+      if (moments->nan_count + moments->inf_count > tensor->meant_infinite) row.style = Style::red;
     }
     row.cells.push_back(picture);
   }
@@ -205,12 +203,11 @@ std::string advice_text(const std::vector<const ReportTensor*>& tensors, const O
   for (const NumberFormat& format : kNumberFormats) heads.push_back({"AS " + std::string(format.name)});
   std::vector<TableRow> rows;
   for (const ReportTensor* const tensor : tensors) {
-    const Moments* const moments = moments_of(*tensor);
-    const MagnitudeHistogram* const magnitudes = magnitudes_of(*tensor);
-    if (moments == nullptr || magnitudes == nullptr || !has_precision(*tensor)) continue;
+    if (!has_precision(*tensor)) continue;
     TableRow& row = rows.emplace_back();
     row.cells = {printable(tensor->name), member_of(printable(tensor->group))};
-    for (const FormatAdvice& one : advise(*magnitudes, *moments)) row.cells.push_back(advice_cell(one));
+    for (const FormatAdvice& one : advise(*magnitudes_of(*tensor), *moments_of(*tensor), tensor->dtype))
+      row.cells.push_back(advice_cell(one));
   }
   return rows.empty() ? "" : table_text(heads, rows, place);
 }

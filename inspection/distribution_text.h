@@ -12,7 +12,8 @@
 namespace vigil {
 
 /// Bars of a histogram as Unicode blocks, at most `width` columns by `height` lines, the uppermost first; their heights go by the square
-/// root of the counts, so that tails are seen, and what is not 0 is seen at all. Bins are joined where there are more than columns.
+/// root of the counts, so that tails are seen, and what is not 0 is seen at all. Bins are joined where there are more than columns. Empty
+/// for no bins, width or height. As all of these it throws std::bad_alloc alone.
 std::vector<std::string> histogram_lines(const std::vector<std::uint64_t>& counts, std::size_t width, std::size_t height);
 
 /// A line for each tensor: its moments, quantiles and histogram between its smallest and largest element. Whole lines, printable but for
@@ -26,7 +27,7 @@ std::string distribution_text(std::string_view name, const Distribution& told, c
 std::string samples_text(const std::vector<const ReportTensor*>& tensors, const OutputPlace& place);
 
 /// A line for each tensor with what is to be thought of each number format: "safe", "x 2^10" (safe after a multiplication by that), or the
-/// share that is lost. Empty where none is floating-point.
+/// share that is lost. Empty where none has_precision().
 std::string advice_text(const std::vector<const ReportTensor*>& tensors, const OutputPlace& place);
 
 /// "parameter" of "parameters"; other groups as they are.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string_view>
+#include <tuple>
 
 #include "vigil/inspection/report_cells.h"
 #include "vigil/inspection/report_pictures.h"
@@ -68,7 +71,7 @@ std::string together_html(const std::vector<ReportTensor>& together) {
     for (const double q : {0.01, 0.5, 0.99})
       rows += magnitudes == nullptr ? cell_html("–") : number_cell(magnitude_quantile(*magnitudes, *moments, q));
     rows += cell_html(grouped(moments->zero_count)) + cell_html(grouped(moments->nan_count), moments->nan_count > 0 ? "bad" : nullptr) +
-            cell_html(grouped(moments->inf_count), moments->inf_count > 0 ? "bad" : nullptr) + "</tr>\n";
+            cell_html(grouped(moments->inf_count), moments->inf_count > one.meant_infinite ? "bad" : nullptr) + "</tr>\n";
   }
   if (rows.empty()) return "";
   std::string html = "<section id=\"whole\"><h2>All together</h2>\n";
@@ -92,7 +95,9 @@ std::string together_html(const std::vector<ReportTensor>& together) {
                                       {"zeros"},
                                       {"NaN"},
                                       {"Inf"}}) +
-         rows + kTableEnd + "<p class=\"soft\">Quantiles of magnitudes are interpolated, within a factor of 2.</p></section>\n";
+         rows + kTableEnd +
+         "<p class=\"soft\">Quantiles of magnitudes are interpolated, within a factor of 2 between 2^-28 and 2^4; "
+         "beyond they are upper bounds.</p></section>\n";
 }
 
 std::string findings_html(const std::vector<ReportFinding>& findings, std::size_t most) {
@@ -116,14 +121,31 @@ std::string findings_html(const std::vector<ReportFinding>& findings, std::size_
   return html + "</section>\n";
 }
 
-// The `most` largest, in their order.
+// The `most` largest, in their order; a parameter and its gradient both or neither.
 std::vector<const ReportTensor*> largest_tensors(const std::vector<ReportTensor>& tensors, std::size_t most) {
   std::vector<const ReportTensor*> largest;
   largest.reserve(tensors.size());
   for (const ReportTensor& tensor : tensors) largest.push_back(&tensor);
   if (most >= largest.size()) return largest;
-  std::stable_sort(largest.begin(), largest.end(), [](const auto* a, const auto* b) { return a->elements > b->elements; });
-  largest.resize(most);
+  std::map<std::string_view, const ReportTensor*> parameters;
+  for (const ReportTensor& tensor : tensors) {
+    if (tensor.group == kParameterGroup) parameters.emplace(tensor.name, &tensor);
+  }
+  const auto first_of = [&](const ReportTensor* tensor) {  // of its pair
+    const auto partner = tensor->group == kGradientGroup ? parameters.find(tensor->name) : parameters.end();
+    return partner == parameters.end() ? tensor : partner->second;
+  };
+  using Ranked = std::tuple<std::uint64_t, const ReportTensor*, bool, const ReportTensor*>;
+  std::vector<Ranked> ranked;
+  ranked.reserve(largest.size());
+  for (const ReportTensor* const tensor : largest) {
+    const ReportTensor* const first = first_of(tensor);
+    ranked.emplace_back(~first->elements, first, tensor != first, tensor);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  if (most > 0 && std::get<1>(ranked[most]) == std::get<1>(ranked[most - 1])) --most;
+  largest.clear();
+  for (std::size_t i = 0; i < most; ++i) largest.push_back(std::get<3>(ranked[i]));
   std::sort(largest.begin(), largest.end());
   return largest;
 }
@@ -139,7 +161,9 @@ const MagnitudeHistogram* magnitudes_of(const ReportTensor& tensor) noexcept {
 }
 
 bool has_precision(const ReportTensor& tensor) noexcept {
-  return tensor.dtype == "bfloat16" || tensor.dtype == "float16" || tensor.dtype == "float32" || tensor.dtype == "float64";
+  const Moments* const moments = moments_of(tensor);
+  return (tensor.dtype == "bfloat16" || tensor.dtype == "float16" || tensor.dtype == "float32" || tensor.dtype == "float64") &&
+         magnitudes_of(tensor) != nullptr && moments != nullptr && finite_count(*moments) > 0;
 }
 
 std::string flatness_of(const ReportTensor& tensor) {
@@ -164,7 +188,7 @@ std::string report_html(const ModelReport& report, const ReportLimits& limits) {
   const std::vector<const ReportTensor*> rows = largest_tensors(report.tensors, limits.rows);
   const std::vector<const ReportTensor*> pictured = largest_tensors(report.tensors, std::min(limits.pictures, limits.rows));
   const std::vector<ReportGroup> groups = groups_of(rows);
-  const std::string precision = precision_html(groups);
+  const std::string precision = precision_html(report.tensors, groups);
   const std::string whole =
       report.whole && report.whole->counts.finite() > 0 ? whole_html(*report.whole, whole_name(report)) : together_html(report.together);
 

@@ -31,13 +31,15 @@ struct ReportTensor {
   // Of a run, where elements are gone: what its samples keep. Not looked at beside a distribution.
   std::optional<Moments> moments;
   std::optional<MagnitudeHistogram> magnitudes;
-  std::string problem;  ///< why nothing is known of it; stands in its row
+  std::uint64_t meant_infinite = 0;  ///< elements of it that are infinite and are meant to be, as in a mask
+  std::string problem;               ///< why nothing is known of it; stands in its row
 };
 
 /// Of its distribution, or its own; null where there are none.
 const Moments* moments_of(const ReportTensor& tensor) noexcept;
 const MagnitudeHistogram* magnitudes_of(const ReportTensor& tensor) noexcept;
-/// Whether a smaller format is a question for it: floating-point, and wider than 8 bits.
+/// Whether a smaller format is a question for it that can be answered: floating-point, wider than 8 bits, with magnitudes and a finite
+/// element.
 bool has_precision(const ReportTensor& tensor) noexcept;
 /// "no elements", "no finite element", "one element", "one finite element", "all zero" or "constant" for what has no shape to be drawn;
 /// else empty.
@@ -70,8 +72,8 @@ struct ReportLimits {
 
 /// One HTML document in UTF-8 that is well-formed XML as well, complete by itself: no script, no request, pictures as inline SVG; light or
 /// dark as the reader's system says; to be printed as well. Texts are escaped and made printable, whatever bytes they have; long ones are
-/// clipped, with the whole in their title. What the limits leave out is told in the page. At most 10 MB by default, for names of up to 100
-/// characters.
+/// clipped, with up to 512 bytes in their title. What the limits leave out is told in the page, parameters and gradients by pairs. At most
+/// 10 MB by default, for names of up to 100 characters. @throws std::bad_alloc
 std::string report_html(const ModelReport& report, const ReportLimits& limits = {});
 
 }  // namespace vigil

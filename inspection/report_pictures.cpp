@@ -19,7 +19,7 @@ constexpr double kWidestStep = 8;
 std::string place_text(double value) {
   std::array<char, 32> text;
   const int size = std::snprintf(text.data(), text.size(), "%.1f", value);
-  std::string place(text.data(), static_cast<std::size_t>(std::max(size, 0)));
+  std::string place(text.data(), static_cast<std::size_t>(std::clamp(size, 0, static_cast<int>(text.size()) - 1)));
   if (place.size() > 2 && place.compare(place.size() - 2, 2, ".0") == 0) place.resize(place.size() - 2);
   return place;
 }
@@ -85,7 +85,7 @@ std::string escaped_html(std::string_view text) {
 
 bool has_curve(const Distribution& told) noexcept {
   const Density& density = told.density;
-  return density.values.size() > 1 &&
+  return density.values.size() > 1 && is_finite_bits(density.upper - density.lower) &&
          (density.upper - density.lower) / static_cast<double>(density.values.size() - 1) <= kWidestStep * density.bandwidth;
 }
 
@@ -104,8 +104,8 @@ std::string linear_picture(const Distribution& told, int width, int height, bool
     std::string path;
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double x = (told.density.lower + static_cast<double>(i) * step - linear.lower) / range * width;
-      if (x < 0 || x > width) continue;
       const double y = floor - room * std::min(std::sqrt(values[i] * bin * all / most), 1.02);
+      if (!is_finite_bits(x) || !is_finite_bits(y) || x < 0 || x > width) continue;
       path += (path.empty() ? 'M' : 'L') + place_text(x) + ' ' + place_text(y);
     }
     if (!path.empty()) svg += "<path class=\"curve\" d=\"" + path + "\"/>";

@@ -13,6 +13,7 @@ namespace vigil {
 std::string escaped_html(std::string_view text);
 
 // `label` is a picture's name for who cannot see it; empty where there is nothing to draw. Heights go by the square roots of the counts.
+// Sizes in CSS pixels; what is not finite is not drawn. @throws std::bad_alloc, all of them
 
 /// Whether the density is told at points that are near enough for its bandwidth to be drawn as a line.
 bool has_curve(const Distribution& told) noexcept;

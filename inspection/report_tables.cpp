@@ -54,11 +54,13 @@ std::vector<const ReportTensor*> paired(const std::vector<const ReportTensor*>& 
 }
 
 // What is not finite is told where one looks for figures.
-std::string counts_cells(const Moments& moments) {
+std::string counts_cells(const Moments& moments, std::uint64_t meant_infinite) {
   const auto count = static_cast<double>(std::max<std::uint64_t>(moments.count, 1));
   const std::uint64_t nonfinite = moments.nan_count + moments.inf_count;
   return cell_html(share_html(static_cast<double>(moments.zero_count) / count)) +
-         (nonfinite == 0 ? cell_html("0") : cell_html(grouped(moments.nan_count) + " NaN, " + grouped(moments.inf_count) + " Inf", "bad"));
+         (nonfinite == 0 ? cell_html("0")
+                         : cell_html(grouped(moments.nan_count) + " NaN, " + grouped(moments.inf_count) + " Inf",
+                                     nonfinite > meant_infinite ? "bad" : nullptr));
 }
 
 // Columns of a table, by what its tensors have.
@@ -82,7 +84,7 @@ std::string figure_cells(const ReportTensor& tensor, const Columns& columns) {
     cells += number_cell(tensor.distribution ? tensor.distribution->skewness : none) +
              number_cell(tensor.distribution ? tensor.distribution->kurtosis : none);
   }
-  return cells + counts_cells(*moments);
+  return cells + counts_cells(*moments, tensor.meant_infinite);
 }
 
 std::string badge(const std::string& text) { return text.empty() ? "" : "<span class=\"badge\">" + text + "</span>"; }
@@ -159,7 +161,7 @@ std::string precision_cell(const FormatAdvice& advice) {
   const FormatLoss& loss = advice.loss;
   std::string verdict(name_of(advice.verdict));
   if (advice.verdict == FormatVerdict::safe_scaled) verdict = "safe × 2^" + std::to_string(advice.scale);
-  const double lost = loss.overflow + loss.underflow.value_or(0);
+  const double lost = std::max(loss.overflow + loss.underflow.value_or(0), loss.subnormal.value_or(0));
   const bool is_known = loss.underflow.has_value() || loss.overflow > 0;
   std::string title;
   const auto tell = [&title](const char* what, double share) {
@@ -177,7 +179,7 @@ std::string precision_cell(const FormatAdvice& advice) {
 }
 
 struct GroupTotal {
-  std::uint64_t tensors = 0, elements = 0, bytes = 0, shared = 0, zeros = 0, seen = 0, nan = 0, infinite = 0;
+  std::uint64_t tensors = 0, elements = 0, bytes = 0, shared = 0, zeros = 0, seen = 0, nan = 0, infinite = 0, meant = 0;
 
   void add(const ReportTensor& tensor) {
     if (tensor.is_shared) {
@@ -193,13 +195,15 @@ struct GroupTotal {
     zeros += moments->zero_count;
     nan += moments->nan_count;
     infinite += moments->inf_count;
+    meant += tensor.meant_infinite;
   }
   std::string row(const std::string& title) const {
+    const auto known = [this](const std::string& html, bool is_bad) { return cell_html(seen == 0 ? "–" : html, is_bad ? "bad" : nullptr); };
     const double share = seen == 0 ? 0 : static_cast<double>(zeros) / static_cast<double>(seen);
     return "<tr><th scope=\"row\">" + escaped_html(title) + "</th>" +
            cell_html(grouped(tensors) + (shared > 0 ? " <small>and " + grouped(shared) + " shared</small>" : "")) +
-           cell_html(grouped(elements)) + cell_html(bytes == 0 ? "–" : bytes_text(bytes)) + cell_html(share_html(share)) +
-           cell_html(grouped(nan), nan > 0 ? "bad" : nullptr) + cell_html(grouped(infinite), infinite > 0 ? "bad" : nullptr) + "</tr>\n";
+           cell_html(grouped(elements)) + cell_html(bytes == 0 ? "–" : bytes_text(bytes)) + known(share_html(share), false) +
+           known(grouped(nan), nan > 0) + known(grouped(infinite), infinite > meant) + "</tr>\n";
   }
 };
 
@@ -301,23 +305,23 @@ std::string overview_html(const std::vector<ReportTensor>& tensors) {
          "</section>\n";
 }
 
-std::string precision_html(const std::vector<ReportGroup>& groups) {
+std::string precision_html(const std::vector<ReportTensor>& all, const std::vector<ReportGroup>& groups) {
   constexpr std::size_t kVerdicts = 4;
   std::array<std::array<std::uint64_t, kVerdicts>, kNumberFormats.size()> verdicts{};
+  const auto advice_on = [](const ReportTensor& tensor) { return advise(*magnitudes_of(tensor), *moments_of(tensor), tensor.dtype); };
+  for (const ReportTensor& tensor : all) {
+    if (!has_precision(tensor)) continue;
+    const PrecisionAdvice advice = advice_on(tensor);
+    for (std::size_t i = 0; i < advice.size(); ++i) ++verdicts[i][static_cast<std::size_t>(advice[i].verdict)];
+  }
   std::string rows;
   std::uint64_t tensors = 0;
   for (const ReportGroup& group : groups) {
     for (const ReportTensor* const tensor : group.tensors) {
-      const Moments* const moments = moments_of(*tensor);
-      const MagnitudeHistogram* const magnitudes = magnitudes_of(*tensor);
-      if (moments == nullptr || magnitudes == nullptr || !has_precision(*tensor)) continue;
+      if (!has_precision(*tensor)) continue;
       ++tensors;
       rows += "<tr><th scope=\"row\">" + name_html(tensor->name) + "</th>" + cell_html(escaped_html(member_of(tensor->group)), "text");
-      const PrecisionAdvice advice = advise(*magnitudes, *moments);
-      for (std::size_t i = 0; i < advice.size(); ++i) {
-        rows += precision_cell(advice[i]);
-        ++verdicts[i][static_cast<std::size_t>(advice[i].verdict)];
-      }
+      for (const FormatAdvice& one : advice_on(*tensor)) rows += precision_cell(one);
       rows += "</tr>\n";
     }
   }
@@ -328,7 +332,8 @@ std::string precision_html(const std::vector<ReportGroup>& groups) {
       share_html(limits.underflow) + " of the finite elements that are not zero become zero (int8: " + share_html(limits.int8_underflow) +
       ") and at most " + share_html(limits.subnormal) +
       " keep fewer bits. <em>Safe when scaled</em>: so after a multiplication of the tensor by a power of two. <em>Out of sight</em>: "
-      "elements lie below 2^-28, where magnitudes are not told apart. int8 is symmetric, with one scale for the tensor.</p>\n";
+      "elements lie below 2^-28, or for int8 the largest above 4064, and magnitudes are told apart from 2^-28 to 2^4. int8 is symmetric, "
+      "with one scale for the tensor.</p>\n";
   std::vector<ReportColumn> columns{{"format", true}};
   for (std::size_t i = 0; i < kVerdicts; ++i) columns.push_back({std::string(name_of(static_cast<FormatVerdict>(i))), false});
   html += "<div class=\"lone\">" + table_begin("Tensors by verdict", columns);
@@ -344,7 +349,8 @@ std::string precision_html(const std::vector<ReportGroup>& groups) {
   for (const NumberFormat& format : kNumberFormats) columns.push_back({std::string(format.name), false});
   // Many are a page of their own: to be opened.
   return html + (tensors <= kOpenRows ? "<details open=\"open\">" : "<details>") + "<summary>" + counted(tensors, "tensor") +
-         ": the share that would become infinite, NaN or zero, without scaling, and the verdict</summary>\n" +
+         ": the share that would become infinite, NaN or zero, or that would keep fewer bits where that is more, without scaling; and the "
+         "verdict</summary>\n" +
          table_begin("Shares that number formats lose", columns) + rows + kTableEnd + "</details></section>\n";
 }
 

@@ -25,7 +25,7 @@ std::string group_html(const ReportGroup& group, const std::vector<const ReportT
 /// How many tensors, elements, bytes, zeros and what is not finite each group has.
 std::string overview_html(const std::vector<ReportTensor>& tensors);
 
-/// What each number format would lose; empty where no tensor is floating-point.
-std::string precision_html(const std::vector<ReportGroup>& groups);
+/// What each number format would lose: verdicts on all tensors, rows of those in `groups`; empty where none of these has_precision().
+std::string precision_html(const std::vector<ReportTensor>& all, const std::vector<ReportGroup>& groups);
 
 }  // namespace vigil

@@ -194,7 +194,7 @@ TEST(Report, WhatIsNotFiniteDeadOrConstantIsNamed) {
   EXPECT_EQ(rows[3][5], "–");
   EXPECT_EQ(rows[4][1], "no elements");
   const auto overview = cells_of(page.with_id("overview"));
-  EXPECT_EQ(overview.at(0), (std::vector<std::string>{"Parameters", "5", "135", "540 bytes", "48 %", "3", "2"}));
+  EXPECT_EQ(overview.at(0), (std::vector<std::string>{"Parameters", "5", "135", "540 bytes", "48.15 %", "3", "2"}));
 }
 
 TEST(Report, OfNothingSaysSo) {
@@ -276,8 +276,9 @@ TEST(Report, AdviceIsThatOfTheMagnitudes) {
       EXPECT_NE(rows[tensor][i + 2].find(wanted), std::string::npos) << rows[tensor][i + 2] << " for " << wanted;
     }
   }
-  // What is above 2^4 is not told apart: all but the 0.01 % of 1e5 that is below may be too large for float16.
-  EXPECT_EQ(rows[1][2].rfind("≤ 100 %", 0), 0U) << rows[1][2];
+  // What is above 2^4 is not told apart: all but those of 1e5 that are below may be too large for float16.
+  EXPECT_EQ(rows[1][2].rfind("≤ " + percent_text(advise(*report.tensors[1].magnitudes, *report.tensors[1].moments)[0].loss.overflow), 0),
+            0U);
   const auto verdicts = cells_of(*section.all("div").at(0));
   ASSERT_EQ(verdicts.size(), kNumberFormats.size());
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
@@ -285,6 +286,86 @@ TEST(Report, AdviceIsThatOfTheMagnitudes) {
     for (std::size_t tensor = 0; tensor < 2; ++tensor)
       ++counts[1 + static_cast<std::size_t>(advise(*report.tensors[tensor].magnitudes, *report.tensors[tensor].moments)[i].verdict)][0];
     EXPECT_EQ(verdicts[i], counts);
+  }
+}
+
+TEST(Report, AdviceIsOnlyOfWhatHasAFiniteElement) {
+  ModelReport report;
+  report.tensors = {sampled("nan.weight", kParameterGroup, {kNanFloat, kNanFloat}), sampled("none.weight", kParameterGroup, {}),
+                    sampled("fine.weight", kParameterGroup, {1, 2})};
+  const auto rows = cells_of(page_of(report).with_id("precision"));
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0][0], "fine.weight");
+  const std::string text = advice_text({&report.tensors[0], &report.tensors[1], &report.tensors[2]}, OutputPlace());
+  EXPECT_EQ(text.find("nan.weight"), std::string::npos);
+  EXPECT_EQ(text.find("none.weight"), std::string::npos);
+  EXPECT_NE(text.find("fine.weight"), std::string::npos);
+}
+
+TEST(Report, AdviceShowsTheLargerLossAndNoneInTheTypeOfTheTensor) {
+  ModelReport report;
+  const std::vector<float> subnormal(1000, 0x1p-20F);
+  report.tensors = {sampled("a", kParameterGroup, subnormal), sampled("b", kParameterGroup, subnormal)};
+  report.tensors[1].dtype = "float16";
+  const Element page = page_of(report);
+  const std::vector<Element>& rows = page.with_id("precision").all("tbody").back()->children;
+  const Element &as_float32 = rows.at(0).children.at(2), &as_float16 = rows.at(1).children.at(2);
+  EXPECT_EQ(as_float32.attribute("class"), "h4");
+  EXPECT_EQ(as_float32.text.rfind("100 %", 0), 0U) << as_float32.text;
+  EXPECT_EQ(as_float16.attribute("class"), "h0");
+  EXPECT_EQ(as_float16.text, "0 safe");
+  EXPECT_NE(advice_text({&report.tensors[1]}, OutputPlace()).find("safe"), std::string::npos);
+}
+
+TEST(Report, WhatWasNotSeenHasADash) {
+  ModelReport report;
+  report.tensors.resize(1);
+  report.tensors[0].name = "a";
+  report.tensors[0].group = kParameterGroup;
+  report.tensors[0].elements = 12;
+  report.tensors[0].problem = "not sampled yet";
+  EXPECT_EQ(cells_of(page_of(report).with_id("overview")).at(0), (std::vector<std::string>{"Parameters", "1", "12", "–", "–", "–", "–"}));
+}
+
+TEST(Report, InfinitiesThatAreMeantAreNotRed) {
+  ModelReport report;
+  report.tensors = {sampled("mask", kActivationGroup, {1, -kInfFloat})};
+  const auto red = [&] {
+    std::size_t cells = 0;
+    const Element page = page_of(report);
+    for (const Element* const cell : page.all("td")) cells += cell->attribute("class") == "bad" ? 1 : 0;
+    return cells;
+  };
+  EXPECT_EQ(red(), 2U);
+  report.tensors[0].meant_infinite = 1;
+  EXPECT_EQ(red(), 0U);
+}
+
+TEST(Report, CutsByPairsAndCountsVerdictsOfAll) {
+  ModelReport report;
+  for (const char* const name : {"a", "b", "c"}) report.tensors.push_back(sampled(name, kParameterGroup, {1, 2, 3}));
+  for (const char* const name : {"a", "b", "c"}) report.tensors.push_back(sampled(name, kGradientGroup, {1, 2, 3}));
+  ReportLimits limits;
+  limits.rows = 5;
+  const Element page = page_of(report, limits);
+  const auto rows = cells_of(page.with_id("group-0"));
+  ASSERT_EQ(rows.size(), 4U);
+  EXPECT_EQ(rows[0][0], "a");
+  EXPECT_EQ(rows[2][0], "b");
+  EXPECT_EQ(page.text.find("not sampled"), std::string::npos);
+  EXPECT_EQ(cells_of(*page.with_id("precision").all("div").at(0)).at(0).at(1), "6");
+}
+
+TEST(Report, PicturesOfTheLargestDoublesHaveNoNan) {
+  std::vector<double> values(3000);
+  std::mt19937 random(12);
+  std::uniform_real_distribution<double> uniform(-8e307, 8e307);
+  for (double& value : values) value = uniform(random);
+  const std::string html = report_html(report_of({memory_tensor("w", ElementType::float64, values)}));
+  for (std::size_t at = html.find(" d=\""); at != std::string::npos; at = html.find(" d=\"", at + 1)) {
+    const std::string path = html.substr(at, html.find('"', at + 4) - at);
+    EXPECT_EQ(path.find("nan"), std::string::npos);
+    EXPECT_EQ(path.find("inf"), std::string::npos);
   }
 }
 
@@ -346,6 +427,7 @@ TEST(DistributionText, DrawsBarsBySquareRoots) {
   EXPECT_EQ(histogram_lines({1, 0, 4, 12}, 2, 1), (std::vector<std::string>{"▂█"}));  // joined: 1 and 16
   EXPECT_EQ(histogram_lines({1'000'000'000, 1}, 2, 1), (std::vector<std::string>{"█▁"}));
   EXPECT_TRUE(histogram_lines({}, 10, 1).empty());
+  EXPECT_TRUE(histogram_lines({1}, 0, 1).empty());
 }
 
 TEST(DistributionText, HasTheFiguresAndFitsTheTerminal) {
