@@ -47,6 +47,7 @@ bool is_run(const InspectOptions& options) {
 
 // Empty: none.
 std::string problem_of(const InspectOptions& options) {
+  if (options.file.empty()) return "expected a saved model, a ring file or the name of a run, got an empty text";
   if (!options.report) return "";
   if (!options.tensor.empty()) return "--report is of all tensors; leave --tensor out";
   if (options.report->empty()) return "--report: expected the name of a file to write, got an empty text";

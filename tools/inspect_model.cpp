@@ -5,10 +5,12 @@
 #include <numeric>
 #include <ostream>
 #include <stdexcept>
+#include <utility>
 
 #include "vigil/exporters/json_text.h"
 #include "vigil/inspection/distribution_text.h"
 #include "vigil/inspection/inspection_error.h"
+#include "vigil/inspection/model_report.h"
 #include "vigil/terminal/progress_line.h"
 #include "vigil/terminal/text_cells.h"
 #include "vigil/tools/fact_lines.h"
@@ -18,6 +20,7 @@
 #include "vigil/tools/nearest_name.h"
 #include "vigil/tools/precision_loss.h"
 #include "vigil/tools/report_json.h"
+#include "vigil/tools/ring_search.h"
 
 namespace vigil::tools {
 namespace {
@@ -167,6 +170,17 @@ std::string text_of(const ModelFile& file, const ModelReport* report, const Insp
   return all;
 }
 
+// By index of the file; only those `shown` are read.
+std::vector<ReportTensor> shown_tensors(const ModelFile& file, const std::vector<std::size_t>& shown, unsigned threads,
+                                        ProgressLine& progress) {
+  std::vector<ModelTensor> wanted;
+  for (const std::size_t i : shown) wanted.push_back(file.saved.tensors[i]);
+  std::vector<ReportTensor> rows = report_tensors(wanted, "", reading_options(threads, progress));
+  std::vector<ReportTensor> all(file.saved.tensors.size());
+  for (std::size_t i = 0; i < shown.size(); ++i) all[shown[i]] = std::move(rows[i]);
+  return all;
+}
+
 // Empty: there is none of that name.
 std::vector<std::size_t> named(const ModelFile& file, const std::string& name) {
   std::vector<std::size_t> found;
@@ -182,6 +196,17 @@ std::vector<std::string> names_of(const ModelFile& file) {
   return names;
 }
 
+// Where a file or a folder hides the run of its name.
+std::string run_hint(const InspectOptions& options) {
+  if (options.file.find('/') != std::string::npos) return "";
+  try {
+    const FoundRing ring = choose_ring({options.file, {}, {}});
+    return "; there is a run of that name: --rank " + std::to_string(ring.identity().rank) + " shows it";
+  } catch (const SearchError&) {
+    return "";
+  }
+}
+
 }  // namespace
 
 int inspect_model(const InspectOptions& options, std::ostream& out, std::ostream& err) {
@@ -190,7 +215,7 @@ int inspect_model(const InspectOptions& options, std::ostream& out, std::ostream
     ProgressLine progress(err, options.shows_progress);
     file = read_model_file(options.file, options.threads, progress);
   } catch (const InspectionError& error) {
-    err << "vigil: " << printable(error.what()) << '\n';
+    err << "vigil: " << printable(error.what()) << run_hint(options) << '\n';
     return 2;
   }
   std::vector<std::size_t> shown = ordered(file, options.order);
@@ -206,7 +231,11 @@ int inspect_model(const InspectOptions& options, std::ostream& out, std::ostream
   const bool has_report = options.report.has_value() || options.distributions;
   if (has_report) {
     ProgressLine progress(err, options.shows_progress);
-    report = report_of_file(file, options.threads, progress);
+    if (options.tensor.empty()) {
+      report = report_of_file(file, options.threads, progress);
+    } else {
+      report.tensors = shown_tensors(file, shown, options.threads, progress);
+    }
   }
   if (options.json) {
     out << printable_json(json_of(file, options.distributions ? &report : nullptr, shown)) << '\n';

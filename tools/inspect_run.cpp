@@ -1,13 +1,15 @@
 #include "vigil/tools/inspect_run.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <ostream>
-#include <set>
+#include <system_error>
 
 #include "vigil/exporters/json_text.h"
 #include "vigil/exporters/seconds.h"
 #include "vigil/inspection/distribution_text.h"
+#include "vigil/monitor/ring_file.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
 #include "vigil/tools/fact_lines.h"
@@ -49,6 +51,7 @@ Rows rows_of(const ModelReport& report, const InspectOptions& options) {
 }
 
 std::string findings_of_run(const ModelReport& report, const OutputPlace& place) {
+  if (!report.findings) return "";
   std::vector<TableRow> rows;
   for (const bool is_fault : {true, false}) {
     for (const ReportFinding& one : *report.findings) {
@@ -116,13 +119,15 @@ std::string json_of_run(const FollowedRun& run, const ModelReport& report, const
   }
   append_list(out, "tensors", rows, [](std::string& to, const ReportTensor* one) { append_sample(to, *one); });
   append_list(out, "together", report.together, [](std::string& to, const ReportTensor& one) { append_sample(to, one); });
-  append_list(out, "findings", *report.findings, [](std::string& to, const ReportFinding& one) {
-    to += '{';
-    append_member(to, "level", one.is_fault ? "fault" : "note");
-    append_member(to, "tensor", one.tensor);
-    append_member(to, "text", one.text);
-    to += '}';
-  });
+  if (report.findings) {
+    append_list(out, "findings", *report.findings, [](std::string& to, const ReportFinding& one) {
+      to += '{';
+      append_member(to, "level", one.is_fault ? "fault" : "note");
+      append_member(to, "tensor", one.tensor);
+      append_member(to, "text", one.text);
+      to += '}';
+    });
+  }
   append_member(out, "notes", report.notes);
   return out + '}';
 }
@@ -134,8 +139,15 @@ int inspect_run(const InspectOptions& options, std::ostream& out, std::ostream& 
   try {
     ring = choose_ring({options.file, options.rank, options.directories});
   } catch (const SearchError& error) {
-    const bool is_name = options.file.find('/') == std::string::npos;
-    err << "vigil: " << (is_name ? "there is no file " + printable(options.file) + ", and " : "") << error.what() << '\n';
+    std::error_code none;
+    const bool is_name = options.file.find('/') == std::string::npos && !is_ring_file_name(options.file);
+    const bool is_absent = is_name && !std::filesystem::exists(options.file, none);
+    err << "vigil: " << (is_absent ? "there is no file " + printable(options.file) + ", and " : "") << error.what() << '\n';
+    return 2;
+  }
+  std::error_code none;
+  if (options.report && std::filesystem::equivalent(*options.report, ring.path, none)) {
+    err << "vigil: --report: " << printable(*options.report) << " is the ring file of the run; name another one\n";
     return 2;
   }
   FollowedRun run(ring);

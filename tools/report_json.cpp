@@ -62,16 +62,14 @@ void append_magnitudes(std::string& out, const MagnitudeHistogram& magnitudes) {
 }
 
 void append_advice(std::string& out, const ReportTensor& tensor) {
-  const Moments* const moments = moments_of(tensor);
-  const MagnitudeHistogram* const magnitudes = magnitudes_of(tensor);
-  if (moments == nullptr || magnitudes == nullptr || !has_precision(tensor)) return;
-  const PrecisionAdvice advice = advise(*magnitudes, *moments);
+  if (!has_precision(tensor)) return;
+  const PrecisionAdvice advice = advise(*magnitudes_of(tensor), *moments_of(tensor), tensor.dtype);
   std::size_t format = 0;
   append_list(out, "precision", advice, [&](std::string& to, const FormatAdvice& one) {
     to += '{';
     append_member(to, "format", kNumberFormats[format++].name);
-    append_member(to, "verdict", name_of(one.verdict));
-    if (one.verdict == FormatVerdict::safe_scaled) append_member(to, "scale_exponent", one.scale);
+    append_member(to, "verdict", kFormatVerdictNames[static_cast<std::size_t>(one.verdict)]);
+    if (one.verdict == FormatVerdict::safe_scaled) append_member(to, "scale", one.scale);
     append_member(to, "overflow", one.loss.overflow);
     if (one.loss.underflow) append_member(to, "underflow", *one.loss.underflow);
     if (one.loss.underflow_error > 0) append_member(to, "underflow_error", one.loss.underflow_error);

@@ -1,25 +1,33 @@
 #include "vigil/tools/run_report.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <map>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "vigil/inspection/tensor_checks.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/terminal/text_cells.h"
-#include "vigil/tools/layer_figures.h"
 
 namespace vigil::tools {
 namespace {
+
+// Twice what the exponents of double come to.
+constexpr std::int64_t kMostScale = 2200;
+
+bool is_sum(double value) { return !is_nan_bits(value) && value >= 0; }
 
 // A file may have been written by anybody.
 bool are_possible(const Moments& moments) {
   const std::uint64_t all = moments.count;
   return moments.nan_count <= all && moments.inf_count <= all - moments.nan_count && moments.zero_count <= finite_count(moments) &&
          is_finite_bits(moments.min) && is_finite_bits(moments.max) && moments.min <= moments.max && is_finite_bits(moments.mean) &&
-         moments.m2 >= 0;
+         is_sum(moments.m2) && is_sum(moments.l1) && is_sum(moments.sum_squares) && moments.scale_exponent <= kMostScale &&
+         moments.scale_exponent >= -kMostScale;
 }
 
 // Those that are not zero are counted once each.
@@ -34,6 +42,8 @@ bool are_possible(const MagnitudeHistogram& magnitudes, const Moments& moments) 
   return add(magnitudes.underflow) && add(magnitudes.overflow) && std::all_of(magnitudes.buckets.begin(), magnitudes.buckets.end(), add) &&
          all == most;
 }
+
+constexpr const char *kUnread = "could not be read by the training", *kDamaged = "its figures are damaged";
 
 const char* group_of(TensorKind kind) {
   switch (kind) {
@@ -59,11 +69,12 @@ ReportTensor tensor_of_row(const RowSchema& schema, const TensorRow* row, const 
   } else if (row->state == TensorRow::absent) {
     tensor.problem = schema.kind == TensorKind::gradient ? "had no gradient" : "was not there";
   } else if (row->state != TensorRow::present) {
-    tensor.problem = "could not be read by the training";
+    tensor.problem = kUnread;
   } else if (!are_possible(row->moments)) {
-    tensor.problem = "its figures are damaged";
+    tensor.problem = kDamaged;
   } else {
     tensor.moments = row->moments;
+    tensor.meant_infinite = std::min(row->moments.inf_count, schema.infinite);
     const auto histogram = static_cast<std::size_t>(schema.histogram);  // kNone is beyond every list
     if (histogram < snapshot.histograms.size() && are_possible(snapshot.histograms[histogram], row->moments))
       tensor.magnitudes = snapshot.histograms[histogram];
@@ -119,17 +130,27 @@ ElementType type_of(DType type) {
   return ElementType::float32;
 }
 
+// Operators that write infinities that are meant, as into a mask of attention. `layer` ends in "/masked_fill", or "/masked_fill#2".
+bool writes_infinities(std::string_view layer) {
+  std::string_view name = layer.substr(layer.rfind('/') + 1);
+  name = name.substr(0, name.find('#'));
+  constexpr std::array<std::string_view, 11> kFills{
+      "masked_fill", "fill", "full", "full_like", "new_full", "where", "scalar_tensor", "index_fill", "constant_pad_nd", "triu", "tril"};
+  return layer.find('/') != std::string_view::npos && std::find(kFills.begin(), kFills.end(), name) != kFills.end();
+}
+
 // The checks of a saved model, as far as moments go: no duplicates, no denormals, and not where something is.
 class RunFindings {
  public:
-  void add(const RowSchema& schema, const TensorRow& row, const ReportTensor& told) {
+  void add(const RowSchema& schema, const ReportTensor& told) {
     if (!told.moments) return;
+    has_seen_ = true;
     if (schema.kind == TensorKind::gradient) {
       add_gradient(told);
       return;
     }
     const Moments& moments = *told.moments;
-    const std::uint64_t infinite = unmeant_infinite(schema, row);
+    const std::uint64_t infinite = moments.inf_count - told.meant_infinite;
     if (moments.nan_count > 0) findings_.push_back({true, told.name, share(moments.nan_count, moments.count, "NaN")});
     if (infinite > 0) findings_.push_back({true, told.name, share(infinite, moments.count, "infinite")});
     ModelTensor& tensor = tensors_.emplace_back();
@@ -145,12 +166,21 @@ class RunFindings {
       reading.hash[i] = static_cast<std::uint8_t>(tensors_.size() >> (8 * i));
   }
   void add_activations(const ReportTensor& told) {
+    has_seen_ = true;
     const Moments& moments = *told.moments;
     if (moments.nan_count > 0) findings_.push_back({true, told.name, "its activations: " + share(moments.nan_count, moments.count, "NaN")});
     if (moments.inf_count > 0)
-      findings_.push_back({true, told.name, "its activations: " + share(moments.inf_count, moments.count, "infinite")});
+      findings_.push_back({told.meant_infinite == 0, told.name,
+                           "its activations: " + share(moments.inf_count, moments.count, "infinite") +
+                               (told.meant_infinite == 0 ? "" : ", as the operator fills in")});
   }
-  std::vector<ReportFinding> take() {
+  void add_fault(const ReportTensor& told) {
+    const std::string what = told.group == kGradientGroup ? "its gradient: " : told.group == kActivationGroup ? "its activations: " : "";
+    findings_.push_back({true, told.name, what + told.problem});
+  }
+  // None where nothing was looked at.
+  std::optional<std::vector<ReportFinding>> take() {
+    if (!has_seen_ && findings_.empty()) return std::nullopt;
     for (const TensorFinding& one : check_tensors(tensors_, readings_))
       findings_.push_back({one.level == FindingLevel::fault, one.tensor, one.text});
     return std::move(findings_);
@@ -171,12 +201,13 @@ class RunFindings {
   std::vector<ModelTensor> tensors_;
   std::vector<TensorReading> readings_;
   std::vector<ReportFinding> findings_;
+  bool has_seen_ = false;
 };
 
 // All of a group that is there; a magnitude histogram only where each of them has one.
 ReportTensor merged(const std::vector<ReportTensor>& tensors, const std::string& group) {
   ReportTensor all;
-  all.name = "all " + group;
+  all.name = "all sampled " + group;
   all.group = group;
   Moments moments;
   MagnitudeHistogram magnitudes;
@@ -189,6 +220,7 @@ ReportTensor merged(const std::vector<ReportTensor>& tensors, const std::string&
     if (tensor.magnitudes) merge(magnitudes, *tensor.magnitudes);
     all.elements += tensor.elements;
     all.bytes += tensor.bytes;
+    all.meant_infinite += tensor.meant_infinite;
   }
   if (has_any) all.moments = moments;
   if (has_any && has_magnitudes) all.magnitudes = magnitudes;
@@ -214,6 +246,9 @@ void add_notes(ModelReport& report, const FollowedRun& run) {
   const Snapshot& snapshot = *run.snapshot();
   if (!snapshot.has_frame) {
     report.notes.emplace_back("No tensor of the run was sampled yet.");
+  } else if (!report.findings) {
+    report.notes.push_back("The sample of step " + grouped(snapshot.frame.step) +
+                           " has figures of no tensor: sampling.include in the configuration of the training says which ones it takes.");
   } else {
     report.notes.push_back("This is what the sample of step " + grouped(snapshot.frame.step) +
                            " tells. A sample keeps no elements: there are no histograms by value, no skewness and no kurtosis of a run.");
@@ -244,7 +279,8 @@ ModelReport report_of_run(const FollowedRun& run) {
   for (const std::size_t i : paired_rows(schema)) {
     const TensorRow* const row = snapshot.has_frame && i < snapshot.rows.size() ? &snapshot.rows[i] : nullptr;
     report.tensors.push_back(tensor_of_row(schema[i], row, snapshot));
-    if (row != nullptr) findings.add(schema[i], *row, report.tensors.back());
+    findings.add(schema[i], report.tensors.back());
+    if (report.tensors.back().problem == kUnread || report.tensors.back().problem == kDamaged) findings.add_fault(report.tensors.back());
   }
   const std::size_t layers = std::min(snapshot.activations.size(), snapshot.layers->size());
   for (std::size_t i = 0; snapshot.has_frame && i < layers; ++i) {
@@ -257,9 +293,11 @@ ModelReport report_of_run(const FollowedRun& run) {
     tensor.elements = row.moments.count;
     if (are_possible(row.moments)) {
       tensor.moments = row.moments;
+      if (writes_infinities(label.layer)) tensor.meant_infinite = row.moments.inf_count;
       findings.add_activations(tensor);
     } else {
-      tensor.problem = "its figures are damaged";
+      tensor.problem = kDamaged;
+      findings.add_fault(tensor);
     }
   }
   report.findings = findings.take();

@@ -23,7 +23,7 @@ class EventfulAuthor::Author {
   Author(const EventfulRun& run, RunChannel& channel)
       : run_(run), channel_(channel), random_(run.seed), scalars_(channel.scalar_capacity(), 0.0), kept_(channel.schema().rows.size()) {
     channel_.scalar_names().find_or_append("accuracy");
-    for (const char* layer : {"layer0", "layer0/relu", "layer1", "layer1/tanh"}) channel_.layer_names().find_or_append(layer, 0);
+    for (const std::string& layer : run.layers) channel_.layer_names().find_or_append(layer, 0);
     channel_.live().state.store(RunState::running);
   }
 
@@ -85,6 +85,7 @@ class EventfulAuthor::Author {
       activations[i].step = step;
     }
     activations_ = activations;
+    if (run_.spoil) run_.spoil(rows, activations);
     ++record_.totals.samples;
     parameter_norm_ = 10 + 1e-3 * static_cast<double>(step);
     if (run_.diverges_at > 0 && step >= run_.diverges_at) parameter_norm_ *= 1.01;

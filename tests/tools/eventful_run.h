@@ -1,11 +1,15 @@
 // A run in which much goes wrong, exported by the real export thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "vigil/config/config.h"
+#include "vigil/monitor/records.h"
 #include "vigil/monitor/run_channel.h"
 #include "vigil/monitor/schema.h"
 
@@ -23,6 +27,9 @@ struct EventfulRun {
   double step_seconds = 0.06;
   /// At this step the clock is set back by an hour; 0: never.
   std::uint64_t clock_set_back_at = 0;
+  std::array<std::string, 4> layers{"layer0", "layer0/relu", "layer1", "layer1/tanh"};  ///< of activations
+  /// Changes each frame before it is published.
+  std::function<void(std::vector<TensorRow>&, std::vector<ActivationRow>&)> spoil = {};
 };
 
 /// What the run's tensors are: layers of float32 and float16 parameters with their gradients, a buffer, activations.

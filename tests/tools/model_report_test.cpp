@@ -118,6 +118,15 @@ TEST_F(ModelReportCommand, OneTensorIsShownInDetail) {
   position(result.out, "fc.weight\n4,000 elements, 0 zero");
   position(result.out, "magnitudes by powers of two");
   EXPECT_EQ(result.out.find("dead.weight"), std::string::npos);
+  // As of all of them, though no other is described.
+  const auto tensors = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), {"inspect", folder.file("model.pt"), "--distributions", "--json"});
+    return json_lines(run_vigil(options).out).at(0);
+  };
+  const auto all = tensors({}), one = tensors({"--tensor", "dead.weight"});
+  ASSERT_EQ(one["tensors"].size(), 1U);
+  EXPECT_EQ(one["tensors"][0], all["tensors"][1]);
+  EXPECT_FALSE(one.contains("all_parameters"));
 }
 
 TEST_F(ModelReportCommand, ReportIsAWholePageBesideTheText) {
@@ -183,7 +192,9 @@ TEST_F(ModelReportCommand, AReportThatCannotBeWrittenIsOneAndKeepsTheOldOne) {
   EXPECT_EQ(none.code, 1);
   position(none.err, "vigil: --report: '");
   position(none.out, "fc.weight");
-  EXPECT_EQ(run_vigil({"inspect", file, "--report", "/dev/full"}).code, 1);
+  const CommandResult full = run_vigil({"inspect", file, "--report", "/dev/full"});
+  EXPECT_EQ(full.code, 1);
+  position(full.err, "'/dev/full' cannot be written: No space left on device");
   // Of a model that cannot be opened there is no report, and the old one stays.
   const std::string old = folder.write("old.html", "old").string(), text = folder.write("text.pt", "text").string();
   EXPECT_EQ(run_vigil({"inspect", text, "--report", old}).code, 2);

@@ -1,6 +1,8 @@
 // `vigil inspect` of a run: its latest sample as text, data and a page.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,14 @@ TEST_F(RunReport, TellsOfEveryTensorWhatTheRunPublished) {
       EXPECT_EQ(one["magnitudes"]["buckets"], json(magnitudes.buckets));
       EXPECT_EQ(one["magnitudes"]["underflow"], magnitudes.underflow);
       EXPECT_EQ(one["precision"].size(), 5U);
+      // As /api/v1/tensors has it.
+      for (const json& format : one["precision"]) {
+        const bool is_scaled = format["verdict"] == "safe_scaled";
+        EXPECT_EQ(format.contains("scale"), is_scaled);
+        EXPECT_EQ(std::count(kFormatVerdictNames.begin(), kFormatVerdictNames.end(), format["verdict"].get<std::string>()), 1);
+        // The training tells of float16 tensors what no float16 could be.
+        if (one["type"] == "float16" && format["format"] == "float16") EXPECT_EQ(format["subnormal"], 0);
+      }
     }
   }
   EXPECT_EQ(seen, rows.size());
@@ -70,7 +80,7 @@ TEST_F(RunReport, TellsOfEveryTensorWhatTheRunPublished) {
     sum += static_cast<long double>(rows[i].moments.mean) * static_cast<long double>(rows[i].moments.count);
     count += rows[i].moments.count;
   }
-  EXPECT_EQ(told["together"][0]["name"], "all parameters");
+  EXPECT_EQ(told["together"][0]["name"], "all sampled parameters");
   EXPECT_NEAR(told["together"][0]["mean"].get<double>(), static_cast<double>(sum / static_cast<long double>(count)), 1e-12);
   EXPECT_EQ(told["together"][0]["elements"], count);
 }
@@ -80,7 +90,7 @@ TEST_F(RunReport, PageHasParametersBesideTheirGradients) {
   const CommandResult result = run_vigil({"inspect", path, "--report", report});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(holds(result.out, "state       finished"));
-  EXPECT_TRUE(holds(result.out, "all gradients"));
+  EXPECT_TRUE(holds(result.out, "all sampled gradients"));
   const Element page = MarkupReader::read(read_text(report));
   EXPECT_EQ(page.all("h1").at(0)->text, "<i>mnist");
   EXPECT_TRUE(page.all("i").empty());
@@ -112,6 +122,85 @@ TEST_F(RunReport, FaultsOfTheLatestSampleAreNamed) {
   EXPECT_TRUE(holds(result.out, "fault    layer0.weight  its gradient: 3 of 128 elements are NaN")) << result.out;
   EXPECT_TRUE(
       holds(MarkupReader::read(read_text(report)).with_id("findings").text, "layer4.weight: its gradient: 3 of 128 elements are NaN"));
+}
+
+TEST_F(RunReport, InfinitiesThatAMaskFillsInAreNoFault) {
+  setup.figures.layers[1] = "layer0/masked_fill#2";
+  setup.figures.spoil = [](std::vector<TensorRow>&, std::vector<ActivationRow>& activations) { activations[1].moments.inf_count = 5; };
+  const std::string path = trained(setup, kSteps, TrainingEnd::finished), report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", path, "--report", report});
+  EXPECT_TRUE(holds(result.out, "note     layer0/masked_fill#2  its activations: 5 of 64 elements are infinite")) << result.out;
+  EXPECT_FALSE(holds(result.out, "fault"));
+  const Element page = MarkupReader::read(read_text(report));
+  for (const Element* const cell : page.all("td")) EXPECT_NE(cell->attribute("class"), "bad");
+}
+
+TEST_F(RunReport, WhatCannotBeReadIsAFault) {
+  setup.figures.spoil = [](std::vector<TensorRow>& rows, std::vector<ActivationRow>& activations) {
+    rows[0].state = TensorRow::unreadable;
+    rows[1].moments.scale_exponent = std::numeric_limits<std::int64_t>::min();
+    rows[2].moments.sum_squares = -1;
+    activations[0].moments.l1 = std::numeric_limits<double>::quiet_NaN();
+  };
+  const CommandResult result = run_vigil({"inspect", trained(setup, kSteps, TrainingEnd::finished), "--json"});
+  std::size_t unread = 0, damaged = 0;
+  for (const json& finding : json_lines(result.out).at(0)["findings"]) {
+    const std::string text = finding["text"];
+    if (finding["level"] == "fault" && holds(text, "could not be read by the training")) ++unread;
+    if (finding["level"] == "fault" && holds(text, "its figures are damaged")) ++damaged;
+  }
+  EXPECT_EQ(unread, 1U) << result.out;
+  EXPECT_EQ(damaged, 3U) << result.out;
+}
+
+TEST_F(RunReport, WhereNothingWasLookedAtNothingIsFound) {
+  setup.figures.spoil = [](std::vector<TensorRow>& rows, std::vector<ActivationRow>& activations) {
+    for (TensorRow& row : rows) row.state = TensorRow::absent;
+    for (ActivationRow& row : activations) row.step = 0;
+  };
+  const std::string path = trained(setup, kSteps, TrainingEnd::finished), report = folder.file("run.html");
+  const CommandResult result = run_vigil({"inspect", path, "--report", report});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(holds(result.out, "has figures of no tensor")) << result.out;
+  EXPECT_FALSE(holds(read_text(report), "Nothing found"));
+  EXPECT_FALSE(json_lines(run_vigil({"inspect", path, "--json"}).out).at(0).contains("findings"));
+}
+
+TEST_F(RunReport, IsNotWrittenOntoTheRing) {
+  setup.run = "net";
+  const std::string path = trained(setup, kSteps, TrainingEnd::finished), before = read_text(path);
+  const CommandResult result = run_vigil({"inspect", "net", "--ring.directory", folder.path().string(), "--report", path});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_TRUE(holds(result.err, "is the ring file of the run; name another one")) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(read_text(path), before);
+}
+
+TEST_F(RunReport, AFolderThatHidesARunIsTold) {
+  const EnvironmentVariable usual("XDG_RUNTIME_DIR", folder.path().string());
+  setup.directory = folder.path() / "vigil";
+  std::filesystem::create_directory(setup.directory);
+  setup.run = "net";
+  trained(setup, kSteps, TrainingEnd::finished);
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::create_directory(folder.path() / "net");
+  std::filesystem::current_path(folder.path());
+  const CommandResult hidden = run_vigil({"inspect", "net"}), named = run_vigil({"inspect", "net", "--rank", "0"});
+  const CommandResult other = run_vigil({"inspect", "net", "--rank", "7"});
+  std::filesystem::current_path(here);
+  EXPECT_EQ(hidden.code, 2);
+  EXPECT_TRUE(holds(hidden.err, "; there is a run of that name: --rank 0 shows it")) << hidden.err;
+  EXPECT_EQ(named.code, 0) << named.err;
+  EXPECT_EQ(other.code, 2);
+  EXPECT_FALSE(holds(other.err, "there is no file")) << other.err;
+}
+
+TEST_F(RunReport, WordsThatNameNothingAreToldOnce) {
+  const CommandResult ring = run_vigil({"inspect", "absent.ring"}), empty = run_vigil({"inspect", ""});
+  EXPECT_EQ(ring.code, 2);
+  EXPECT_EQ(ring.err.find("absent.ring"), ring.err.rfind("absent.ring")) << ring.err;
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_TRUE(holds(empty.err, "got an empty text")) << empty.err;
 }
 
 TEST_F(RunReport, ARunIsFoundByItsName) {
@@ -152,6 +241,7 @@ TEST_F(RunReport, BeforeTheFirstSampleThereIsNothingToShow) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(holds(result.out, "No tensor of the run was sampled yet."));
   EXPECT_TRUE(holds(MarkupReader::read(read_text(report)).text, "not sampled yet"));
+  EXPECT_FALSE(holds(read_text(report), "Nothing found"));
 }
 
 }  // namespace
