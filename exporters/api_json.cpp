@@ -91,9 +91,10 @@ void append_points(std::string& out, const std::vector<SeriesPoint>& points) {
 }
 
 // Shares of its elements that a smaller number format would not hold, and what is advised.
-void append_precision(std::string& out, const MagnitudeHistogram& histogram, const Moments& moments) {
+void append_precision(std::string& out, const MagnitudeHistogram& histogram, const Moments& moments, DType type) {
+  if (finite_count(moments) == 0) return;
   out += ",\"precision\":{";
-  const PrecisionAdvice advice = advise(histogram, moments);
+  const PrecisionAdvice advice = advise(histogram, moments, kDTypeNames[static_cast<std::size_t>(type)]);
   for (std::size_t i = 0; i < advice.size(); ++i) {
     const FormatLoss& loss = advice[i].loss;
     if (i > 0) out += ',';
@@ -101,7 +102,7 @@ void append_precision(std::string& out, const MagnitudeHistogram& histogram, con
     append_member(out, "overflow", loss.overflow);
     if (loss.subnormal) append_member(out, "subnormal", *loss.subnormal);
     if (loss.underflow) append_member(out, "underflow", *loss.underflow);
-    if (finite_count(moments) > 0) append_member(out, "verdict", kFormatVerdictNames[static_cast<std::size_t>(advice[i].verdict)]);
+    append_member(out, "verdict", kFormatVerdictNames[static_cast<std::size_t>(advice[i].verdict)]);
     if (advice[i].verdict == FormatVerdict::safe_scaled) append_member(out, "scale", advice[i].scale);
     out += '}';
   }
@@ -151,7 +152,7 @@ void append_tensor_row(std::string& out, const RowSchema& schema, const TensorRo
     out += ',' + to_json(schema.optimizer_state[i] + "_norm") + ':';  // a name from a ring file may hold anything
     append(out, row.state_norms[i]);
   }
-  if (histogram != nullptr) append_precision(out, *histogram, row.moments);
+  if (histogram != nullptr) append_precision(out, *histogram, row.moments, schema.dtype);
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ std::vector<AdviceCount> count_precision_advice(const Snapshot& snapshot) {
     const TensorRow& row = snapshot.rows[i];
     const auto histogram = static_cast<std::size_t>(schema[i].histogram);  // kNone is beyond every list
     if (row.state != TensorRow::present || histogram >= snapshot.histograms.size() || finite_count(row.moments) == 0) continue;
-    const PrecisionAdvice advice = advise(snapshot.histograms[histogram], row.moments);
+    const PrecisionAdvice advice =
+        advise(snapshot.histograms[histogram], row.moments, kDTypeNames[static_cast<std::size_t>(schema[i].dtype)]);
     Verdicts& verdicts = kinds[static_cast<std::size_t>(schema[i].kind)];
     ++verdicts.all;
     for (std::size_t format = 0; format < advice.size(); ++format) verdicts.add(format, advice[format].verdict);

@@ -51,7 +51,8 @@ SeenTensors::SeenTensors(const Snapshot& snapshot, const SeriesPlan& plan) {
       // Without a finite element there is nothing that a format could keep or lose.
       const auto precision = static_cast<std::size_t>(entry.precision);  // kNone is beyond every list
       if (precision < snapshot.histograms.size() && finite_count(row.moments) > 0)
-        seen.losses = &losses_.emplace_back(losses_in(snapshot.histograms[precision], row.moments));
+        seen.losses = &losses_.emplace_back(
+            losses_in(snapshot.histograms[precision], row.moments, kDTypeNames[static_cast<std::size_t>(schema.dtype)]));
       const auto histogram = static_cast<std::size_t>(entry.histogram);
       if (histogram < snapshot.histograms.size()) seen.histogram = &snapshot.histograms[histogram];
     } else if (entry.is_folded) {

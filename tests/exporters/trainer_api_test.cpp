@@ -109,7 +109,7 @@ TEST_F(TrainerApi, TellsWhatFormatsLoseOfEachTensorAndWhatIsAdvised) {
     EXPECT_EQ(tensor.contains("precision"), tensor.at("tensor") == "conv.weight") << "magnitudes of no other are counted";
     if (!tensor.contains("precision")) continue;
     const std::size_t row = tensor.at("kind") == "parameter" ? 0 : 3;
-    const PrecisionAdvice advice = advise(make_histogram(row), make_moments(row));
+    const PrecisionAdvice advice = advise(make_histogram(row), make_moments(row), tensor.at("dtype").get<std::string>());
     for (std::size_t i = 0; i < kNumberFormats.size(); ++i) {
       const nlohmann::json& told = tensor.at("precision").at(std::string(kNumberFormats[i].name));
       const FormatLoss& loss = advice[i].loss;
@@ -126,6 +126,23 @@ TEST_F(TrainerApi, TellsWhatFormatsLoseOfEachTensorAndWhatIsAdvised) {
   const nlohmann::json& of_layer = answer.at("activations").at(0).at("precision");
   EXPECT_EQ(of_layer.size(), 4u) << of_layer;
   EXPECT_EQ(of_layer.at("float8_e4m3").at("overflow"), 0);
+}
+
+TEST_F(TrainerApi, TellsNothingOfFormatsWhereNoElementIsFinite) {
+  ExportThread exporting(run_.channel(), config());
+  const Schema& schema = run_.channel()->schema();
+  std::vector<TensorRow> rows(schema.rows.size());
+  for (TensorRow& row : rows) {
+    row.state = TensorRow::present;
+    row.moments.count = row.moments.nan_count = 4;
+  }
+  const std::vector<MagnitudeHistogram> histograms(schema.histograms);
+  run_.channel()->publish(FrameHeader{1, 0, 0}, rows.data(), histograms.data());
+  run_.publish_step(1);
+  exporting.refresh();
+  const nlohmann::json answer = ask(exporting, "/tensors?" + kRun).body;
+  ASSERT_FALSE(answer.at("tensors").empty());
+  for (const nlohmann::json& tensor : answer.at("tensors")) EXPECT_FALSE(tensor.contains("precision")) << tensor;
 }
 
 TEST_F(TrainerApi, KeepsNothingWhereItMayNot) {
