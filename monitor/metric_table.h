@@ -290,6 +290,6 @@ inline constexpr TensorMetricRow kActivationOverflow{
     formats_of(TensorMetric::format_overflow),
     "share of the finite elements other than zero that would become infinite in the format, or NaN in float8_e4m3: 0 where the largest "
     "does not, else the upper bound that follows from the sum of squares",
-    "min(1, sum(x^2) / (count(x != 0) largest^2))"};
+    "min(1, sum(x^2) / (count(x != 0) limit^2)), limit: the smallest magnitude that the format makes infinite"};
 
 }  // namespace vigil
