@@ -17,6 +17,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -29,6 +30,7 @@
 #include <vigil/hooks/training_monitor.h>
 #include <vigil/model/initialisation_audit.h>
 #include <vigil/model/summary.h>
+#include <vigil/monitor/dtype.h>
 #include <vigil/monitor/number_format.h>
 #include <vigil/terminal/table.h>
 #include <vigil/terminal/text_cells.h>
@@ -244,16 +246,20 @@ void print_beginning(Transformer& model, const torch::Tensor& batch, const vigil
 void print_precision(const vigil::Snapshot& snapshot, const vigil::OutputPlace& place) {
   struct Count {
     std::size_t safe = 0, scaled = 0, unsafe = 0, unknown = 0;
-    double worst = 0;
+    std::optional<double> worst;
     std::string worst_name = "-";
+    std::size_t all() const { return safe + scaled + unsafe + unknown; }
   };
   for (const auto kind : {vigil::TensorKind::parameter, vigil::TensorKind::gradient}) {
     std::array<Count, vigil::kNumberFormats.size()> counts;
     for (std::size_t i = 0; i < snapshot.rows.size(); ++i) {
       const auto& row = snapshot.schema->rows[i];
-      if (row.kind != kind || snapshot.rows[i].state != vigil::TensorRow::present || row.histogram == vigil::RowSchema::kNone) continue;
+      if (row.kind != kind || snapshot.rows[i].state != vigil::TensorRow::present || row.histogram == vigil::RowSchema::kNone ||
+          vigil::finite_count(snapshot.rows[i].moments) == 0)
+        continue;
       const auto& histogram = snapshot.histograms[static_cast<std::size_t>(row.histogram)];
-      const vigil::PrecisionAdvice advice = vigil::advise(histogram, snapshot.rows[i].moments);
+      const vigil::PrecisionAdvice advice =
+          vigil::advise(histogram, snapshot.rows[i].moments, vigil::kDTypeNames[static_cast<std::size_t>(row.dtype)]);
       for (std::size_t f = 0; f < counts.size(); ++f) {
         Count& count = counts[f];
         switch (advice[f].verdict) {
@@ -264,16 +270,17 @@ void print_precision(const vigil::Snapshot& snapshot, const vigil::OutputPlace& 
         }
         const vigil::FormatLoss& loss = advice[f].loss;
         const double lost = loss.overflow + loss.underflow.value_or(0);
-        if (lost <= count.worst) continue;
+        const bool is_known = loss.underflow.has_value() || loss.overflow > 0 || advice[f].verdict == vigil::FormatVerdict::safe;
+        if (!is_known || (count.worst && lost <= *count.worst)) continue;
         count.worst = lost;
-        count.worst_name = row.name;
+        count.worst_name = lost > 0 ? row.name : "-";
       }
     }
+    if (counts[0].all() == 0) continue;
     std::vector<vigil::TableRow> lines;
     for (std::size_t f = 0; f < counts.size(); ++f) {
       const Count& count = counts[f];
-      char worst[32];
-      std::snprintf(worst, sizeof worst, "%.2f %%", 100 * count.worst);
+      const std::string worst = count.worst ? vigil::percent_text(*count.worst) : "-";
       lines.push_back({{std::string(vigil::kNumberFormats[f].name), std::to_string(count.safe), std::to_string(count.scaled),
                         std::to_string(count.unsafe), std::to_string(count.unknown), worst, count.worst_name},
                        vigil::Style::plain});
