@@ -19,6 +19,7 @@ std::string to_json(std::string_view text);
 void append(std::string& out, double value);
 void append(std::string& out, std::string_view text);
 inline void append(std::string& out, const std::string& text) { append(out, std::string_view(text)); }
+inline void append(std::string& out, const char* text) { append(out, std::string_view(text)); }  // not as a bool
 inline void append(std::string& out, bool value) { out += value ? "true" : "false"; }
 template <class Integer, std::enable_if_t<std::is_integral_v<Integer>, int> = 0>
 void append(std::string& out, Integer value) {

@@ -16,9 +16,6 @@
 namespace vigil::tools {
 namespace {
 
-// Twice what the exponents of double come to.
-constexpr std::int64_t kMostScale = 2200;
-
 bool is_sum(double value) { return !is_nan_bits(value) && value >= 0; }
 
 // A file may have been written by anybody.
@@ -26,8 +23,7 @@ bool are_possible(const Moments& moments) {
   const std::uint64_t all = moments.count;
   return moments.nan_count <= all && moments.inf_count <= all - moments.nan_count && moments.zero_count <= finite_count(moments) &&
          is_finite_bits(moments.min) && is_finite_bits(moments.max) && moments.min <= moments.max && is_finite_bits(moments.mean) &&
-         is_sum(moments.m2) && is_sum(moments.l1) && is_sum(moments.sum_squares) && moments.scale_exponent <= kMostScale &&
-         moments.scale_exponent >= -kMostScale;
+         is_sum(moments.m2) && is_sum(moments.l1) && is_sum(moments.sum_squares);
 }
 
 // Those that are not zero are counted once each.

@@ -13,6 +13,7 @@
 #include "markup.h"
 #include "tools/command.h"
 #include "tools/ring_trainer.h"
+#include "vigil/monitor/number_format.h"
 
 namespace vigil {
 namespace {
@@ -67,7 +68,8 @@ TEST_F(RunReport, TellsOfEveryTensorWhatTheRunPublished) {
         EXPECT_EQ(format.contains("scale"), is_scaled);
         EXPECT_EQ(std::count(kFormatVerdictNames.begin(), kFormatVerdictNames.end(), format["verdict"].get<std::string>()), 1);
         // The training tells of float16 tensors what no float16 could be.
-        if (one["type"] == "float16" && format["format"] == "float16") EXPECT_EQ(format["subnormal"], 0);
+        const bool is_own = one["type"] == "float16" && format["format"] == "float16";
+        EXPECT_TRUE(!is_own || (format["subnormal"] == 0 && format["verdict"] == "safe"));
       }
     }
   }
@@ -138,19 +140,20 @@ TEST_F(RunReport, InfinitiesThatAMaskFillsInAreNoFault) {
 TEST_F(RunReport, WhatCannotBeReadIsAFault) {
   setup.figures.spoil = [](std::vector<TensorRow>& rows, std::vector<ActivationRow>& activations) {
     rows[0].state = TensorRow::unreadable;
-    rows[1].moments.scale_exponent = std::numeric_limits<std::int64_t>::min();
+    rows[1].moments.scale_exponent = std::numeric_limits<std::int64_t>::min();  // bounded where files are read
     rows[2].moments.sum_squares = -1;
     activations[0].moments.l1 = std::numeric_limits<double>::quiet_NaN();
   };
   const CommandResult result = run_vigil({"inspect", trained(setup, kSteps, TrainingEnd::finished), "--json"});
   std::size_t unread = 0, damaged = 0;
-  for (const json& finding : json_lines(result.out).at(0)["findings"]) {
+  const json told = json_lines(result.out).at(0);
+  for (const json& finding : told["findings"]) {
     const std::string text = finding["text"];
     if (finding["level"] == "fault" && holds(text, "could not be read by the training")) ++unread;
     if (finding["level"] == "fault" && holds(text, "its figures are damaged")) ++damaged;
   }
   EXPECT_EQ(unread, 1U) << result.out;
-  EXPECT_EQ(damaged, 3U) << result.out;
+  EXPECT_EQ(damaged, 2U) << result.out;
 }
 
 TEST_F(RunReport, WhereNothingWasLookedAtNothingIsFound) {

@@ -58,6 +58,7 @@ TEST_F(SavedModelCommands, InspectSortsAndShowsOneTensor) {
 TEST_F(SavedModelCommands, InspectAsJsonHasTheFigures) {
   const auto lines = json_lines(run_vigil({"inspect", "--json", write("model.pt", {kWeight, {"nan", {1, kNotNumber}, {2}}})}).out);
   ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["tensors"][0]["role"], "other");  // a text, as what is no parameter by itself
   const auto& model = lines[0];
   EXPECT_EQ(model["others"]["elements"], 8);
   EXPECT_EQ(model["architecture_fingerprint"].get<std::string>().size(), 32U);
