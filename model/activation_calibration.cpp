@@ -75,6 +75,8 @@ class ActivationVisitor : public OperatorSink {
         if (!output) output = tensor;
       });
       if (!output || !is_activation(*output)) return;
+      // A view of the model's own tensor, or that itself: the visitor may write, and the model is const.
+      if (places_.find(*output) != TensorPlaces::kNone) return;
       const bool is_view = memory_of(*output) == call.first_input && !call.is_in_place;
       if (!is_view) visit_(call.place.layer, false, *output);
     });
