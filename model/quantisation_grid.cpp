@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <vector>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -36,21 +37,35 @@ at::Tensor float_on_cpu(const at::Tensor& values) {
   return values.detach().to(at::kCPU, at::kFloat).contiguous();
 }
 
-at::Tensor quantised_floats(const at::Tensor& floats, const QuantisationParameters& parameters) {
+void check_channels(const at::Tensor& floats, std::int64_t axis, const QuantisationParameters& parameters) {
+  if (floats.size(axis) == parameters.scale.numel()) return;
+  throw std::invalid_argument("a tensor of " + std::to_string(floats.size(axis)) + " channels, and scales for " +
+                              std::to_string(parameters.scale.numel()));
+}
+
+// A step beyond the grid at most, where values are clamped all the same: libtorch's integers overflow before it clamps them.
+at::Tensor near_grid(const at::Tensor& floats, const QuantisationParameters& parameters) {
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(floats.dim()), 1);
+  if (parameters.axis >= 0) sizes[static_cast<std::size_t>(parameters.axis)] = parameters.scale.numel();
+  const auto edge = [&](int integer) {
+    return ((integer - parameters.zero_point).to(at::kFloat) * parameters.scale).reshape(sizes).to(floats.device());
+  };
+  return at::clamp(floats, edge(parameters.least - 1), edge(parameters.most + 1));
+}
+
+at::Tensor quantised_floats(const at::Tensor& given, const QuantisationParameters& parameters) {
+  const std::int64_t axis = parameters.axis < 0 ? -1 : channel_axis(given, parameters.axis);
+  if (axis >= 0) check_channels(given, axis, parameters);
+  const at::Tensor floats = near_grid(given, parameters);
   const auto type = parameters.is_signed ? at::kQInt8 : at::kQUInt8;
   const bool is_whole = parameters.is_signed ? parameters.least == -128 && parameters.most == 127  //
                                              : parameters.least == 0 && parameters.most == 255;
-  if (parameters.axis < 0) {
+  if (axis < 0) {
     const auto scale = static_cast<double>(parameters.scale.item<float>());
     const auto zero_point = parameters.zero_point.item<std::int64_t>();
     const at::Tensor all = at::quantize_per_tensor(floats, scale, zero_point, type);
     if (is_whole) return all;
     return at::_make_per_tensor_quantized_tensor(all.int_repr().clamp(parameters.least, parameters.most), scale, zero_point);
-  }
-  const std::int64_t axis = channel_axis(floats, parameters.axis);
-  if (floats.size(axis) != parameters.scale.numel()) {
-    throw std::invalid_argument("a tensor of " + std::to_string(floats.size(axis)) + " channels, and scales for " +
-                                std::to_string(parameters.scale.numel()));
   }
   const at::Tensor scales = parameters.scale.to(at::kDouble), zero_points = parameters.zero_point.to(at::kLong);
   const at::Tensor all = at::quantize_per_channel(floats, scales, zero_points, axis, type);
@@ -108,8 +123,10 @@ std::string grid_text(const QuantisationGrid& grid) {
          (grid.per_channel ? " per channel" : " per tensor");
 }
 
-double QuantisationError::sqnr_db() const noexcept {
-  return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+double sqnr_db(double signal, double noise, double largest_error) noexcept {
+  if (largest_error == 0) return std::numeric_limits<double>::infinity();
+  if (noise > 0) return 10 * std::log10(signal / noise);
+  return signal > 0 ? 10 * std::log10(signal) - 20 * std::log10(largest_error) : 0;
 }
 
 void require_finite(const at::Tensor& values, const std::string& name) {
@@ -123,6 +140,9 @@ void require_finite(const at::Tensor& values, const std::string& name) {
 QuantisationParameters parameters_for_range(const at::Tensor& least, const at::Tensor& most, const QuantisationGrid& grid,
                                             std::int64_t axis) {
   check_bits(grid);
+  if (grid.per_channel && axis < 0) {
+    throw std::invalid_argument("dimension " + std::to_string(axis) + " of a range: give it from the front");
+  }
   const at::NoGradGuard no_grad;
   const at::Tensor low_given = float_on_cpu(least).reshape({-1}), high_given = float_on_cpu(most).reshape({-1});
   if (low_given.numel() != high_given.numel() || (!grid.per_channel && low_given.numel() != 1)) {
@@ -174,18 +194,20 @@ at::Tensor quantised(const at::Tensor& values, const QuantisationParameters& par
 }
 
 at::Tensor fake_quantise(const at::Tensor& values, const QuantisationParameters& parameters) {
-  const at::Tensor floats = values.to(at::kFloat);
+  if (parameters.axis >= 0) check_channels(values, channel_axis(values, parameters.axis), parameters);
+  if (values.numel() == 0) return values;
+  const at::Tensor given = values.to(at::kFloat), floats = near_grid(given, parameters);
   at::Tensor result;
   if (parameters.axis < 0) {
     result = at::fake_quantize_per_tensor_affine(floats, static_cast<double>(parameters.scale.item<float>()),
                                                  parameters.zero_point.item<std::int64_t>(), parameters.least, parameters.most);
   } else {
     result = at::fake_quantize_per_channel_affine(floats, parameters.scale.to(values.device()), parameters.zero_point.to(values.device()),
-                                                  channel_axis(values, parameters.axis), parameters.least, parameters.most);
+                                                  parameters.axis, parameters.least, parameters.most);
   }
   // libtorch's turns them into integers, whatever these are.
-  const at::Tensor is_finite = at::isfinite(floats.detach());
-  if (!is_finite.all().item<bool>()) result = at::where(is_finite, result, floats);
+  const at::Tensor is_finite = at::isfinite(given.detach());
+  if (!is_finite.all().item<bool>()) result = at::where(is_finite, result, given);
   return result.to(values.scalar_type());
 }
 

@@ -36,9 +36,9 @@ struct QuantisationParameters {
 
 /// Of values between `least` and `most`, float32 tensors [1] or [channels], as torch.ao.quantization's observers compute it, in float32:
 /// the range is widened to hold 0; symmetric scale = max(|least|, |most|) / ((qmax - qmin) / 2), affine scale = (most - least) / (qmax -
-/// qmin), neither below 2^-23; affine zero point = clamp(qmin - round(least / scale)). `axis` is what the result says of itself when
-/// grid.per_channel. @throws std::invalid_argument for bits outside 2…8, and for a range that is not finite or reversed, or so wide that
-/// its scale is not finite
+/// qmin), neither below 2^-23; affine zero point = clamp(qmin - round(least / scale)). `axis`, from the front, is what the result says of
+/// itself when grid.per_channel. @throws std::invalid_argument for bits outside 2…8, for a negative axis when grid.per_channel, and for a
+/// range that is not finite or reversed, or so wide that its scale is not finite
 QuantisationParameters parameters_for_range(const at::Tensor& least, const at::Tensor& most, const QuantisationGrid& grid,
                                             std::int64_t axis = 0);
 
@@ -54,7 +54,12 @@ at::Tensor quantised(const at::Tensor& values, const QuantisationParameters& par
 
 /// dequantize(quantize(values)), of the type and on the device of `values`, with the straight-through gradient: 1 where the integer is
 /// within least…most, 0 where it was clamped. NaN and Inf stay what they are. Floating point, any shape.
+/// @throws std::invalid_argument for channels that do not fit
 at::Tensor fake_quantise(const at::Tensor& values, const QuantisationParameters& parameters);
+
+/// Signal to quantisation noise ratio in dB, 10·log10(signal / noise), of Σx² and Σ(x − q)²; +Inf only when `largest_error` is 0. Where
+/// errors are so small that their squares are 0, the noise is taken as the largest one's; 0 dB where those of the signal are, too.
+double sqnr_db(double signal, double noise, double largest_error) noexcept;
 
 /// What a grid loses of a tensor, summed in double.
 struct QuantisationError {
@@ -65,8 +70,7 @@ struct QuantisationError {
   std::uint64_t clipped = 0;  ///< values whose integer was clamped to the grid
   std::uint64_t zeroed = 0;   ///< values that are not 0 and became 0
 
-  /// Signal to quantisation noise ratio in dB, 10·log10(signal / noise); +Inf when nothing is lost.
-  double sqnr_db() const noexcept;
+  double sqnr_db() const noexcept { return vigil::sqnr_db(signal, noise, largest_error); }
 };
 
 /// What quantised() and dequantising to float32 lose; of double values with what float32 loses. @throws as quantised()

@@ -25,6 +25,7 @@ FakeQuantiseImpl::FakeQuantiseImpl(ObserverKind observer, const QuantisationGrid
       axis_(axis) {}
 
 at::Tensor FakeQuantiseImpl::forward(const at::Tensor& values) {
+  if (observer_->grid().per_channel && axis_ < 0 && axis_ + values.dim() >= 0) axis_ += values.dim();
   if (is_training() && is_observing_) {
     observer_->observe(values);
     if (observer_->observed() > observer_->nan() + observer_->inf()) {
@@ -40,6 +41,7 @@ at::Tensor FakeQuantiseImpl::forward(const at::Tensor& values) {
 QuantisationParameters FakeQuantiseImpl::parameters() const {
   if (!has_range()) throw std::logic_error("no range was observed yet");
   const QuantisationGrid& grid = observer_->grid();
+  if (grid.per_channel && axis_ < 0) throw std::logic_error("the dimension of the channels counts from the end of what forward() is given");
   QuantisationParameters used;
   used.scale = scale.to(at::kCPU, at::kFloat);
   used.zero_point = zero_point.to(at::kCPU, at::kInt);

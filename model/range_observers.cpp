@@ -86,8 +86,9 @@ void RangeObserver::observe(const at::Tensor& values) {
   const at::NoGradGuard no_grad;
   if (!at::isFloatingType(values.scalar_type())) throw std::invalid_argument("only floating point is observed");
   at::Tensor rows = values.detach().to(at::kCPU, at::kFloat);
+  std::int64_t axis = axis_;
   if (grid_.per_channel) {
-    const std::int64_t axis = axis_ < 0 ? axis_ + rows.dim() : axis_;
+    if (axis < 0) axis += rows.dim();
     if (axis < 0 || axis >= rows.dim()) throw std::invalid_argument("no dimension " + std::to_string(axis_) + " to observe by");
     rows = rows.movedim(axis, 0).reshape({rows.size(axis), -1});
   } else {
@@ -119,6 +120,7 @@ void RangeObserver::observe(const at::Tensor& values) {
   observed_ += count * length;
   if (!has_finite) return;
   channels_ = count;
+  axis_ = axis;
   take(channels);
 }
 

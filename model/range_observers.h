@@ -13,6 +13,7 @@ namespace vigil {
 /// One thread at a time.
 class RangeObserver {
  public:
+  /// @param axis  the channels' dimension when grid.per_channel, negative: from the end of the first tensor that is observed
   /// @throws std::invalid_argument for a grid of bits that there are not
   RangeObserver(const QuantisationGrid& grid, std::int64_t axis);
   virtual ~RangeObserver() = default;
@@ -95,8 +96,8 @@ class GrowingHistogram {
 double expected_noise(const GrowingHistogram& histogram, const QuantisationParameters& parameters);
 
 /// The range of least expected noise. torch.ao's HistogramObserver narrows it by steps of quantiles and stops where the noise first grows;
-/// here each end is sought over all of the histogram, first in 128 steps and then between the best one's neighbours, in turns until neither
-/// moves; where the grid is symmetric both ends are one.
+/// here each end is sought over all of the histogram, first in 128 steps and then between the best one's neighbours, in turns until the
+/// noise falls no more, 8 at most; where the grid is symmetric both ends are one.
 class HistogramObserver : public RangeObserver {
  public:
   static constexpr std::size_t kBins = 2048;
