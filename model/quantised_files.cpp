@@ -41,6 +41,11 @@ void write_module(const torch::nn::Module& module, const std::string& prefix, co
 using Staged = std::vector<std::pair<at::Tensor, at::Tensor>>;
 
 void stage_module(const torch::nn::Module& module, const std::string& prefix, InputArchive& archive, Staged& staged) {
+  // They have packed what their buffers held.
+  if (module.as<QuantisedLinear>() != nullptr || module.as<QuantisedLSTM>() != nullptr) {
+    const std::string name = prefix.empty() ? "" : "'s '" + prefix.substr(0, prefix.size() - 1) + "'";
+    throw std::runtime_error("the model" + name + " has int8 weights; load_quantised() fills float layers, torch::load() these");
+  }
   const auto take = [&](const std::string& name, const at::Tensor& into, bool is_buffer) {
     at::Tensor from;
     if (!archive.try_read(name, from, is_buffer) || !from.defined()) throw std::runtime_error("it has no '" + prefix + name + "'");
@@ -50,7 +55,8 @@ void stage_module(const torch::nn::Module& module, const std::string& prefix, In
       text << "'" << prefix << name << "' is of shape " << from.sizes() << ", and the model's of " << into.sizes();
       throw std::runtime_error(text.str());
     }
-    if (at::isFloatingType(from.scalar_type())) require_finite(from, "'" + prefix + name + "'");
+    // Masks are buffers, of -Inf.
+    if (!is_buffer && at::isFloatingType(from.scalar_type())) require_finite(from, "'" + prefix + name + "'");
     staged.emplace_back(into, from);
   };
   for (const auto& item : module.named_parameters(false)) take(item.key(), item.value(), false);
