@@ -9,10 +9,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/stack.h>
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <cpuid.h>
-#endif
-
 namespace vigil {
 namespace {
 
@@ -86,9 +82,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> dynamic_lstm(const at::Tensor& in
 
 bool adds_in_32_bits() {
 #if defined(__x86_64__) || defined(__i386__)
-  constexpr unsigned kAvx512Vnni = 1u << 11;
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ecx & kAvx512Vnni) != 0;
+  return __builtin_cpu_supports("avx512vnni") != 0;  // asks whether the system lets programs use it, too
 #else
   return true;
 #endif

@@ -30,7 +30,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> dynamic_lstm(const at::Tensor& in
                                                             const c10::IValue& cells, std::int64_t layers, double dropout, bool is_training,
                                                             bool is_bidirectional, bool batch_first);
 
-/// Whether this machine's 8-bit products are added in 32 bits (AVX512-VNNI); true where they are not x86's.
+/// Whether this machine's 8-bit products are added in 32 bits (AVX512-VNNI, where the system lets programs use it); true where they are not
+/// x86's. Of ONEDNN_MAX_CPU_ISA, which keeps oneDNN from instructions, it does not know.
 bool adds_in_32_bits();
 
 }  // namespace vigil
