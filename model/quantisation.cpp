@@ -194,9 +194,12 @@ class Exchange {
   }
 
   void visit(torch::nn::SequentialImpl& sequential, std::vector<FoundWeight>& weights) {
-    std::size_t index = 0;
     for (const auto& child : sequential.named_children()) {
-      torch::nn::AnyModule& slot = *(sequential.begin() + static_cast<std::ptrdiff_t>(index++));
+      // A class derived from it may have children that it does not call.
+      const auto found =
+          std::find_if(sequential.begin(), sequential.end(), [&](const torch::nn::AnyModule& one) { return one.ptr() == child.value(); });
+      if (found == sequential.end()) continue;
+      torch::nn::AnyModule& slot = *found;
       if (offer<torch::nn::LinearImpl, QuantisedLinearImpl>(slot, child.value(), weights) ||
           offer<torch::nn::LSTMImpl, QuantisedLSTMImpl>(slot, child.value(), weights)) {
         sequential.replace_module(child.key(), slot.ptr());
@@ -276,9 +279,12 @@ QuantisationReport quantise_dynamic(torch::nn::Module& module, const ModelQuanti
 }
 
 std::string quantisation_table(const QuantisationReport& report, const OutputPlace& place) {
+  const bool has_outputs =
+      std::any_of(report.weights.begin(), report.weights.end(), [](const QuantisedWeight& weight) { return weight.outputs.has_value(); });
   std::vector<TableColumn> heads{{"weight", false, 0, 12},  {"kind", false, 3, 0}, {"size", false, 2, 0},
                                  {"before", true, 1, 0},    {"after", true, 1, 0}, {"SQNR", true, 0, 0},
                                  {"max error", true, 0, 0}, {"now 0", true, 4, 0}, {"computes", false, 1, 10}};
+  if (has_outputs) heads.insert(heads.end() - 1, {"top-1", true, 0, 0});
   std::vector<TableRow> rows;
   for (const QuantisedWeight& weight : report.weights) {
     TableRow row;
@@ -291,6 +297,7 @@ std::string quantisation_table(const QuantisationReport& report, const OutputPla
       row.cells[6] = short_number(weight.error.largest_error);
       row.cells[7] = grouped(weight.error.zeroed);
     }
+    if (has_outputs) row.cells.insert(row.cells.end() - 1, weight.outputs ? fixed_text(100 * weight.outputs->top1(), 2) + " %" : "");
     rows.push_back(std::move(row));
   }
   if (std::all_of(rows.begin(), rows.end(), [](const TableRow& row) { return row.cells.back().empty(); })) {
@@ -308,8 +315,6 @@ std::string quantisation_table(const QuantisationReport& report, const OutputPla
          bytes_text(report.model_bytes_before) + ", as integers " + bytes_text(report.model_bytes_after) + " (" + fixed_text(share, 1) +
          " %)\n";
 }
-
-double Agreement::sqnr_db() const noexcept { return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity(); }
 
 Agreement agreement(const at::Tensor& reference, const at::Tensor& other) {
   const at::NoGradGuard no_grad;
@@ -340,7 +345,7 @@ Agreement agreement(const Forward& reference, const Forward& other, const std::v
   const at::NoGradGuard no_grad;
   Agreement sum;
   for (const at::Tensor& input : inputs) {
-    const Agreement one = agreement(reference(input), other(input));
+    const Agreement one = agreement(reference(input.clone()), other(input.clone()));
     sum.examples += one.examples;
     sum.agreeing += one.agreeing;
     sum.nonfinite += one.nonfinite;

@@ -2,13 +2,15 @@
 //
 // What runs on integers and what only rounds: in a torch::nn::Sequential, Linear and LSTM layers are exchanged for QuantisedLinear and
 // QuantisedLSTM, which run libtorch's int8 kernels where this build has them (quantised_layers.h). Members of a user's own class are of a
-// concrete type and cannot be exchanged from outside; their weights are rounded to the grid in place, stay float in memory, and compute
-// with exactly the values that int8 weights have, so that the accuracy measured is theirs. The report says for each layer which it was.
+// concrete type and cannot be exchanged from outside; their weights are rounded to the grid in place, stay float in memory, and, where of
+// float32 or float64, compute with exactly the values that int8 weights have, so that the accuracy measured is theirs; float16 and
+// bfloat16 round these values once more. The report says for each layer which it was.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,18 @@ struct ModelQuantisation {
   std::vector<std::string> exclude;  ///< what matches one of them stays as it is; often the first and the last layer
 };
 
+/// How far two outputs agree.
+struct Agreement {
+  std::uint64_t examples = 0;     ///< rows: all dimensions but the last
+  std::uint64_t agreeing = 0;     ///< those whose largest value is at the same place, the first of equals
+  std::uint64_t nonfinite = 0;    ///< rows of either with NaN or Inf; they never agree
+  double largest_difference = 0;  ///< of finite rows
+  double signal = 0, noise = 0;   ///< of finite rows: Σa², Σ(a − b)²
+
+  double top1() const noexcept { return examples == 0 ? 1 : static_cast<double>(agreeing) / static_cast<double>(examples); }
+  double sqnr_db() const noexcept { return vigil::sqnr_db(signal, noise, largest_difference); }
+};
+
 /// One weight.
 struct QuantisedWeight {
   std::string name;  ///< of the parameter: "fc1.weight"
@@ -49,9 +63,10 @@ struct QuantisedWeight {
   std::string execution;
   bool uses_kernel = false;
   bool is_kept = false;
-  std::uint64_t bytes_before = 0;  ///< as it was in memory
-  std::uint64_t bytes_after = 0;   ///< as integers, with 4 bytes of scale and 4 of zero point for each channel; as before when kept
-  QuantisationError error;         ///< of the weight; all 0 when kept
+  std::uint64_t bytes_before = 0;    ///< as it was in memory
+  std::uint64_t bytes_after = 0;     ///< as integers, with 4 bytes of scale and 4 of zero point for each channel; as before when kept
+  QuantisationError error;           ///< of the weight; all 0 when kept
+  std::optional<Agreement> outputs;  ///< of the model, with this weight alone rounded: quantisation_sensitivity.h
 };
 
 struct QuantisationReport {
@@ -77,27 +92,17 @@ QuantisationReport quantise_weights(torch::jit::Module& module, const ModelQuant
 /// quantisation_report()
 QuantisationReport quantise_dynamic(torch::nn::Module& module, const ModelQuantisation& how = {});
 
-/// The table that a terminal shows, a line per weight, and the totals below. "now 0": weights that became 0.
+/// The table that a terminal shows, a line per weight, and the totals below. "now 0": weights that became 0; "top-1": of `outputs`, when
+/// any has them.
 std::string quantisation_table(const QuantisationReport& report, const OutputPlace& place);
-
-/// How far two outputs agree.
-struct Agreement {
-  std::uint64_t examples = 0;     ///< rows: all dimensions but the last
-  std::uint64_t agreeing = 0;     ///< those whose largest value is at the same place, the first of equals
-  std::uint64_t nonfinite = 0;    ///< rows of either with NaN or Inf; they never agree
-  double largest_difference = 0;  ///< of finite rows
-  double signal = 0, noise = 0;   ///< of finite rows: Σa², Σ(a − b)²
-
-  double top1() const noexcept { return examples == 0 ? 1 : static_cast<double>(agreeing) / static_cast<double>(examples); }
-  double sqnr_db() const noexcept;
-};
 
 /// @param reference, other  floating point, the same sizes, classes in the last dimension; no elements agree. @throws std::invalid_argument
 Agreement agreement(const at::Tensor& reference, const at::Tensor& other);
 
 using Forward = std::function<at::Tensor(const at::Tensor&)>;
 
-/// Sums over the inputs, without gradients. The models are to be in eval mode, or dropout is what disagrees.
+/// Sums over the inputs, without gradients; each model is given a copy of them. The models are to be in eval mode, or dropout is what
+/// disagrees.
 Agreement agreement(const Forward& reference, const Forward& other, const std::vector<at::Tensor>& inputs);
 
 /// Writes the model with integers for weights, everything else as torch::save() does: qint8 tensors under the names of the parameters. The
@@ -109,7 +114,8 @@ QuantisationReport save_quantised(const torch::nn::Module& module, const std::fi
 QuantisationReport store_integers(torch::jit::Module& module, const ModelQuantisation& how = {});
 
 /// Reads such a file, or one of torch::save(), into a float model: integers become the numbers they stand for.
-/// Nothing is changed when anything is missing, of another shape or not finite. @throws std::runtime_error that says which
+/// Nothing is changed when anything is missing or of another shape, a parameter is not finite, or the model has a QuantisedLinear or
+/// QuantisedLSTM, which torch::load() fills. @throws std::runtime_error that says which
 void load_quantised(torch::nn::Module& module, const std::filesystem::path& path);
 
 }  // namespace vigil
