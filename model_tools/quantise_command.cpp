@@ -20,8 +20,10 @@
 #include "vigil/config/printable.h"
 #include "vigil/inspection/saved_model.h"
 #include "vigil/model/quantisation.h"
+#include "vigil/model/quantisation_sensitivity.h"
 #include "vigil/model_tools/example_input.h"
 #include "vigil/model_tools/saved_module.h"
+#include "vigil/terminal/progress_line.h"
 #include "vigil/terminal/text_cells.h"
 #include "vigil/tools/model_program.h"
 
@@ -30,12 +32,12 @@ namespace {
 
 constexpr int kCannotQuantise = 2;
 constexpr const char* kQuantiseHelp =
-    "Quantised are parameters of floating point with two dimensions or more, to integers between their extremes; per channel by their "
-    "first\n"
-    "dimension. SQNR is the signal to quantisation noise ratio, 10 log10(sum of squares / sum of squared errors).\n"
-    "With --input-size or --inputs the model runs twice, with its weights and with the rounded ones: its code, so give it no file that "
-    "you\n"
-    "do not trust. --inputs takes a file of torch::save with a tensor, or a vector of tensors in the order of forward().\n"
+    "Quantised are parameters of floating point with two dimensions or more, to integers between their extremes; per channel by their\n"
+    "first dimension, of transposed convolutions by the second, whose channels of several groups share a scale. SQNR is the signal to\n"
+    "quantisation noise ratio, 10 log10(sum of squares / sum of squared errors).\n"
+    "With --input-size or --inputs the model runs with its weights, with each of them rounded alone (top-1: how often the same class is\n"
+    "first), and with all rounded. That is the file's code, so give it no file that you do not trust. --inputs takes a file of\n"
+    "torch::save with a tensor, or a vector of tensors in the order of forward().\n"
     "OUT has the format of FILE. TorchScript has code that computes with floats, and libtorch's C++ cannot exchange it for integer code:\n"
     "its weights are rounded, so it runs as before, is as large as before, and gives what int8 weights give. What torch::save wrote gets\n"
     "integers with their scales: vigil::load_quantised reads it into the module, `vigil inspect` shows it; torch::load does not, unless\n"
@@ -71,13 +73,40 @@ std::vector<c10::IValue> saved_inputs(const std::string& file) {
   return inputs;
 }
 
-// Of a model of its own, as it is evaluated, so that neither rounding nor eval() gets into what is written.
-Agreement agreement_of(const QuantiseOptions& options, const std::vector<c10::IValue>& inputs) {
+// Of a copy of the inputs, which a model may write into.
+at::Tensor output_of(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
+  std::vector<c10::IValue> copies;
+  for (const c10::IValue& input : inputs) copies.emplace_back(input.toTensor().clone());
+  return first_output(module, copies).detach().clone();
+}
+
+torch::jit::Module loaded_for_running(const QuantiseOptions& options) {
   torch::jit::Module module = load_saved_module(options.file);
   module.eval();
-  const at::Tensor reference = first_output(module, inputs).detach().clone();
-  quantise_weights(module, options.how);
-  return agreement(reference, first_output(module, inputs));
+  return module;
+}
+
+struct ComparedOutputs {
+  Agreement of_all;  // with all weights rounded
+  std::vector<std::optional<Agreement>> of_each;
+};
+
+// Of models of their own, as they are evaluated, so that neither rounding nor eval() gets into what is written, nor what one run keeps
+// into the next.
+ComparedOutputs compared_outputs(const QuantiseOptions& options, const std::vector<c10::IValue>& inputs) {
+  ProgressLine progress(std::cerr, !options.quiet && isatty(STDERR_FILENO) == 1);
+  const auto show = [&](std::size_t done, std::size_t all) {
+    progress.show([&] { return "Rounding one weight at a time: " + grouped(done) + " of " + grouped(all); });
+  };
+  const auto run = [&](torch::jit::Module& copy) { return output_of(copy, inputs); };
+  ComparedOutputs outputs;
+  for (const QuantisedWeight& weight : quantisation_sensitivity(loaded_for_running(options), run, options.how, show).weights) {
+    outputs.of_each.push_back(weight.outputs);
+  }
+  torch::jit::Module in_float = loaded_for_running(options), rounded = loaded_for_running(options);
+  quantise_weights(rounded, options.how);
+  outputs.of_all = agreement(output_of(in_float, inputs), output_of(rounded, inputs));
+  return outputs;
 }
 
 QuantisationReport write_quantised(const QuantiseOptions& options, torch::jit::Module& module) {
@@ -98,7 +127,16 @@ nlohmann::ordered_json finite_or_word(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }
 
-nlohmann::ordered_json json_of(const QuantisationReport& report, const std::optional<Agreement>& outputs, const QuantiseOptions& options) {
+nlohmann::ordered_json json_of(const Agreement& outputs) {
+  return {{"examples", outputs.examples},
+          {"top1_agreement", outputs.top1()},
+          {"nonfinite", outputs.nonfinite},
+          {"sqnr_db", finite_or_word(outputs.sqnr_db())},
+          {"max_difference", outputs.largest_difference}};
+}
+
+nlohmann::ordered_json json_of(const QuantisationReport& report, const std::optional<ComparedOutputs>& outputs,
+                               const QuantiseOptions& options) {
   nlohmann::ordered_json weights = nlohmann::ordered_json::array();
   for (const QuantisedWeight& weight : report.weights) {
     nlohmann::ordered_json one{{"name", weight.name},
@@ -114,6 +152,7 @@ nlohmann::ordered_json json_of(const QuantisationReport& report, const std::opti
       one["became_zero"] = weight.error.zeroed;
       one["clipped"] = weight.error.clipped;
       if (!weight.execution.empty()) one["how"] = weight.execution;
+      if (weight.outputs) one["outputs"] = json_of(*weight.outputs);
     }
     weights.push_back(std::move(one));
   }
@@ -121,13 +160,7 @@ nlohmann::ordered_json json_of(const QuantisationReport& report, const std::opti
                              {"bytes_before", report.model_bytes_before},
                              {"bytes_after", report.model_bytes_after},
                              {"weights", std::move(weights)}};
-  if (outputs) {
-    all["outputs"] = {{"examples", outputs->examples},
-                      {"top1_agreement", outputs->top1()},
-                      {"nonfinite", outputs->nonfinite},
-                      {"sqnr_db", finite_or_word(outputs->sqnr_db())},
-                      {"max_difference", outputs->largest_difference}};
-  }
+  if (outputs) all["outputs"] = json_of(outputs->of_all);
   if (!options.out.empty()) all["written"] = options.out;
   return all;
 }
@@ -150,14 +183,15 @@ int run_quantise(const QuantiseOptions& options) {
     bool is_any_quantised = false;
     for (const QuantisedWeight& weight : report.weights) is_any_quantised |= !weight.is_kept;
     if (!is_any_quantised) throw std::invalid_argument("'" + options.file + "' has no weights to quantise");
-    std::optional<Agreement> outputs;
-    if (!inputs.empty() && has_forward(module)) outputs = agreement_of(options, inputs);
+    std::optional<ComparedOutputs> outputs;
+    if (!inputs.empty() && has_forward(module)) outputs = compared_outputs(options, inputs);
     if (!options.out.empty()) report = write_quantised(options, module);
+    for (std::size_t i = 0; outputs && i < report.weights.size(); ++i) report.weights[i].outputs = outputs->of_each.at(i);
     if (options.json) {
       std::cout << json_of(report, outputs, options).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << '\n';
     } else if (!options.quiet) {
       std::cout << quantisation_table(report, look_at_output(STDOUT_FILENO, options.color));
-      if (outputs) std::cout << outputs_text(*outputs);
+      if (outputs) std::cout << outputs_text(outputs->of_all);
       if (!options.out.empty()) std::cout << "Written to " << printable(options.out) << '\n';
     }
     if (!inputs.empty() && !outputs) {

@@ -140,6 +140,40 @@ TEST_F(QuantiseCommand, ComparesTheOutputsOfTorchScriptAndKeepsItsCode) {
   EXPECT_TRUE(contains(made_up.out, " of 64 (")) << made_up.out;
 }
 
+TEST_F(QuantiseCommand, RunsOfModelsThatWriteIntoTheirInputsAndThemselvesAreAlike) {
+  torch::jit::Module script("net");
+  script.register_parameter("first", torch::randn({16, 6}), false);
+  script.register_parameter("last", torch::randn({5, 16}), false);
+  script.register_buffer("calls", torch::zeros({1}));
+  script.define(
+      "def forward(self, x):\n    self.calls = self.calls + 1\n    x.mul_(2.0).add_(self.calls)\n"
+      "    return torch.relu(x @ self.first.t()) @ self.last.t()\n");
+  script.save(in);
+  const torch::Tensor x = torch::randn({300, 6});
+  torch::save(x, folder.file("inputs.pt"));
+  const CommandResult result = quantise_file({in, "--inputs", folder.file("inputs.pt"), "--bits", "3", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const nlohmann::json all = test::json_lines(result.out).at(0);
+  const torch::Tensor first = script.attr("first").toTensor(), last = script.attr("last").toTensor();
+  const QuantisationGrid grid{3, true, true, false};
+  const auto rounded = [&](const torch::Tensor& weight) { return quantised(weight, parameters_for(weight, grid)).dequantize(); };
+  const auto output = [&](const torch::Tensor& a, const torch::Tensor& b) {
+    return torch::relu((2 * x + 1).matmul(a.t())).matmul(b.t()).to(torch::kDouble);
+  };
+  const torch::Tensor reference = output(first, last);
+  const auto expect_outputs = [&](const nlohmann::json& found, const torch::Tensor& y) {
+    EXPECT_EQ(found["examples"], 300);
+    EXPECT_NEAR(found["top1_agreement"].get<double>(), reference.argmax(1).eq(y.argmax(1)).sum().item<double>() / 300, 1e-12);
+    const double noise = (reference - y).square().sum().item<double>();
+    EXPECT_NEAR(found["sqnr_db"].get<double>(), 10 * std::log10(reference.square().sum().item<double>() / noise), 1e-4);
+  };
+  expect_outputs(all["outputs"], output(rounded(first), rounded(last)));
+  expect_outputs(all["weights"][0]["outputs"], output(rounded(first), last));
+  expect_outputs(all["weights"][1]["outputs"], output(first, rounded(last)));
+  EXPECT_TRUE(contains(quantise_file({in, "--inputs", folder.file("inputs.pt")}).out, "top-1"));
+  EXPECT_FALSE(contains(quantise_file({in}).out, "top-1"));
+}
+
 TEST_F(QuantiseCommand, SaysWhatIsWrongAndWritesNothing) {
   const auto error = [&](std::vector<std::string> arguments, int code = 2) {
     arguments.insert(arguments.begin(), in);
