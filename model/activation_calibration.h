@@ -38,8 +38,9 @@ using Calibration = std::vector<CalibratedActivation>;
 /// @throws std::invalid_argument for a grid per channel, std::runtime_error when operators cannot be observed, and what `forward` throws
 Calibration calibrate(const torch::nn::Module& module, const std::function<void()>& forward, const CalibrationOptions& options = {});
 
-/// Runs `forward` with each calibrated output rounded to its grid before the next operator sees it: with rounded weights, what static int8
-/// would compute. The model's own input stays as it is. @throws as calibrate()
+/// Runs `forward` with each calibrated output rounded to its grid before the next operator sees it. That is nearly what static int8 would
+/// compute, once quantise_weights() has rounded the weights: the model's own input stays as it is. Its parameters and buffers do, too.
+/// @throws as calibrate()
 void with_quantised_activations(const torch::nn::Module& module, const std::function<void()>& forward, const Calibration& calibration);
 
 /// A line for each activation.

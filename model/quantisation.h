@@ -88,8 +88,8 @@ QuantisationReport quantise_weights(torch::jit::Module& module, const ModelQuant
 
 /// Linear and LSTM layers, unless `how` says otherwise: those directly in a Sequential are exchanged, for inference from then on; others
 /// are rounded as by quantise_weights(). A program that holds an exchanged layer by another name still holds the float one. Layers whose
-/// weight others share, or that have no kernel's form, are rounded, too; the report says which. All or nothing. @throws as
-/// quantisation_report()
+/// weight others share, or that have no kernel's form, are rounded, too; the report says which. All or nothing. Packing sets libtorch's
+/// engine for the moment, so no other thread may set or use it then. @throws as quantisation_report()
 QuantisationReport quantise_dynamic(torch::nn::Module& module, const ModelQuantisation& how = {});
 
 /// The table that a terminal shows, a line per weight, and the totals below. "now 0": weights that became 0; "top-1": of `outputs`, when

@@ -18,20 +18,23 @@
 namespace vigil {
 
 /// Observes what it is given while training, and rounds it to the observed range. The range is in buffers (scale, zero_point), so it is
-/// saved and loaded; the observer's memory of earlier values is not.
+/// saved and loaded; the observer's memory of earlier values is not. A histogram seeks its range anew in each forward that observes, which
+/// takes tens of milliseconds: observe(false) once it has seen enough, or take a moving average.
 class FakeQuantiseImpl : public torch::nn::Module {
  public:
+  /// @param axis  of the channels when grid.per_channel, negative: from the end of what forward() is given first
   explicit FakeQuantiseImpl(ObserverKind observer = ObserverKind::moving_average, const QuantisationGrid& grid = kActivationGrid,
                             std::int64_t axis = 0);
 
   /// The type and device of `values`, with straight-through gradients (fake_quantise()). Before a range is known, `values`.
+  /// @throws std::invalid_argument for values that span more than float32 does, as there is no scale for them
   at::Tensor forward(const at::Tensor& values);
 
   /// In eval mode nothing is observed in any case.
   void observe(bool on) noexcept { is_observing_ = on; }
   void enable(bool on) noexcept { is_enabled_ = on; }
   bool has_range() const { return scale.gt(0).all().item<bool>(); }
-  /// @throws std::logic_error before a range is known
+  /// @throws std::logic_error before a range is known, and for a negative axis before a forward()
   QuantisationParameters parameters() const;
   const RangeObserver& observer() const noexcept { return *observer_; }
 

@@ -37,7 +37,8 @@ namespace vigil {
 struct LayerQuantisation {
   /// Of the weights, by output channel when per_channel. Kernels take signed ones; those of oneDNN symmetric ones.
   QuantisationGrid grid;
-  /// False: libtorch's quantised kernels are not used; activations are then quantised as these would, and the arithmetic is in float.
+  /// False: libtorch's quantised kernels are not used, and the arithmetic is in float; a Linear then quantises activations as these would,
+  /// an LSTM does not.
   bool use_kernels = true;
   /// Which of libtorch's engines packs the weights; unset: at::globalContext().qEngine(), or the first supported one where that is none.
   std::optional<at::QEngine> engine;
@@ -61,7 +62,8 @@ class QuantisedLinearImpl : public torch::nn::Cloneable<QuantisedLinearImpl> {
  public:
   /// Of zeros, to be loaded. @throws std::invalid_argument for sizes below 0 and as quantised()
   QuantisedLinearImpl(std::int64_t in_features, std::int64_t out_features, bool has_bias = true, const LayerQuantisation& how = {});
-  /// Copies; `linear` may change afterwards. Packing sets libtorch's engine for the moment, so no other thread may set it then.
+  /// Copies; `linear` may change afterwards. Packing sets libtorch's engine for the moment, so no other thread may set or use it then: in
+  /// all constructors, load() and clone(), of a Linear and of an LSTM, and in quantise_dynamic().
   /// @throws std::invalid_argument for NaN and Inf (counted), unsigned grids
   explicit QuantisedLinearImpl(const torch::nn::LinearImpl& linear, const LayerQuantisation& how = {});
 
