@@ -6,6 +6,7 @@
 
 #include "vigil/operators/operator_observer.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <utility>
@@ -42,6 +43,13 @@ struct Within {
 };
 thread_local std::array<Within, OperatorObserver::kMostAttached> within;
 
+// TorchScript hands over its whole stack: what the callers keep there for later stands before an operator's own values.
+template <class Values>
+auto last_of(const Values& values, std::size_t count) {
+  const c10::ArrayRef<typename Values::value_type> all(values.data(), values.size());
+  return all.slice(all.size() - std::min(count, all.size()));
+}
+
 template <std::size_t kSlot>
 std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
   // acquire pairs with the release in attach(): another thread sees the sink whole.
@@ -62,7 +70,7 @@ std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
   try {
     const at::DisableRecordFunctionGuard unobserved;
     const std::uint64_t thread = is_node ? function.forwardThreadId() : function.threadId();
-    context->call = sink->on_start({name, is_node, function.seqNr(), thread, function.inputs()}, here.call, in_backward);
+    context->call = sink->on_start({name, is_node, function.seqNr(), thread, last_of(function.inputs(), function.num_inputs())}, here.call, in_backward);
   } catch (...) {
     slots[kSlot].failures.fetch_add(1, std::memory_order_relaxed);  // a lone count
   }
@@ -89,7 +97,7 @@ void end(const at::RecordFunction& function, at::ObserverContext* observer_conte
   if (sink == nullptr) return;
   try {
     const at::DisableRecordFunctionGuard unobserved;
-    sink->on_end(*context->call, function.outputs());
+    sink->on_end(*context->call, last_of(function.outputs(), function.num_outputs()));
   } catch (...) {
     slots[kSlot].failures.fetch_add(1, std::memory_order_relaxed);  // a lone count
   }

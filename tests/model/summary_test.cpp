@@ -254,6 +254,25 @@ TEST(ModelSummary, TorchScriptTellsWhoIsCalled) {
   EXPECT_TRUE(conv.attr("training").toBool());
 }
 
+torch::jit::Module script_net(const std::string& forward) {
+  torch::jit::Module net("Net");
+  net.define("def forward(self, x):\n" + forward);
+  return net;
+}
+
+TEST(ModelSummary, SumsInTorchScriptHideNothingOfTheirSecondTerm) {
+  torch::jit::Module linear("Net"), pooled = script_net("  return torch.mean(x) + torch.max_pool2d(x, [2, 2])\n");
+  linear.register_parameter("w", torch::zeros({4, 5}), false);
+  linear.register_parameter("b", torch::zeros({5}), false);
+  linear.define("def forward(self, x):\n  return self.b + torch.mm(x, self.w)\n");
+  EXPECT_EQ(model_summary(linear, {torch::zeros({3, 4})}).macs, 3 * 4 * 5U);
+  torch::jit::Module residual("Net");
+  residual.register_parameter("w", torch::zeros({4, 4, 3, 3}), false);
+  residual.define("def forward(self, x):\n  return x + torch._convolution(x, self.w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, False, False, False, False)\n");
+  EXPECT_EQ(model_summary(residual, {torch::zeros({1, 4, 4, 4})}).macs, 4 * 4 * 9 * 16U);
+  EXPECT_EQ(summary_at(model_summary(pooled, {torch::zeros({1, 1, 4, 4})}), "").kernel, (Sizes{2, 2}));
+}
+
 TEST(ModelSummary, TextHasTheWantedDepthAndTheTotals) {
   test::LeNet5 net;
   const std::string text = summary_text(model_summary(net, torch::zeros({1, 1, 32, 32})), {}, {1});

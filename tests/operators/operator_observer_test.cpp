@@ -11,6 +11,7 @@
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
+#include <torch/script.h>
 #include <torch/torch.h>
 
 namespace vigil {
@@ -25,15 +26,24 @@ class Recording : public OperatorSink {
     int depth;
     bool is_node, in_backward;
     std::size_t inputs;
+    std::size_t outputs = 0;
+  };
+  struct Call : OperatorCall {
+    std::size_t index = 0;
   };
   std::unique_ptr<OperatorCall> on_start(const OperatorStart& start, const OperatorCall* parent, bool in_backward) override {
     int depth = 0;
     for (const OperatorCall* call = parent; call != nullptr; call = call->parent) ++depth;
     seen.push_back({std::string(start.name), depth, start.is_node, in_backward, start.inputs.size()});
     torch::ones({2}).sum();  // unobserved, or this would never end
-    return std::make_unique<OperatorCall>();
+    auto call = std::make_unique<Call>();
+    call->index = seen.size() - 1;
+    return call;
   }
-  void on_end(OperatorCall&, c10::ArrayRef<c10::IValue>) override { ++ends; }
+  void on_end(OperatorCall& call, c10::ArrayRef<c10::IValue> outputs) override {
+    seen[static_cast<Call&>(call).index].outputs = outputs.size();
+    ++ends;
+  }
   bool has(const std::string& name, bool in_backward) const {
     return std::any_of(seen.begin(), seen.end(), [&](const Seen& one) { return one.name == name && one.in_backward == in_backward; });
   }
@@ -61,6 +71,24 @@ TEST(Observer, TellsOfOperatorsWithinEachOtherForwardAndBackward) {
   const std::size_t before = sink.seen.size();
   torch::ones({2}).exp();
   EXPECT_EQ(sink.seen.size(), before) << "detached";
+}
+
+// TorchScript keeps the first summand on the stack while the second is computed.
+TEST(Observer, OperatorsOfTorchScriptHaveTheirOwnInputsAndOutputs) {
+  torch::jit::Module net("Net");
+  net.register_parameter("w", torch::rand({4, 5}), false);
+  net.register_parameter("b", torch::rand({5}), false);
+  net.define("def forward(self, x):\n  return self.b + torch.mm(x, self.w)\n");
+  const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);  // as who summarises a model runs it
+  Recording sink;
+  OperatorObserver observer;
+  ASSERT_TRUE(observer.attach(sink));
+  net.forward({torch::rand({3, 4})});
+  observer.detach();
+  const auto mm = std::find_if(sink.seen.begin(), sink.seen.end(), [](const auto& one) { return one.name == "aten::mm"; });
+  ASSERT_NE(mm, sink.seen.end());
+  EXPECT_EQ(mm->inputs, 2U);
+  EXPECT_EQ(mm->outputs, 1U);
 }
 
 TEST(Observer, OfOneThreadSeesNoOther) {
