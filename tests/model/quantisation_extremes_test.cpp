@@ -202,6 +202,7 @@ struct CountingImpl : torch::nn::Module {
   }
   torch::nn::Linear first = register_module("first", torch::nn::Linear(6, 16)), last = register_module("last", torch::nn::Linear(16, 5));
   torch::Tensor calls = register_buffer("calls", torch::zeros({1}));
+  torch::Tensor everywhere = register_buffer("everywhere", torch::zeros({1}).expand({3}));
 };
 TORCH_MODULE(Counting);
 
