@@ -218,7 +218,9 @@ std::string sample(Transformer& model, const Corpus& corpus, const Options& opti
     const auto odds = torch::softmax(model->forward(seen.slice(1, -options.context)).select(1, -1), -1);
     if (!torch::isfinite(odds).all().item<bool>()) return "(none: what the model computes is not finite)";
     seen = torch::cat({seen, torch::multinomial(odds, 1)}, 1);
-    result += corpus.characters[seen[0][-1].item<std::int64_t>()];
+    const char next = corpus.characters[static_cast<std::size_t>(seen[0][-1].item<std::int64_t>())];
+    const bool is_control = static_cast<unsigned char>(next) < ' ' && next != '\n' && next != '\t';
+    result += is_control || next == 0x7f ? '?' : next;  // a text may hold what a terminal obeys
   }
   return result;
 }

@@ -181,6 +181,10 @@ int run(const Options& options) {
   torch::manual_seed(options.seed);
   if (options.threads > 0) torch::set_num_threads(options.threads);
   const vigil::OutputPlace place = vigil::look_at_output(STDOUT_FILENO, vigil::ColorMode::automatic);
+  if (!std::filesystem::exists(std::filesystem::path(options.data) / "train-images-idx3-ubyte")) {
+    throw std::runtime_error("no MNIST in '" + options.data +
+                             "': scripts/setup.sh brings it to build/deps/mnist; --data names another folder");
+  }
   const TestSet test_set(options);
   Net model;
   const vigil::Forward forward = [&](const torch::Tensor& images) { return model->forward(images); };

@@ -92,8 +92,10 @@ std::vector<PrunableParameter> chosen_parameters(const std::vector<PrunableParam
     chosen.push_back(std::move(choice.parameter));
   }
   if (chosen.empty()) {
-    throw std::invalid_argument(candidates.empty() ? "the model has no parameters to prune"
-                                                   : "no parameter is chosen to be pruned; name some with the patterns to include");
+    throw std::invalid_argument(
+        candidates.empty() ? "the model has no parameters to prune"
+                           : "no parameter is chosen to be pruned: by default those of two dimensions with \"weight\" in the last part of "
+                             "their names; include others by patterns");
   }
   return chosen;
 }

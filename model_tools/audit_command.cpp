@@ -50,7 +50,7 @@ int run_audit(const AuditCommandOptions& options) {
     const InitialisationAudit audit = audit_initialisation(parameters, buffers, forward, audit_options);
     std::cout << audit_text(audit, look_at_output(STDOUT_FILENO, options.color));
     if (!inputs.empty() && !forward)
-      std::cerr << "vigil: the file has no code to run (torch::save writes none): --input-size was not used\n";
+      std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n";
     return audit.is_good() ? 0 : kFound;
   } catch (const c10::Error& error) {
     std::cerr << "vigil: the model cannot be run: " << first_line(error.what_without_backtrace()) << '\n';

@@ -13,7 +13,6 @@
 #include "vigil/config/printable.h"
 #include "vigil/model/initialisation.h"
 #include "vigil/model_tools/saved_module.h"
-#include "vigil/terminal/output_file.h"
 #include "vigil/tools/model_program.h"
 
 namespace vigil::model_tools {
@@ -30,15 +29,16 @@ constexpr const char* kInitialiseHelp =
 
 struct InitialiseOptions {
   std::string file, out, policy, preset;
-  Activation activation = Activation::relu;
+  std::optional<Activation> activation;
   std::optional<std::int64_t> seed;
-  bool quiet = false;
+  bool force = false, quiet = false;
   ColorMode color = ColorMode::automatic;
 };
 
 InitialisationPolicy policy_of(const InitialiseOptions& options) {
-  InitialisationPolicy policy =
-      options.policy.empty() ? initialisation_preset(options.preset, options.activation) : load_initialisation_policy(options.policy);
+  InitialisationPolicy policy = options.policy.empty()
+                                    ? initialisation_preset(options.preset, options.activation.value_or(Activation::relu))
+                                    : load_initialisation_policy(options.policy);
   if (options.seed) policy.seed = static_cast<std::uint64_t>(*options.seed);
   if (!policy.seed) policy.seed = 0;  // the same file twice is the same model twice
   return policy;
@@ -47,12 +47,12 @@ InitialisationPolicy policy_of(const InitialiseOptions& options) {
 int run_initialise(const InitialiseOptions& options) {
   try {
     const InitialisationPolicy policy = policy_of(options);
-    torch::jit::Module module = load_saved_module(options.file);
+    if (!options.force) require_other_file(options.file, options.out);
+    torch::jit::ExtraFilesMap extra;
+    const torch::jit::Module module = load_saved_module(options.file, extra);
     const InitialisationReport report = initialise(layer_parameters(module), policy);
     if (report.tensors.empty()) throw std::runtime_error("'" + options.file + "' has no parameters");
-    OutputFile out(options.out);
-    module.save(out.stream());
-    out.commit();
+    write_saved_module(module, extra, options.out);
     if (!options.quiet) {
       std::cout << initialisation_text(report, look_at_output(STDOUT_FILENO, options.color)) << "\nSeed " << *policy.seed << ", written to "
                 << printable(options.out) << '\n';
@@ -85,12 +85,13 @@ tools::Command add_initialise(CLI::App& app) {
   for (const std::string& name : initialisation_presets()) presets.emplace_back(name, name);
   tools::add_choice<std::string>(command, "--preset", options->preset, presets, "Rules that come with vigil");
   command.get_option("--preset")->excludes(policy);
-  tools::Choices<Activation> activations;
+  tools::Choices<std::optional<Activation>> activations;
   for (const Activation one :
        {Activation::linear, Activation::relu, Activation::leaky_relu, Activation::tanh, Activation::sigmoid, Activation::selu}) {
     activations.emplace_back(std::string(name_of(one)), one);
   }
-  tools::add_choice<Activation>(command, "--activation", options->activation, activations, "For the preset default; else relu");
+  tools::add_choice<std::optional<Activation>>(command, "--activation", options->activation, activations,
+                                               "For the preset default; else relu");
   command.get_option("--activation")->excludes(policy);
   command
       .add_option_function<std::int64_t>(
@@ -98,11 +99,16 @@ tools::Command add_initialise(CLI::App& app) {
       ->type_name("N")
       ->check(tools::whole_number_from<std::int64_t>(0));
   command.add_option("-o,--out", options->out, "File to write; there as a whole or not at all")->required()->type_name("OUT");
+  command.add_flag("--force", options->force, "OUT may be FILE");
   command.add_flag("--quiet", options->quiet, "Print errors only");
   tools::add_color(command, options->color);
   return {&command, [options] {
             if (options->policy.empty() && options->preset.empty()) {
               std::cerr << "vigil: --policy or --preset says how to initialise; give one\nRun with --help for more information.\n";
+              return kCannot;
+            }
+            if (options->activation && options->preset != "default") {
+              std::cerr << "vigil: --activation is for --preset default\n";
               return kCannot;
             }
             return run_initialise(*options);

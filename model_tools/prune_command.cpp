@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -17,10 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include <torch/csrc/jit/serialization/import.h>
-
 #include "vigil/config/printable.h"
-#include "vigil/inspection/saved_model.h"
 #include "vigil/model/pruning.h"
 #include "vigil/model/pruning_report.h"
 #include "vigil/model_tools/saved_module.h"
@@ -98,13 +94,9 @@ std::string summary_of(const PruningMasks& masks, const PruningMethod& method, s
 int run_prune(const PruneOptions& options) {
   try {
     const PruningMethod method = method_of(options);
-    std::error_code ignored;
-    if (!options.force && std::filesystem::equivalent(options.file, options.out, ignored)) {
-      throw std::invalid_argument("'" + options.out + "' is the model itself; name another file, or give --force");
-    }
-    open_saved_model(options.file);  // libtorch's reader trusts what it reads
-    torch::jit::ExtraFilesMap extra = extra_files_of(options.file);
-    torch::jit::Module module = torch::jit::load(options.file, at::Device(at::kCPU), extra);
+    if (!options.force) require_other_file(options.file, options.out);
+    torch::jit::ExtraFilesMap extra;
+    torch::jit::Module module = load_saved_module(options.file, extra);
     std::vector<PrunableParameter> all = parameters_with_types(module);
     PruningMasks masks(chosen_parameters(all, options.targets));
     for (const auto& buffer : module.named_buffers()) all.push_back({buffer.name, buffer.value});
@@ -120,8 +112,7 @@ int run_prune(const PruneOptions& options) {
     }
     return 0;
   } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    std::cerr << "vigil: libtorch cannot load '" << printable(options.file) << "': " << printable(text.substr(0, text.find('\n'))) << '\n';
+    std::cerr << "vigil: " << first_line(error.what_without_backtrace()) << '\n';
   } catch (const std::exception& error) {
     std::cerr << "vigil: " << printable(error.what()) << '\n';
   }

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -13,7 +12,6 @@
 #include <system_error>
 #include <vector>
 
-#include <torch/csrc/jit/serialization/import.h>
 #include <torch/serialize/input-archive.h>
 #include <nlohmann/json.hpp>
 
@@ -106,17 +104,13 @@ ComparedOutputs compared_outputs(const QuantiseOptions& options, const std::vect
   torch::jit::Module in_float = loaded_for_running(options), rounded = loaded_for_running(options);
   quantise_weights(rounded, options.how);
   outputs.of_all = agreement(output_of(in_float, inputs), output_of(rounded, inputs));
+  if (outputs.of_all.examples == 0) throw std::invalid_argument("the inputs hold no example, so there are no outputs to compare");
   return outputs;
 }
 
-QuantisationReport write_quantised(const QuantiseOptions& options, torch::jit::Module& module) {
-  std::error_code ignored;
-  if (!options.force && std::filesystem::equivalent(options.file, options.out, ignored)) {
-    throw std::invalid_argument("'" + options.out + "' is the model itself; name another file, or give --force");
-  }
+QuantisationReport write_quantised(const QuantiseOptions& options, torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra) {
+  if (!options.force) require_other_file(options.file, options.out);
   const bool as_floats = options.rounded || has_forward(module);
-  torch::jit::ExtraFilesMap extra = extra_files_of(options.file);
-  if (!extra.empty()) module = torch::jit::load(options.file, at::Device(at::kCPU), extra);
   const QuantisationReport report = as_floats ? quantise_weights(module, options.how) : store_integers(module, options.how);
   write_saved_module(module, extra, options.out);
   return report;
@@ -170,6 +164,7 @@ std::string outputs_text(const Agreement& outputs) {
   std::snprintf(figures, sizeof figures, " (%.2f %%); SQNR %.1f dB, largest difference %.3g", 100 * outputs.top1(), outputs.sqnr_db(),
                 outputs.largest_difference);
   std::string text = "Outputs: the same class is first in " + grouped(outputs.agreeing) + " of " + grouped(outputs.examples) + figures;
+  if (outputs.nonfinite == outputs.examples) return "Outputs: NaN or Inf in all " + grouped(outputs.examples) + '\n';
   if (outputs.noise == 0 && outputs.nonfinite == 0) text = "Outputs: the same in all " + grouped(outputs.examples);
   if (outputs.nonfinite > 0) text += "; NaN or Inf in " + grouped(outputs.nonfinite);
   return text + '\n';
@@ -178,14 +173,15 @@ std::string outputs_text(const Agreement& outputs) {
 int run_quantise(const QuantiseOptions& options) {
   try {
     std::vector<c10::IValue> inputs = options.inputs.empty() ? example_inputs(options.input_sizes) : saved_inputs(options.inputs);
-    torch::jit::Module module = load_saved_module(options.file);
+    torch::jit::ExtraFilesMap extra;
+    torch::jit::Module module = load_saved_module(options.file, extra);
     QuantisationReport report = quantisation_report(module, options.how);
     bool is_any_quantised = false;
     for (const QuantisedWeight& weight : report.weights) is_any_quantised |= !weight.is_kept;
     if (!is_any_quantised) throw std::invalid_argument("'" + options.file + "' has no weights to quantise");
     std::optional<ComparedOutputs> outputs;
     if (!inputs.empty() && has_forward(module)) outputs = compared_outputs(options, inputs);
-    if (!options.out.empty()) report = write_quantised(options, module);
+    if (!options.out.empty()) report = write_quantised(options, module, extra);
     for (std::size_t i = 0; outputs && i < report.weights.size(); ++i) report.weights[i].outputs = outputs->of_each.at(i);
     if (options.json) {
       std::cout << json_of(report, outputs, options).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << '\n';
@@ -195,7 +191,7 @@ int run_quantise(const QuantiseOptions& options) {
       if (!options.out.empty()) std::cout << "Written to " << printable(options.out) << '\n';
     }
     if (!inputs.empty() && !outputs) {
-      std::cerr << "vigil: the file has no code to run (torch::save writes none): the inputs were not used\n";
+      std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): the inputs were not used\n";
     }
     return 0;
   } catch (const c10::Error& error) {
@@ -217,7 +213,7 @@ tools::Command add_quantise(CLI::App& app) {
   command.add_flag("--affine", options->affine, "With a zero point, else symmetric");
   command.add_option("--bits", options->how.layer.grid.bits, "2 to 8; else 8. Fewer are kept in 8, too")
       ->type_name("N")
-      ->check(tools::whole_number_from(2));
+      ->check(CLI::Range(2, 8));
   command.add_option("--include", options->how.include, "Names to quantise, else all; may be repeated")
       ->type_name("PATTERN")
       ->expected(1)

@@ -1,5 +1,6 @@
 #include "vigil/model_tools/saved_module.h"
 
+#include <filesystem>
 #include <optional>
 #include <stdexcept>
 
@@ -52,17 +53,7 @@ class UnoptimisedExecution {
   const bool before_ = torch::jit::getGraphExecutorOptimize();
 };
 
-}  // namespace
-
-torch::jit::Module load_saved_module(const std::string& file) {
-  open_saved_model(file);
-  try {
-    return torch::jit::load(file, at::Device(at::kCPU));
-  } catch (const c10::Error& error) {
-    throw std::runtime_error("libtorch cannot load '" + printable(file) + "': " + first_line(error.what_without_backtrace()));
-  }
-}
-
+// With empty texts: libtorch loads and writes only those whose names it is told.
 torch::jit::ExtraFilesMap extra_files_of(const std::string& file) {
   constexpr const char* kPrefix = "extra/";
   torch::jit::ExtraFilesMap extra;
@@ -71,6 +62,32 @@ torch::jit::ExtraFilesMap extra_files_of(const std::string& file) {
     if (name.rfind(kPrefix, 0) == 0) extra[name.substr(std::char_traits<char>::length(kPrefix))] = "";
   }
   return extra;
+}
+
+torch::jit::Module checked_and_loaded(const std::string& file, torch::jit::ExtraFilesMap* extra) {
+  open_saved_model(file);
+  const std::string cannot = "libtorch cannot load '" + file + "': ";
+  try {
+    if (extra == nullptr) return torch::jit::load(file, at::Device(at::kCPU));
+    *extra = extra_files_of(file);
+    return torch::jit::load(file, at::Device(at::kCPU), *extra);
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(cannot + first_line(error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    throw std::runtime_error(cannot + first_line(error.what()));  // names that its code cannot have
+  }
+}
+
+}  // namespace
+
+torch::jit::Module load_saved_module(const std::string& file) { return checked_and_loaded(file, nullptr); }
+
+torch::jit::Module load_saved_module(const std::string& file, torch::jit::ExtraFilesMap& extra) { return checked_and_loaded(file, &extra); }
+
+void require_other_file(const std::string& file, const std::string& out) {
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(file, out, ignored)) return;
+  throw std::invalid_argument("'" + out + "' is the model itself; name another file, or give --force");
 }
 
 void write_saved_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path) {

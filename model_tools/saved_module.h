@@ -14,9 +14,11 @@ namespace vigil::model_tools {
 /// reads. @throws std::runtime_error that names the file and the reason
 torch::jit::Module load_saved_module(const std::string& file);
 
-/// Names of the files that the archive holds beside the module, each with an empty text: libtorch loads and writes them only when it is
-/// told their names. @throws c10::Error
-torch::jit::ExtraFilesMap extra_files_of(const std::string& file);
+/// The same, with all files that the archive holds beside the module, for write_saved_module().
+torch::jit::Module load_saved_module(const std::string& file, torch::jit::ExtraFilesMap& extra);
+
+/// @throws std::invalid_argument when `out` is `file`, by whatever path
+void require_other_file(const std::string& file, const std::string& out);
 
 /// Writes the module in its format, with those files; as a whole or not at all. @throws std::runtime_error that names the file
 void write_saved_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path);

@@ -48,7 +48,7 @@ ModelSummary summary_of_file(const SummaryCommandOptions& options) {
     run_code([&] { summary = model_summary(module, inputs); });
     return summary;
   }
-  std::cerr << "vigil: the file has no code to run (torch::save writes none): --input-size was not used\n";
+  std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n";
   return model_summary(module);
 }
 

@@ -64,6 +64,24 @@ TEST(InitialiseCommand, WritesWhatTorchLoadReadsIntoTheSameModule) {
   EXPECT_EQ(loaded->norm->running_mean.min().item<float>(), 0.25F) << "buffers are copied";
 }
 
+TEST(InitialiseCommand, LosesNothingWhereItCannotWrite) {
+  const TemporaryFolder folder;
+  const std::string file = folder.file("net.pt");
+  ConvNet net;
+  torch::save(net, file);
+  const std::string before = read_text(file);
+  CommandResult result = run_vigil({"initialise", file, "--preset", "default", "-o", file});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err, "vigil: '" + file + "' is the model itself; name another file, or give --force\n");
+  EXPECT_EQ(read_text(file), before);
+  result = run_vigil({"initialise", file, "--preset", "default", "-o", "/dev/full"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.err.find("'/dev/full'"), std::string::npos) << result.err;
+  EXPECT_EQ(run_vigil({"initialise", file, "--preset", "gpt2", "--activation", "tanh", "-o", folder.file("fresh.pt")}).code, 2);
+  EXPECT_EQ(run_vigil({"initialise", file, "--preset", "default", "-o", file, "--force"}).code, 0);
+  EXPECT_NE(read_text(file), before);
+}
+
 TEST(InitialiseCommand, KeepsTheCodeOfTorchScript) {
   const TemporaryFolder folder;
   const std::string file = scripted_file(folder, 1);
@@ -115,7 +133,7 @@ TEST(AuditCommand, LooksAtTheWeightsAloneWhereThereIsNoCode) {
   const CommandResult result = run_vigil({"audit", folder.file("net.pt"), "--input-size", "8,3,10,10"});
   EXPECT_EQ(result.code, 0) << result.out;
   EXPECT_NE(result.out.find("The weights alone: no forward pass was run."), std::string::npos) << result.out;
-  EXPECT_EQ(result.err, "vigil: the file has no code to run (torch::save writes none): --input-size was not used\n");
+  EXPECT_EQ(result.err, "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n");
 }
 
 TEST(AuditCommand, SaysWhyAModelCannotBeRun) {

@@ -187,7 +187,8 @@ TEST_F(QuantiseCommand, SaysWhatIsWrongAndWritesNothing) {
   EXPECT_EQ(error({"--bits", "9", "-o", out}), "vigil: conv.weight: a grid of 9 bits: give 2 to 8\n");
   EXPECT_TRUE(contains(error({"--rounded"}), "--out"));
   EXPECT_EQ(error({"-o", in}), "vigil: '" + in + "' is the model itself; name another file, or give --force\n");
-  EXPECT_EQ(error({"--input-size", "4,6"}, 0), "vigil: the file has no code to run (torch::save writes none): the inputs were not used\n");
+  EXPECT_EQ(error({"--input-size", "4,6"}, 0),
+            "vigil: the file has no forward() to run (torch::save writes no code): the inputs were not used\n");
   EXPECT_EQ(error({"--inputs", in}), "vigil: '" + in + "' holds no tensor that torch::save has written\n");
   EXPECT_EQ(quantise_file({in, "-o", "/dev/full"}).code, 2);
   net->head->weight.detach()[0][0] = std::numeric_limits<float>::quiet_NaN();

@@ -55,7 +55,7 @@ TEST_F(SummaryCommand, SaysWhatIsNeededForMoreThanParameters) {
   result = run_vigil({"summary", saved, "--input-size", "1x3"});
   EXPECT_EQ(result.code, 0);
   EXPECT_TRUE(shows(result.out, "The parameters alone: no forward pass was run.")) << result.out;
-  EXPECT_EQ(result.err, "vigil: the file has no code to run (torch::save writes none): --input-size was not used\n");
+  EXPECT_EQ(result.err, "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n");
 }
 
 TEST_F(SummaryCommand, WhatCannotBeReadOrRunIsAnErrorInALine) {
