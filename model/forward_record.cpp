@@ -31,13 +31,6 @@ void end_script_function(const at::RecordFunction&, at::ObserverContext* context
   if (context != nullptr && script_record != nullptr) script_record->end_script();
 }
 
-DataTensor described_data(const at::Tensor& tensor) {
-  DataTensor data;
-  data.sizes = tensor.sizes().vec();
-  data.bytes = static_cast<std::uint64_t>(tensor.numel()) * static_cast<std::uint64_t>(tensor.element_size());
-  return data;
-}
-
 }  // namespace
 
 ForwardRecord::ForwardRecord(const std::vector<ModuleNode>& tree) : tree_(tree) {
@@ -88,15 +81,47 @@ void ForwardRecord::end() noexcept {
   }
 }
 
-int ForwardRecord::owner(int parameter, const std::string& operation) const {
-  const auto& sharing = sharing_[static_cast<std::size_t>(parameter)];
-  // Of a tied embedding the table looks up and the head multiplies.
-  const auto is_lookup = [](const std::string& text) { return text.find("mbedding") != std::string::npos; };
-  for (const int index : sharing) {
-    const int module = owners_[static_cast<std::size_t>(index)];
-    if (is_lookup(tree_[static_cast<std::size_t>(module)].type) == is_lookup(operation)) return module;
+DataTensor ForwardRecord::described_data(const at::Tensor& tensor) const {
+  DataTensor data;
+  data.sizes = tensor.sizes().vec();
+  data.bytes = static_cast<std::uint64_t>(tensor.numel()) * static_cast<std::uint64_t>(tensor.element_size());
+  if (const auto maker = makers_.find(memory_of(tensor)); maker != makers_.end()) data.producer = maker->second;
+  return data;
+}
+
+void ForwardRecord::take_result(const c10::IValue& result) {
+  if (result.isTensor()) {
+    if (result.toTensor().defined()) results_.push_back(described_data(result.toTensor()));
+  } else if (result.isTuple()) {
+    for (const c10::IValue& element : result.toTupleRef().elements()) take_result(element);
+  } else if (result.isList()) {
+    for (const c10::IValue& element : result.toListRef()) take_result(element);
+  } else if (result.isGenericDict()) {
+    for (const auto& entry : result.toGenericDict()) take_result(entry.value());
   }
-  return owners_[static_cast<std::size_t>(parameter)];
+}
+
+UseOfShared ForwardRecord::shared_use(int parameter, const std::string& operation, c10::ArrayRef<const c10::IValue> inputs) const {
+  const auto is_lookup = [](const std::string& text) { return text.find("mbedding") != std::string::npos; };
+  UseOfShared use{parameter, parameter, is_lookup(operation)};
+  // Of a tied embedding the table looks up and the head multiplies.
+  std::vector<int> likely;
+  for (const int index : sharing_[static_cast<std::size_t>(parameter)]) {
+    const int module = owners_[static_cast<std::size_t>(index)];
+    if (is_lookup(tree_[static_cast<std::size_t>(module)].type) == use.is_lookup) likely.push_back(index);
+  }
+  if (likely.empty()) return use;
+  // Of several of a kind that which the rest of the operator's parameters are of, such as its bias; else they come one after the other.
+  const auto uses = uses_.find({use.first, use.is_lookup});
+  use.parameter = likely[(uses == uses_.end() ? 0 : uses->second) % likely.size()];
+  for_each_tensor(inputs, [&](const at::Tensor& tensor) {
+    const int other = places_->find(tensor);
+    if (other == TensorPlaces::kNone || places_->is_buffer(other) || sharing_[static_cast<std::size_t>(other)].size() != 1) return;
+    for (const int index : likely) {
+      if (owners_[static_cast<std::size_t>(index)] == owners_[static_cast<std::size_t>(other)]) use.parameter = index;
+    }
+  });
+  return use;
 }
 
 std::unique_ptr<OperatorCall> ForwardRecord::on_start(const OperatorStart& start, const OperatorCall* parent, bool in_backward) {
@@ -118,7 +143,9 @@ std::unique_ptr<OperatorCall> ForwardRecord::on_start(const OperatorStart& start
   operation.parameter = call->place.parameter;
   const bool has_weights = operation.role == OperatorPlace::Role::layer || operation.role == OperatorPlace::Role::weights;
   if (operation.parameter >= 0) {
-    operation.module = owner(operation.parameter, operation.name);
+    call->use = shared_use(operation.parameter, operation.name, start.inputs);
+    operation.parameter = call->use.parameter;
+    operation.module = owners_[static_cast<std::size_t>(operation.parameter)];
   } else if (has_weights) {
     const auto known = by_path_.find(attribution_->path(call->place.module));
     if (known != by_path_.end()) operation.module = known->second;
@@ -136,9 +163,7 @@ std::unique_ptr<OperatorCall> ForwardRecord::on_start(const OperatorStart& start
       if (places_->is_buffer(index) && operation.buffer_module < 0) operation.buffer_module = owners_[static_cast<std::size_t>(index)];
       return;
     }
-    DataTensor data = described_data(tensor);
-    if (const auto maker = makers_.find(memory_of(tensor)); maker != makers_.end()) data.producer = maker->second;
-    operation.inputs.push_back(std::move(data));
+    operation.inputs.push_back(described_data(tensor));
   });
   const bool has_window = operation.name.find("pool") != std::string::npos && operation.name.find("adaptive") == std::string::npos;
   if (has_window && start.inputs.size() > 1 && start.inputs[1].isIntList()) operation.kernel = start.inputs[1].toIntVector();
@@ -158,14 +183,11 @@ void ForwardRecord::on_end(OperatorCall& ended, c10::ArrayRef<c10::IValue> outpu
     if (places_->find(tensor) != TensorPlaces::kNone) return;
     DataTensor data = described_data(tensor);
     data.producer = call.operation;
-    // A view of what is no output of the pass, as of the input, stays without the weights' mark.
-    if (operation.role == OperatorPlace::Role::weights) {
-      makers_.erase(memory_of(tensor));
-    } else {
-      makers_[memory_of(tensor)] = call.operation;
-    }
+    makers_[memory_of(tensor)] = operation.role == OperatorPlace::Role::weights ? DataTensor::kWeights : call.operation;
     operation.outputs.push_back(std::move(data));
   });
+  const bool is_use = operation.role == OperatorPlace::Role::layer && !operation.outputs.empty();
+  if (is_use && call.use.first >= 0) ++uses_[{call.use.first, call.use.is_lookup}];
 }
 
 void ForwardRecord::start_script(const void* object, c10::ArrayRef<const c10::IValue> arguments) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "vigil/model/module_tree.h"
@@ -18,9 +20,11 @@ namespace vigil {
 using TensorSizes = std::vector<std::int64_t>;
 
 struct DataTensor {
+  static constexpr int kWeights = -2;
+
   TensorSizes sizes;
   std::uint64_t bytes = 0;
-  int producer = -1;  ///< operation that made it; -1: none of the pass
+  int producer = -1;  ///< operation that made it; -1: none of the pass; kWeights: made of parameters alone
 };
 
 /// An operator that the program called, with those that it is made of.
@@ -45,6 +49,13 @@ struct ScriptCall {
   int first_operation = 0, end_operation = -1;  ///< [first, end)
 };
 
+/// Which of the names of a parameter an operator uses it by.
+struct UseOfShared {
+  int parameter = -1;  ///< of the module that it is taken to be of
+  int first = -1;      ///< of those that share its memory
+  bool is_lookup = false;
+};
+
 class ForwardRecord : public OperatorSink {
  public:
   /// `tree` outlives this.
@@ -55,7 +66,11 @@ class ForwardRecord : public OperatorSink {
   void begin(bool is_script);
   void end() noexcept;
 
+  /// What the pass gave, so that its last module's result is told from what it has besides.
+  void take_result(const c10::IValue& result);
+
   const std::vector<PassOperation>& operations() const { return operations_; }
+  const std::vector<DataTensor>& results() const { return results_; }
   const std::vector<ScriptCall>& calls() const { return calls_; }
   bool is_told() const { return is_script_; }
   std::uint64_t failures() const { return failures_; }
@@ -71,8 +86,10 @@ class ForwardRecord : public OperatorSink {
   struct Call : OperatorCall {
     int operation = -1;
     OperatorPlace place;
+    UseOfShared use;
   };
-  int owner(int parameter, const std::string& operation) const;
+  UseOfShared shared_use(int parameter, const std::string& operation, c10::ArrayRef<const c10::IValue> inputs) const;
+  DataTensor described_data(const at::Tensor& tensor) const;
 
   const std::vector<ModuleNode>& tree_;
   bool is_script_ = false;
@@ -82,8 +99,10 @@ class ForwardRecord : public OperatorSink {
   std::vector<std::vector<int>> sharing_;  // by index: those that share its memory, itself too
   std::unordered_map<std::string, int> by_path_;
   std::unordered_map<const void*, int> by_object_;
-  std::unordered_map<const void*, int> makers_;  // by memory: operation
+  std::unordered_map<const void*, int> makers_;       // by memory: operation
+  std::map<std::pair<int, bool>, std::size_t> uses_;  // so far, by UseOfShared::first and is_lookup
   std::vector<PassOperation> operations_;
+  std::vector<DataTensor> results_;
   std::vector<ScriptCall> calls_;
   std::vector<int> script_stack_;                                  // indices into calls_, -1 for what is no module
   std::unordered_map<std::uint64_t, OutermostProducts> products_;  // by thread

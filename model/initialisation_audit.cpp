@@ -18,6 +18,7 @@
 #include "vigil/model/audit_signals.h"
 #include "vigil/model/audit_verdict.h"
 #include "vigil/model/audit_weights.h"
+#include "vigil/model/mode_keeper.h"
 #include "vigil/monitor/dtype.h"
 
 namespace vigil {
@@ -80,33 +81,6 @@ class BufferKeeper {
 
  private:
   std::vector<std::pair<at::Tensor, at::Tensor>> kept_;
-};
-
-class ModeKeeper {
- public:
-  explicit ModeKeeper(torch::nn::Module& module) {
-    for (const auto& one : module.modules(/*include_self=*/false)) kept_.emplace_back(one.get(), one->is_training());
-    root_ = {&module, module.is_training()};
-    alive_ = module.modules(/*include_self=*/false);
-  }
-  ~ModeKeeper() {
-    try {
-      const auto restore = [](const std::pair<torch::nn::Module*, bool>& one) {
-        if (one.first->is_training() != one.second) one.first->train(one.second);
-      };
-      restore(root_);  // sets its children, too, so they come after it
-      for (const auto& one : kept_) restore(one);
-    } catch (...) {
-      // A train() of the program's that throws.
-    }
-  }
-  ModeKeeper(const ModeKeeper&) = delete;
-  ModeKeeper& operator=(const ModeKeeper&) = delete;
-
- private:
-  std::pair<torch::nn::Module*, bool> root_;
-  std::vector<std::pair<torch::nn::Module*, bool>> kept_;
-  std::vector<std::shared_ptr<torch::nn::Module>> alive_;
 };
 
 bool is_depth_layer(const LayerAudit& layer) {

@@ -79,4 +79,22 @@ std::vector<ModelTensor> gradients_of(const torch::nn::Module& module) {
   return gradients;
 }
 
+std::optional<at::Tensor> first_tensor_in(const c10::IValue& value) {
+  if (value.isTensor()) return value.toTensor();
+  if (value.isTuple()) {
+    for (const c10::IValue& element : value.toTupleRef().elements()) {
+      if (auto tensor = first_tensor_in(element)) return tensor;
+    }
+  } else if (value.isList()) {
+    for (const c10::IValue& element : value.toListRef()) {
+      if (auto tensor = first_tensor_in(element)) return tensor;
+    }
+  } else if (value.isGenericDict()) {
+    for (const auto& entry : value.toGenericDict()) {
+      if (auto tensor = first_tensor_in(entry.value())) return tensor;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace vigil

@@ -1,8 +1,11 @@
 // The tensors of a module, for what inspection/ does with them.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 #include <torch/nn/module.h>
 
 #include "vigil/inspection/model_tensor.h"
@@ -17,5 +20,8 @@ std::vector<ModelTensor> tensors_of(const torch::nn::Module& module);
 
 /// The gradients, under the names of their parameters; those that have none are left out.
 std::vector<ModelTensor> gradients_of(const torch::nn::Module& module);
+
+/// The first tensor of a result, in tuples, lists and dictionaries, too; nothing where there is none.
+std::optional<at::Tensor> first_tensor_in(const c10::IValue& value);
 
 }  // namespace vigil

@@ -1,13 +1,10 @@
 // Which module an operator of a C++ model ran in, from its parameters and its data.
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <iterator>
 #include <limits>
 #include <map>
 #include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "vigil/model/pass_modules.h"
@@ -17,48 +14,6 @@ namespace {
 
 constexpr int kNowhere = -1;
 constexpr int kNever = std::numeric_limits<int>::max();
-
-// "maxpool2d" for "MaxPool2d" and "max_pool2d".
-std::string plain_name(std::string_view text) {
-  std::string plain;
-  for (const char letter : text) {
-    if (letter != '_') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  }
-  return plain;
-}
-
-struct OperatorOfType {
-  std::string_view type, operation;  // plain names; the operator's begins so
-};
-// Where the operator is not named as the module is.
-constexpr std::array kOperatorsOfTypes{
-    OperatorOfType{"alphadropout", "alphadropout"},
-    OperatorOfType{"batchnorm1d", "batchnorm"},
-    OperatorOfType{"batchnorm2d", "batchnorm"},
-    OperatorOfType{"batchnorm3d", "batchnorm"},
-    OperatorOfType{"constantpad1d", "constantpadnd"},
-    OperatorOfType{"constantpad2d", "constantpadnd"},
-    OperatorOfType{"constantpad3d", "constantpadnd"},
-    OperatorOfType{"dropout2d", "featuredropout"},
-    OperatorOfType{"dropout3d", "featuredropout"},
-    OperatorOfType{"featurealphadropout", "featurealphadropout"},
-    OperatorOfType{"fold", "col2im"},
-    OperatorOfType{"instancenorm1d", "instancenorm"},
-    OperatorOfType{"instancenorm2d", "instancenorm"},
-    OperatorOfType{"instancenorm3d", "instancenorm"},
-    OperatorOfType{"relu6", "hardtanh"},
-    OperatorOfType{"softmax2d", "softmax"},
-    OperatorOfType{"unfold", "im2col"},
-    OperatorOfType{"upsample", "upsample"},
-    OperatorOfType{"zeropad2d", "constantpadnd"},
-};
-
-bool may_be_of(const std::string& plain_type, const std::string& plain_operation) {
-  if (plain_type == plain_operation) return true;
-  return std::any_of(kOperatorsOfTypes.begin(), kOperatorsOfTypes.end(), [&](const OperatorOfType& row) {
-    return row.type == plain_type && plain_operation.compare(0, row.operation.size(), row.operation) == 0;
-  });
-}
 
 bool holds_index(const std::vector<int>& list, int index) { return std::find(list.begin(), list.end(), index) != list.end(); }
 
@@ -101,6 +56,10 @@ class PassInference {
   void find_anchors() {
     for (const PassOperation& one : operations_) {
       int module = kNowhere;
+      if (one.outputs.empty()) {  // it prepares parameters, as embedding_renorm_ does
+        anchors_.push_back(module);
+        continue;
+      }
       if (one.role == OperatorPlace::Role::layer) module = one.module;
       if (module < 0 && one.buffer_module >= 0 && one.role != OperatorPlace::Role::weights && one.name.find("norm") != std::string::npos) {
         module = one.buffer_module;
@@ -269,6 +228,21 @@ class PassInference {
     return begun < module && passes_[static_cast<std::size_t>(module)].calls < static_cast<std::uint64_t>(times);
   }
 
+  // Whether the Sequential that `module` stands in has run it as often as it has itself run.
+  bool is_done(int module, int index) const {
+    const int parent = node(module).parent;
+    if (!is_sequential(node(parent))) return false;
+    const auto& calls = calls_[static_cast<std::size_t>(parent)];
+    std::uint64_t times = 0;
+    for (const InferredCall& call : calls) {
+      if (index > call.first && index < call.last) return false;
+      if (index > call.first || holds_index(call.leading, index)) ++times;
+    }
+    const auto& row = node(parent).children;
+    const auto places = std::count_if(row.begin(), row.end(), [&](int child) { return node(child).original == module; });
+    return times > 0 && passes_[static_cast<std::size_t>(module)].calls >= times * static_cast<std::uint64_t>(places);
+  }
+
   // The module without parameters that an operator without any is the work of.
   int match(int index, int lowest, const std::vector<std::pair<int, std::string>>& parameterless) {
     const int before = module_before(index), behind = module_behind(index);
@@ -277,6 +251,7 @@ class PassInference {
     for (const auto& [module, type] : parameterless) {
       if (!may_be_of(type, name) || !is_in(module, lowest) || !fits_order(module, lowest, before, behind)) continue;
       if (is_due(module, index, before)) return module;
+      if (is_done(module, index)) continue;
       bool fits = true;
       for (int above = node(module).parent; fits && above > lowest; above = node(above).parent) fits = may_be_in(index, above);
       if (fits) candidates.push_back(module);
@@ -392,25 +367,53 @@ class PassInference {
       }
       sizes.push_back(sizes_at(beyond[i]));
     }
+    if (!is_known && is_input) add_further_inputs(calls_[static_cast<std::size_t>(module)].front(), sizes);
+    if (!is_known && !is_input) add_further_outputs(calls_[static_cast<std::size_t>(module)].front(), sizes);
     for (const TensorSizes* one : sizes) {
       if (one == nullptr || *one != *sizes.front()) return std::nullopt;
     }
     return *sizes.front();
   }
 
-  // Bytes that the module's own parameters gave: one tensor for each time that they are used.
-  std::uint64_t own_bytes(int module) const {
-    std::uint64_t bytes = 0, latest = 0;
-    std::set<int> used;
-    for (int i = 0; i < size(); ++i) {
-      if (at(anchors_, i) != module) continue;
-      if (!used.insert(operation(i).parameter).second) {
-        bytes += latest;
-        used = {operation(i).parameter};
+  // What a call's other operators take from outside. Nobody tells which argument comes first.
+  void add_further_inputs(const InferredCall& call, std::vector<const TensorSizes*>& sizes) const {
+    const auto look_at = [&](int index) {
+      for (const DataTensor& input : operation(index).inputs) {
+        const int from = input.producer;
+        const bool is_anew = from == DataTensor::kWeights || (from >= 0 && operation(from).inputs.empty());  // a state of zeros, a range
+        if (from >= call.first || holds_index(call.leading, from) || is_anew || input.sizes.empty()) continue;
+        sizes.push_back(&input.sizes);
       }
-      if (!operation(i).outputs.empty()) latest = operation(i).outputs.front().bytes;
+    };
+    for (int i = call.first + 1; i <= call.last; ++i) look_at(i);
+    for (const int behind : call.trailing) {
+      if (is_matched_[static_cast<std::size_t>(behind)]) break;
+      look_at(behind);
     }
-    return bytes + latest;
+  }
+
+  // What others than the call's last operator give to outside: what is taken behind it, and where the data of an anchor ends before it.
+  void add_further_outputs(const InferredCall& call, std::vector<const TensorSizes*>& sizes) const {
+    std::vector<bool> reaches(static_cast<std::size_t>(call.last - call.first) + 1, false);  // the last one
+    const auto reaching = [&](int index) { return reaches[static_cast<std::size_t>(index - call.first)]; };
+    reaches.back() = true;
+    for (int i = call.last; i-- > call.first;) {
+      for (const int consumer : consumers_[static_cast<std::size_t>(i)]) {
+        if (consumer <= call.last && reaching(consumer)) reaches[static_cast<std::size_t>(i - call.first)] = true;
+      }
+    }
+    for (int i = call.first; i < call.last; ++i) {
+      if (operation(i).outputs.empty()) continue;
+      const auto& consumers = consumers_[static_cast<std::size_t>(i)];
+      const bool goes_on = std::any_of(consumers.begin(), consumers.end(), [&](int one) { return one > call.last; });
+      const int anchor = is_anchor(i) ? i : at(previous_, i);
+      const bool ends = consumers.empty() && anchor >= call.first && !reaching(anchor);
+      if (goes_on || ends) sizes.push_back(&operation(i).outputs.front().sizes);
+    }
+  }
+
+  bool stands_once(int module) const {
+    return std::count_if(tree_.begin(), tree_.end(), [&](const ModuleNode& one) { return one.original == node(module).original; }) == 1;
   }
 
   // From the last module to the first, so that its children have been.
@@ -419,7 +422,7 @@ class PassInference {
     const std::vector<InferredCall>& calls = calls_[static_cast<std::size_t>(module)];
     if (!calls.empty()) {
       into.calls = calls.size();
-      into.output_bytes = own_bytes(module);
+      into.output_bytes = own_bytes(operations_, anchors_, module);
       if (is_module_list(node(module))) {
         into.calls = 0;
         return;
@@ -428,11 +431,13 @@ class PassInference {
       into.output = boundary(module, calls.front().last, calls.front().trailing, false);
     }
     if (!is_sequential(node(module)) || node(module).children.empty()) return;
-    const ModulePass& first = pass(node(node(module).children.front()).original);
-    const ModulePass& last = pass(node(node(module).children.back()).original);
-    if (calls.empty()) into.calls = first.calls;
-    if (first.input) into.input = first.input;
-    if (last.output) into.output = last.output;
+    // What stands elsewhere, too, may have run there first.
+    const int begin = node(module).children.front(), end = node(module).children.back();
+    if (stands_once(begin)) {
+      if (calls.empty()) into.calls = pass(begin).calls;
+      if (pass(begin).input) into.input = pass(begin).input;
+    }
+    if (stands_once(end) && pass(end).output) into.output = pass(end).output;
   }
 
   const std::vector<ModuleNode>& tree_;

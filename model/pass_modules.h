@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "vigil/model/forward_record.h"
@@ -24,6 +26,16 @@ std::vector<ModulePass> modules_of_pass(const std::vector<ModuleNode>& tree, con
 
 /// For a record that is not told: all but the kernels.
 std::vector<ModulePass> inferred_modules(const std::vector<ModuleNode>& tree, const std::vector<PassOperation>& operations);
+
+/// "maxpool2d" for "MaxPool2d" and "max_pool2d".
+std::string plain_name(std::string_view text);
+
+/// Whether a module without parameters of that type runs that operator.
+bool may_be_of(const std::string& plain_type, const std::string& plain_operation);
+
+/// Bytes that a module's own parameters gave: one tensor for each time that they are used. `users`: by operation the module whose
+/// parameters it uses, or -1.
+std::uint64_t own_bytes(const std::vector<PassOperation>& operations, const std::vector<int>& users, int module);
 
 /// ModuleList and ModuleDict call nothing; Sequential calls its children, one after the other, and does nothing else.
 bool is_module_list(const ModuleNode& node);

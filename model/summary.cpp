@@ -1,6 +1,6 @@
 #include "vigil/model/summary.h"
 
-#include <memory>
+#include <unordered_map>
 #include <utility>
 
 #include <torch/csrc/autograd/grad_mode.h>
@@ -9,6 +9,8 @@
 #include <torch/nn/module.h>
 
 #include "vigil/model/forward_record.h"
+#include "vigil/model/mode_keeper.h"
+#include "vigil/model/module_tensors.h"
 #include "vigil/model/module_tree.h"
 #include "vigil/model/pass_modules.h"
 #include "vigil/operators/layer_attribution.h"
@@ -73,76 +75,35 @@ void take_ends(ModelSummary& summary, const std::vector<at::Tensor>& inputs, con
   if (output.defined()) root.output = output.sizes().vec();
 }
 
-// The modes of all modules, which evaluation mode changes.
-class SummaryModes {
- public:
-  explicit SummaryModes(torch::nn::Module& module) : module_(module), below_(module.modules(/*include_self=*/false)) {
-    was_training_.push_back(module.is_training());
-    for (const auto& one : below_) was_training_.push_back(one->is_training());
-    module.eval();
-  }
-  ~SummaryModes() {
-    try {
-      // train() sets the modules below, too, so they come after it.
-      module_.train(was_training_.front());
-      for (std::size_t i = 0; i < below_.size(); ++i) {
-        if (below_[i]->is_training() != was_training_[i + 1]) below_[i]->train(was_training_[i + 1]);
-      }
-    } catch (...) {
-      // A train() of the program's that throws.
-    }
-  }
-  SummaryModes(const SummaryModes&) = delete;
-  SummaryModes& operator=(const SummaryModes&) = delete;
+using ScriptCopies = std::unordered_map<const void*, torch::jit::Module>;  // by what they are copies of
 
- private:
-  torch::nn::Module& module_;
-  std::vector<std::shared_ptr<torch::nn::Module>> below_;
-  std::vector<bool> was_training_;
-};
-
-class ScriptModes {
- public:
-  explicit ScriptModes(torch::jit::Module& module) {
-    for (const torch::jit::Module& one : module.modules()) {
-      if (one.hasattr("training") && one.attr("training").isBool()) training_.emplace_back(one, one.attr("training").toBool());
-    }
-    for (auto& [one, was_training] : training_) one.setattr("training", false);
-    torch::jit::setGraphExecutorOptimize(false);
-  }
-  ~ScriptModes() {
-    torch::jit::setGraphExecutorOptimize(was_optimised_);
-    try {
-      for (auto& [one, was_training] : training_) one.setattr("training", was_training);
-    } catch (...) {
-      // An attribute that was there before.
+// clone() makes two of a module that stands in two places.
+void share_like(const torch::jit::Module& original, torch::jit::Module& copy, ScriptCopies& copies) {
+  for (const auto& child : original.named_children()) {
+    torch::jit::Module copied = copy.attr(child.name).toModule();
+    const auto [known, is_new] = copies.try_emplace(child.value._ivalue().get(), copied);
+    if (is_new) {
+      share_like(child.value, copied, copies);
+    } else {
+      copy.setattr(child.name, known->second._ivalue());
     }
   }
-  ScriptModes(const ScriptModes&) = delete;
-  ScriptModes& operator=(const ScriptModes&) = delete;
+}
 
- private:
-  std::vector<std::pair<torch::jit::Module, bool>> training_;
-  const bool was_optimised_ = torch::jit::getGraphExecutorOptimize();
-};
+// The same tensors, in modules and code of their own: those of `module` may have run before, optimised, so that libtorch keeps them without
+// their calls.
+torch::jit::Module fresh_copy(const torch::jit::Module& module) {
+  torch::jit::Module copy = module.clone(/*inplace=*/true);
+  ScriptCopies copies;
+  share_like(module, copy, copies);
+  return copy;
+}
 
-at::Tensor first_tensor_of(const c10::IValue& value) {
-  at::Tensor first;
-  if (value.isTensor()) return value.toTensor();
-  if (value.isTuple()) {
-    for (const c10::IValue& element : value.toTupleRef().elements()) {
-      if (first = first_tensor_of(element); first.defined()) break;
-    }
-  } else if (value.isList()) {
-    for (const c10::IValue& element : value.toListRef()) {
-      if (first = first_tensor_of(element); first.defined()) break;
-    }
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) {
-      if (first = first_tensor_of(entry.value()); first.defined()) break;
-    }
+void set_evaluation(const torch::jit::Module& module) {
+  for (torch::jit::Module one : module.modules()) {
+    // Of a frozen module it is a constant.
+    if (one.type()->hasAttribute("training") && one.attr("training").isBool()) one.setattr("training", false);
   }
-  return first;
 }
 
 }  // namespace
@@ -153,7 +114,8 @@ ModelSummary model_summary(torch::nn::Module& module, const std::function<at::Te
   ForwardRecord record(tree);
   at::Tensor output;
   {
-    const SummaryModes modes(module);
+    const ModeKeeper modes(module);
+    module.eval();
     const at::NoGradGuard no_grad;
     record.begin(/*is_script=*/false);
     output = forward();
@@ -168,16 +130,20 @@ ModelSummary model_summary(const torch::nn::Module& module) { return counted_sum
 ModelSummary model_summary(const torch::jit::Module& module) { return counted_summary(module_tree(module)); }
 
 ModelSummary model_summary(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
-  const std::vector<ModuleNode> tree = module_tree(module);
+  torch::jit::Module copy = fresh_copy(module);
+  const std::vector<ModuleNode> tree = module_tree(copy);
   ModelSummary summary = counted_summary(tree);
   ForwardRecord record(tree);
+  set_evaluation(copy);
   at::Tensor output;
   {
-    const ScriptModes modes(module);
+    const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);
     const at::NoGradGuard no_grad;
     record.begin(/*is_script=*/true);
-    output = first_tensor_of(module.forward(inputs));
+    const c10::IValue result = copy.forward(inputs);
     record.end();
+    record.take_result(result);
+    output = first_tensor_in(result).value_or(at::Tensor());
   }
   take_pass(summary, tree, record);
   std::vector<at::Tensor> tensors;

@@ -62,7 +62,8 @@ ModelSummary model_summary(torch::nn::Module& module, const std::function<at::Te
 ModelSummary model_summary(const torch::nn::Module& module);
 ModelSummary model_summary(const torch::jit::Module& module);
 
-/// Of a TorchScript module, with forward() as its code has it, not optimised, so that libtorch tells which module runs what.
+/// Of a TorchScript module, with forward() as its code has it, not optimised, so that libtorch tells which module runs what. Runs a copy that
+/// shares the tensors and is in evaluation mode, whose types libtorch keeps: not for every step.
 /// @throws c10::Error, std::exception what the code throws
 ModelSummary model_summary(torch::jit::Module& module, const std::vector<c10::IValue>& inputs);
 

@@ -11,28 +11,11 @@
 
 #include "vigil/config/printable.h"
 #include "vigil/inspection/saved_model.h"
+#include "vigil/model/module_tensors.h"
 #include "vigil/terminal/output_file.h"
 
 namespace vigil::model_tools {
 namespace {
-
-std::optional<at::Tensor> first_tensor_in(const c10::IValue& value) {
-  if (value.isTensor()) return value.toTensor();
-  if (value.isTuple()) {
-    for (const c10::IValue& element : value.toTupleRef().elements()) {
-      if (auto tensor = first_tensor_in(element)) return tensor;
-    }
-  } else if (value.isList()) {
-    for (const c10::IValue& element : value.toListRef()) {
-      if (auto tensor = first_tensor_in(element)) return tensor;
-    }
-  } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) {
-      if (auto tensor = first_tensor_in(entry.value())) return tensor;
-    }
-  }
-  return std::nullopt;
-}
 
 const std::string kCannotRun = "the model cannot be run: ";
 
@@ -40,18 +23,6 @@ std::string last_line(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return printable(text.substr(text.rfind('\n') + 1));  // npos + 1 is 0
 }
-
-// For as long as it lives.
-class UnoptimisedExecution {
- public:
-  UnoptimisedExecution() { torch::jit::setGraphExecutorOptimize(false); }
-  ~UnoptimisedExecution() { torch::jit::setGraphExecutorOptimize(before_); }
-  UnoptimisedExecution(const UnoptimisedExecution&) = delete;
-  UnoptimisedExecution& operator=(const UnoptimisedExecution&) = delete;
-
- private:
-  const bool before_ = torch::jit::getGraphExecutorOptimize();
-};
 
 // With empty texts: libtorch loads and writes only those whose names it is told.
 torch::jit::ExtraFilesMap extra_files_of(const std::string& file) {
@@ -114,7 +85,7 @@ void run_code(const std::function<void()>& run) {
 }
 
 at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
-  const UnoptimisedExecution unoptimised;
+  const torch::jit::GraphOptimizerEnabledGuard unoptimised(false);
   std::optional<at::Tensor> tensor;
   run_code([&] { tensor = first_tensor_in(module.forward(inputs)); });
   if (!tensor) throw std::runtime_error("its forward() gives no tensor");

@@ -70,7 +70,8 @@ std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
   try {
     const at::DisableRecordFunctionGuard unobserved;
     const std::uint64_t thread = is_node ? function.forwardThreadId() : function.threadId();
-    context->call = sink->on_start({name, is_node, function.seqNr(), thread, last_of(function.inputs(), function.num_inputs())}, here.call, in_backward);
+    context->call = sink->on_start({name, is_node, function.seqNr(), thread, last_of(function.inputs(), function.num_inputs())}, here.call,
+                                   in_backward);
   } catch (...) {
     slots[kSlot].failures.fetch_add(1, std::memory_order_relaxed);  // a lone count
   }

@@ -221,6 +221,122 @@ TEST(ModelSummary, LayersWithTwoInputsHaveTheFirstOnesSizes) {
   EXPECT_EQ(summary.input_bytes, (6 + 8) * 4U);
 }
 
+struct HeadsImpl : torch::nn::Module {
+  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& x) { return {policy(x), value(x)}; }
+  torch::nn::Linear policy = register_module("policy", torch::nn::Linear(8, 4));
+  torch::nn::Linear value = register_module("value", torch::nn::Linear(8, 1));
+};
+struct FilmImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& c) { return gain(c) * body(x); }
+  torch::nn::Linear gain = register_module("gain", torch::nn::Linear(3, 8));
+  torch::nn::Linear body = register_module("body", torch::nn::Linear(8, 8));
+};
+struct TwoEndsImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& c) {
+    const auto [policy, value] = heads->forward(film->forward(x, c));
+    return policy.softmax(1) * value;
+  }
+  std::shared_ptr<FilmImpl> film = register_module("film", std::make_shared<FilmImpl>());
+  std::shared_ptr<HeadsImpl> heads = register_module("heads", std::make_shared<HeadsImpl>());
+};
+
+TEST(ModelSummary, OfSeveralInputsOrOutputsOfOtherSizesTheFirstIsNotTold) {
+  auto net = std::make_shared<TwoEndsImpl>();
+  const ModelSummary summary = model_summary(net, torch::zeros({2, 8}), torch::zeros({2, 3}));
+  EXPECT_EQ(input_of(summary, "film"), kUnknown);
+  EXPECT_EQ(output_of(summary, "film"), (Sizes{2, 8}));
+  EXPECT_EQ(input_of(summary, "heads"), (Sizes{2, 8}));
+  EXPECT_EQ(output_of(summary, "heads"), kUnknown);
+  EXPECT_EQ(output_of(summary, "heads.policy"), (Sizes{2, 4}));
+}
+
+struct RowImpl : torch::nn::Module {
+  torch::Tensor forward(const torch::Tensor& x) { return second->forward(first->forward(x)); }
+  torch::nn::Sequential first = nullptr, second = nullptr;
+};
+
+TEST(ModelSummary, SequentialsThatShareALayerHaveTheirOwnSizes) {
+  for (const bool other_first : {false, true}) {
+    const std::int64_t width = other_first ? 16 : 4;
+    const torch::nn::MaxPool1d pool(2);
+    auto net = std::make_shared<RowImpl>();
+    const torch::nn::Sequential a(torch::nn::Linear(8, 8), pool), b(torch::nn::Linear(width, width), pool);
+    net->first = net->register_module("0", other_first ? b : a);
+    net->second = net->register_module("1", other_first ? a : b);
+    const ModelSummary summary = model_summary(net, torch::zeros({2, 1, other_first ? 16 : 8}));
+    EXPECT_EQ(output_of(summary, "1"), kUnknown) << "the second's pooling is in the first in the tree";
+    EXPECT_EQ(output_of(summary, "0"), (Sizes{2, 1, other_first ? 8 : 4}));
+    EXPECT_EQ(input_of(summary, "1"), (Sizes{2, 1, other_first ? 8 : 4}));
+  }
+}
+
+struct TiedImpl : torch::nn::Module {
+  explicit TiedImpl(bool bias) : a(torch::nn::LinearOptions(8, 8).bias(bias)), b(torch::nn::LinearOptions(8, 8).bias(bias)) {
+    b->weight.set_data(a->weight.detach());
+    register_module("a", a);
+    register_module("b", b);
+  }
+  torch::Tensor forward(const torch::Tensor& x) {
+    return a->bias.defined() ? a(b(b(x.slice(0, 0, 2)))) : b(a(x));  // a bias tells whose the weight is, whatever the order
+  }
+  torch::nn::Linear a, b;
+};
+
+TEST(ModelSummary, TiedLayersOfOneKindHaveTheirOwnCalls) {
+  auto net = std::make_shared<TiedImpl>(false);
+  ModelSummary summary = model_summary(net, torch::zeros({2, 8}));
+  EXPECT_EQ(summary_at(summary, "a").macs, 2 * 64U);
+  EXPECT_EQ(summary_at(summary, "b").macs, 2 * 64U);
+  EXPECT_EQ(output_of(summary, "b"), (Sizes{2, 8}));
+  net = std::make_shared<TiedImpl>(true);
+  summary = model_summary(net, torch::zeros({2, 8}));
+  EXPECT_EQ(summary_at(summary, "a").calls, 1U);
+  EXPECT_EQ(summary_at(summary, "b").calls, 2U);
+}
+
+TEST(ModelSummary, WhatFollowsASequentialThatIsDoneIsNotItsOwn) {
+  struct ResidualImpl : torch::nn::Module {
+    torch::Tensor forward(const torch::Tensor& x) { return torch::relu(x + body->forward(x)); }
+    torch::nn::Sequential body = register_module("body", torch::nn::Sequential(torch::nn::Linear(4, 4), torch::nn::ReLU()));
+  };
+  auto net = std::make_shared<ResidualImpl>();
+  const ModelSummary summary = model_summary(net, torch::zeros({2, 4}));
+  EXPECT_EQ(summary_at(summary, "body.1").calls, 1U);
+}
+
+TEST(ModelSummary, PaddingsAreKnownByTheirKind) {
+  torch::nn::Sequential net(torch::nn::ZeroPad2d(1), torch::nn::Conv2d(1, 1, 3), torch::nn::ReflectionPad2d(2));
+  const ModelSummary summary = model_summary(net, torch::zeros({1, 1, 4, 4}));
+  EXPECT_EQ(output_of(summary, "0"), (Sizes{1, 1, 6, 6}));
+  EXPECT_EQ(output_of(summary, "2"), (Sizes{1, 1, 8, 8}));
+}
+
+TEST(ModelSummary, AnEmbeddingThatIsRenormedIsCalledOnce) {
+  torch::nn::Sequential net(torch::nn::Embedding(torch::nn::EmbeddingOptions(5, 3).max_norm(1.0)), torch::nn::Linear(3, 2));
+  const ModelSummary summary = model_summary(net, torch::zeros({2, 7}, torch::kLong));
+  EXPECT_EQ(summary_at(summary, "0").calls, 1U);
+  EXPECT_EQ(output_of(summary, "0"), (Sizes{2, 7, 3}));
+}
+
+TEST(ModelSummary, ModesAreRestoredWhenAModuleRefusesEvaluation) {
+  struct RefusingImpl : torch::nn::Module {
+    void train(bool on) override {
+      torch::nn::Module::train(on);
+      if (!on) throw std::runtime_error("no");
+    }
+  };
+  struct NetImpl : torch::nn::Module {
+    torch::Tensor forward(const torch::Tensor& x) { return x; }
+    torch::nn::Dropout dropout = register_module("dropout", torch::nn::Dropout());
+    std::shared_ptr<RefusingImpl> refusing = register_module("refusing", std::make_shared<RefusingImpl>());
+  };
+  const auto net = std::make_shared<NetImpl>();
+  EXPECT_THROW(model_summary(net, torch::zeros({1})), std::runtime_error);
+  EXPECT_TRUE(net->is_training());
+  EXPECT_TRUE(net->dropout->is_training());
+  EXPECT_TRUE(net->refusing->is_training());
+}
+
 TEST(ModelSummary, LeavesTheModelAsItIsWhenItCannotRun) {
   torch::nn::Sequential net(torch::nn::Linear(4, 4), torch::nn::BatchNorm1d(4), torch::nn::Dropout(0.5));
   net->ptr(2)->eval();
@@ -268,9 +384,71 @@ TEST(ModelSummary, SumsInTorchScriptHideNothingOfTheirSecondTerm) {
   EXPECT_EQ(model_summary(linear, {torch::zeros({3, 4})}).macs, 3 * 4 * 5U);
   torch::jit::Module residual("Net");
   residual.register_parameter("w", torch::zeros({4, 4, 3, 3}), false);
-  residual.define("def forward(self, x):\n  return x + torch._convolution(x, self.w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, False, False, False, False)\n");
+  residual.define(
+      "def forward(self, x):\n  return x + torch._convolution(x, self.w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, False, False, "
+      "False, False)\n");
   EXPECT_EQ(model_summary(residual, {torch::zeros({1, 4, 4, 4})}).macs, 4 * 4 * 9 * 16U);
   EXPECT_EQ(summary_at(model_summary(pooled, {torch::zeros({1, 1, 4, 4})}), "").kernel, (Sizes{2, 2}));
+}
+
+torch::jit::Module script_layer() {
+  torch::jit::Module layer("Layer");
+  layer.register_parameter("w", torch::zeros({4, 5}), false);
+  layer.register_attribute("training", c10::BoolType::get(), true);
+  layer.register_attribute("stat", c10::TensorType::get(), torch::zeros({2}));
+  layer.define(
+      "def forward(self, x):\n  y = torch.relu(x @ self.w)\n  if self.training:\n    y = y * 0\n  self.stat = y.mean()\n  return y\n");
+  return layer;
+}
+
+TEST(ModelSummary, OfTorchScriptHasWhatModulesGiveAndNotWhatTheyComputeLast) {
+  const torch::jit::Module layer = script_layer();
+  torch::jit::Module net("Net");
+  net.register_module("layer", layer);
+  net.register_parameter("head", torch::zeros({5, 2}), false);
+  net.define("def forward(self, x):\n  return self.layer.forward(x) @ self.head\n");
+  const ModelSummary summary = model_summary(net, {torch::zeros({3, 4})});
+  EXPECT_EQ(output_of(summary, "layer"), (Sizes{3, 5}));
+  EXPECT_EQ(summary_at(summary, "layer").activation_bytes, 3 * 5 * 4U);
+  EXPECT_EQ(summary.activation_bytes, (3 * 5 + 3 * 2) * 4U) << "the root's own parameter, too";
+  EXPECT_EQ(layer.attr("stat").toTensor().dim(), 1) << "the module's own are as they were";
+  torch::jit::Module wrapper("Net");
+  wrapper.register_module("layer", layer);
+  wrapper.define("def forward(self, x):\n  return self.layer.forward(x)\n");
+  EXPECT_EQ(output_of(model_summary(wrapper, {torch::zeros({3, 4})}), "layer"), (Sizes{3, 5})) << "that of the pass";
+}
+
+TEST(ModelSummary, OfTorchScriptThatHasRunOptimisedIsTheSame) {
+  torch::jit::Module layer = script_layer(), net("Net");
+  net.register_module("first", layer);
+  net.register_module("again", layer);
+  net.define("def forward(self, x):\n  return self.again.forward(self.first.forward(x)[:, :4])\n");
+  const ModelSummary before = model_summary(net, {torch::zeros({3, 4})});
+  EXPECT_EQ(summary_at(before, "first").calls, 2U) << "one module in two places";
+  for (int i = 0; i < 3; ++i) net.forward({torch::zeros({3, 4})});
+  const ModelSummary summary = model_summary(net, {torch::zeros({3, 4})});
+  EXPECT_EQ(summary_at(summary, "first").calls, 2U);
+  EXPECT_EQ(summary_at(summary, "first").macs, 2 * 3 * 4 * 5U);
+  EXPECT_EQ(summary_text(summary, {}), summary_text(before, {}));
+}
+
+TEST(ModelSummary, TorchScriptThatThrowsIsLeftAsItWas) {
+  for (const bool is_optimised : {true, false}) {
+    const torch::jit::GraphOptimizerEnabledGuard guard(is_optimised);
+    torch::jit::Module layer = script_layer();
+    EXPECT_THROW(model_summary(layer, {torch::zeros({3, 5})}), std::exception);
+    EXPECT_EQ(torch::jit::getGraphExecutorOptimize(), is_optimised);
+    EXPECT_TRUE(layer.attr("training").toBool());
+  }
+}
+
+TEST(ModelSummary, AModeThatIsAConstantIsNotSet) {
+  torch::jit::Module net("Net"), layer = script_layer();
+  net.register_module("layer", layer);
+  net.type()->addConstant("training", true);
+  net.define("def forward(self, x):\n  return self.layer.forward(x)\n");
+  EXPECT_EQ(model_summary(net, {torch::zeros({3, 4})}).macs, 3 * 4 * 5U);
+  EXPECT_TRUE(layer.attr("training").toBool());
 }
 
 TEST(ModelSummary, TextHasTheWantedDepthAndTheTotals) {
