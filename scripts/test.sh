@@ -20,7 +20,7 @@ jobs=$(nproc)
 # Under AddressSanitizer: what reads what others wrote, and what has threads. Under ThreadSanitizer: what has threads. The others print
 # and judge; `cmake --build --preset asan && ctest --preset asan` runs them as well.
 read=(channel_test config_test daemon_history_test daemon_host_test daemon_push_test exporters_alert_test exporters_hostile_test
-      exporters_http_test exporters_push_test exporters_thread_test history_test http_request_fuzz monitor_test ring_file_fuzz ring_test saved_file_test
+      exporters_http_test exporters_push_test exporters_thread_test history_test http_request_fuzz monitor_test report_test ring_file_fuzz ring_test saved_file_test
       saved_model_fuzz tools_run_test tools_test vigild_test web_config_fuzz)
 threaded=(channel_test exporters_alert_test exporters_thread_test ring_test vigild_test)
 threads='^(channel_test|exporters_alert_test|exporters_thread_test\.(Exporting|Logging|Report|RunLogOf)|vigild_test\.Daemon|ring_test\.RingStress\.AnotherThread)'
