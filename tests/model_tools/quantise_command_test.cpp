@@ -184,7 +184,7 @@ TEST_F(QuantiseCommand, SaysWhatIsWrongAndWritesNothing) {
   };
   EXPECT_EQ(error({"--exclude", "tail.*", "-o", out}), "vigil: no weight to quantise is named 'tail.*'\n");
   EXPECT_EQ(error({"--exclude", "*", "-o", out}), "vigil: '" + in + "' has no weights to quantise\n");
-  EXPECT_EQ(error({"--bits", "9", "-o", out}), "vigil: conv.weight: a grid of 9 bits: give 2 to 8\n");
+  EXPECT_EQ(error({"--bits", "9", "-o", out}), "--bits: Value 9 not in range 2 to 8\nRun with --help for more information.\n");
   EXPECT_TRUE(contains(error({"--rounded"}), "--out"));
   EXPECT_EQ(error({"-o", in}), "vigil: '" + in + "' is the model itself; name another file, or give --force\n");
   EXPECT_EQ(error({"--input-size", "4,6"}, 0),
