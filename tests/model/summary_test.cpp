@@ -197,7 +197,7 @@ TEST(ModelSummary, ModulesThatAreCalledAgainHaveTheCostOfAllCalls) {
   net->train();
   net->layer->eval();
   const ModelSummary summary = model_summary(net, torch::zeros({5, 6}));
-  const ModuleSummary& layer = summary_at(summary, "layer");
+  const ModuleSummary layer = summary_at(summary, "layer");
   EXPECT_EQ(layer.calls, 2U);
   EXPECT_EQ(layer.macs, (5 + 2) * 36U);
   EXPECT_EQ(layer.input, (Sizes{5, 6}));
