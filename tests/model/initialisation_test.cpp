@@ -253,7 +253,7 @@ TEST(Initialisation, TruncatesANormalDistributionExactly) {
       second += weight * x * x;
     }
     const double mean = first / mass, std = std::sqrt(second / mass - mean * mean);
-    const InitialisedTensor& told = told_of(report, "weight");
+    const InitialisedTensor told = told_of(report, "weight");
     EXPECT_NEAR(told.mean, mean, 1e-6 * std::max(1.0, std::abs(mean)));
     EXPECT_NEAR(told.std / std, 1, 1e-6);
     expect_moments(linear->weight, mean, std, 3);
