@@ -8,24 +8,17 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include <fnmatch.h>
-
+#include "vigil/config/name_pattern.h"
 #include "vigil/hooks/optimizer_state.h"
 #include "vigil/hooks/tensor_reduction.h"
 
 namespace vigil {
 namespace {
 
-bool matches(const std::string& pattern, const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
-
-bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return matches(pattern, name); });
-}
-
 void list_unmatched(const char* setting, const std::vector<std::string>& patterns, const std::vector<std::string>& names,
                     std::vector<std::string>& unmatched) {
   for (const std::string& pattern : patterns) {
-    const auto is_match = [&](const std::string& name) { return matches(pattern, name); };
+    const auto is_match = [&](const std::string& name) { return matches_pattern(pattern, name); };
     if (std::none_of(names.begin(), names.end(), is_match)) unmatched.push_back(std::string(setting) + ": '" + pattern + "'");
   }
 }

@@ -20,12 +20,6 @@ std::size_t detail_width(const OutputPlace& place) {
 
 std::string number_text(double value) { return is_nan_bits(value) ? "-" : short_number(value); }
 
-std::string nonfinite_text(const Moments& moments) {
-  std::string text = moments.nan_count > 0 ? grouped(moments.nan_count) + " NaN" : "";
-  if (moments.inf_count > 0) text += (text.empty() ? "" : ", ") + grouped(moments.inf_count) + " Inf";
-  return text;
-}
-
 std::string advice_cell(const FormatAdvice& advice) {
   switch (advice.verdict) {
     case FormatVerdict::safe: return "safe";
@@ -58,6 +52,12 @@ void append_lines(std::string& text, const std::vector<std::string>& lines) {
 }
 
 }  // namespace
+
+std::string nonfinite_text(const Moments& moments) {
+  std::string text = moments.nan_count > 0 ? grouped(moments.nan_count) + " NaN" : "";
+  if (moments.inf_count > 0) text += (text.empty() ? "" : ", ") + grouped(moments.inf_count) + " Inf";
+  return text;
+}
 
 std::vector<std::string> histogram_lines(const std::vector<std::uint64_t>& counts, std::size_t width, std::size_t height) {
   if (counts.empty() || width == 0 || height == 0) return {};

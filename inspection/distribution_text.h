@@ -16,6 +16,9 @@ namespace vigil {
 /// for no bins, width or height. As all of these it throws std::bad_alloc alone.
 std::vector<std::string> histogram_lines(const std::vector<std::uint64_t>& counts, std::size_t width, std::size_t height);
 
+/// "1 NaN, 2 Inf"; empty where there is none.
+std::string nonfinite_text(const Moments& moments);
+
 /// A line for each tensor: its moments, quantiles and histogram between its smallest and largest element. Whole lines, printable but for
 /// colours; empty without a tensor. "-": not defined.
 std::string distribution_text(const std::vector<const ReportTensor*>& tensors, const OutputPlace& place);

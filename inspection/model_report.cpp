@@ -59,12 +59,6 @@ std::vector<ReportTensor> described_tensors(const std::vector<ModelTensor>& tens
 
 }  // namespace
 
-std::string shape_text(const std::vector<std::int64_t>& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 std::vector<ReportTensor> report_tensors(const std::vector<ModelTensor>& tensors, const std::string& group, const ReadingOptions& options) {
   std::uint64_t all = 0;
   for (const ModelTensor& tensor : tensors) all += bytes_of(tensor);

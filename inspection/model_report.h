@@ -8,9 +8,6 @@
 
 namespace vigil {
 
-/// "[64, 3, 7, 7]".
-std::string shape_text(const std::vector<std::int64_t>& sizes);
-
 /// With the distribution of each tensor and, in ModelReport::whole, of all parameters (all floating-point tensors, where none is said to be
 /// one); `title`, `facts`, `notes` and `findings` are left to the caller. Tensors that cannot be read say so in their row; `whole` leaves
 /// them out. Gradients are tensors of their own: give them a group (`report_tensors`). Reads each tensor up to twice for itself and twice

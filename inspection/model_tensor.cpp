@@ -8,4 +8,10 @@ std::uint64_t element_count(const ModelTensor& tensor) noexcept {
   return count;
 }
 
+std::string shape_text(const std::vector<std::int64_t>& sizes) {
+  std::string text = "[";
+  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
 }  // namespace vigil

@@ -41,4 +41,7 @@ struct ModelTensor {
 /// Product of its sizes.
 std::uint64_t element_count(const ModelTensor& tensor) noexcept;
 
+/// "[64, 3, 7, 7]"; "[]" for none.
+std::string shape_text(const std::vector<std::int64_t>& sizes);
+
 }  // namespace vigil

@@ -129,30 +129,34 @@ void set_generator_state(const std::string& state) {
   generator.set_state(tensor);
 }
 
-StagedModule::StagedModule(const torch::nn::Module& module, const std::filesystem::path& path) {
-  InputArchive archive;
-  archive.load_from(path.string());
-  stage(module, archive, "");
+at::Tensor take_finite(const std::string& name, const at::Tensor& from, bool) {
+  if (!is_finite(from)) throw std::runtime_error("'" + name + "' holds NaN or Inf");
+  return from;
 }
 
-void StagedModule::stage(const torch::nn::Module& module, InputArchive& archive, const std::string& prefix) {
-  const auto take = [&](const std::string& name, const at::Tensor& into, bool is_buffer) {
+StagedModule::StagedModule(const torch::nn::Module& module, const std::filesystem::path& path, const TakeTensor& take) {
+  InputArchive archive;
+  archive.load_from(path.string());
+  stage(module, archive, "", take);
+}
+
+void StagedModule::stage(const torch::nn::Module& module, InputArchive& archive, const std::string& prefix, const TakeTensor& take) {
+  const auto stage_one = [&](const std::string& name, const at::Tensor& into, bool is_buffer) {
     if (!into.defined()) return;
     at::Tensor from;
-    if (!archive.try_read(name, from, is_buffer)) throw std::runtime_error("it has no '" + prefix + name + "'");
+    if (!archive.try_read(name, from, is_buffer) || !from.defined()) throw std::runtime_error("it has no '" + prefix + name + "'");
     if (from.sizes() != into.sizes()) {
       throw std::runtime_error("'" + prefix + name + "' is of shape " + shape_of(from) + ", and the model's of " + shape_of(into));
     }
-    if (!is_finite(from)) throw std::runtime_error("'" + prefix + name + "' holds NaN or Inf");
-    staged_.emplace_back(into, from);
+    staged_.emplace_back(into, take(prefix + name, from, is_buffer));
   };
-  for (const auto& item : module.named_parameters(false)) take(item.key(), item.value(), false);
-  for (const auto& item : module.named_buffers(false)) take(item.key(), item.value(), true);
+  for (const auto& item : module.named_parameters(false)) stage_one(item.key(), item.value(), false);
+  for (const auto& item : module.named_buffers(false)) stage_one(item.key(), item.value(), true);
   for (const auto& child : module.named_children()) {
     if (!child.value()->is_serializable()) continue;
     InputArchive inner;
     if (!archive.try_read(child.key(), inner)) throw std::runtime_error("it has no module '" + prefix + child.key() + "'");
-    stage(*child.value(), inner, prefix + child.key() + ".");
+    stage(*child.value(), inner, prefix + child.key() + ".", take);
   }
 }
 

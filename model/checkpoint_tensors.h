@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,20 +31,26 @@ std::string generator_state();
 /// @throws c10::Error when it is not such a state
 void set_generator_state(const std::string& state);
 
+/// What a tensor of a file is taken as; throws where it must not be taken. `name` is its full path.
+using TakeTensor = std::function<at::Tensor(const std::string& name, const at::Tensor& from, bool is_buffer)>;
+
 /// Tensors of a file on their way into a module.
 class StagedModule {
  public:
-  /// Reads all that `module` has; changes nothing. @throws std::runtime_error that names the tensor which is missing or of another shape;
-  /// c10::Error
-  StagedModule(const torch::nn::Module& module, const std::filesystem::path& archive);
+  /// Reads all that `module` has; changes nothing. @throws std::runtime_error that names the tensor which is missing or of another shape,
+  /// and what `take` throws; c10::Error
+  StagedModule(const torch::nn::Module& module, const std::filesystem::path& archive, const TakeTensor& take);
   /// Writes them into the module's own tensors.
   void commit() const;
 
  private:
-  void stage(const torch::nn::Module& module, torch::serialize::InputArchive& archive, const std::string& prefix);
+  void stage(const torch::nn::Module& module, torch::serialize::InputArchive& archive, const std::string& prefix, const TakeTensor& take);
 
   std::vector<std::pair<at::Tensor, at::Tensor>> staged_;  // to, from
 };
+
+/// As it is. @throws std::runtime_error for NaN and Inf
+at::Tensor take_finite(const std::string& name, const at::Tensor& from, bool is_buffer);
 
 /// Loads a file, or leaves the optimizer as it was. @throws std::exception
 void load_optimizer(torch::optim::Optimizer& optimizer, const std::filesystem::path& archive);

@@ -314,7 +314,7 @@ CheckpointLoaded Checkpointer::load_latest_good(torch::nn::Module& module, torch
         throw std::runtime_error("its name is not that of its manifest");
       }
       expect_intact(one.path, manifest);
-      const StagedModule staged(module, one.path / CheckpointManifest::kModel);
+      const StagedModule staged(module, one.path / CheckpointManifest::kModel, take_finite);
       const std::string generator = read_small(one.path / CheckpointManifest::kGenerator, std::size_t{1} << 20);
       if (manifest.learning_rates.size() != optimizer.param_groups().size()) {
         throw std::runtime_error("it is of an optimizer with " + std::to_string(manifest.learning_rates.size()) + " parameter groups");

@@ -1,7 +1,5 @@
 #include "vigil/model/initialisation.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -11,6 +9,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include "vigil/config/name_pattern.h"
 #include "vigil/model/initialisation_draw.h"
 #include "vigil/monitor/dtype.h"
 #include "vigil/terminal/table.h"
@@ -20,8 +19,6 @@ namespace vigil {
 namespace {
 
 using Scheme = InitialisationScheme;
-
-bool is_like(const std::string& pattern, const std::string& text) { return fnmatch(pattern.c_str(), text.c_str(), 0) == 0; }
 
 std::string why_kept(const at::Tensor& tensor) {
   if (tensor.layout() != at::kStrided) return "it is not dense";
@@ -36,7 +33,8 @@ std::string why_kept(const at::Tensor& tensor) {
 
 const InitialisationRule* rule_for(const LayerParameter& parameter, const InitialisationPolicy& policy) {
   for (const InitialisationRule& rule : policy.rules) {
-    if (is_like(rule.module, parameter.type) && is_like(rule.name, parameter.path) && is_like(rule.parameter, parameter.parameter)) {
+    if (matches_pattern(rule.module, parameter.type) && matches_pattern(rule.name, parameter.path) &&
+        matches_pattern(rule.parameter, parameter.parameter)) {
       return &rule;
     }
   }

@@ -12,18 +12,16 @@ namespace vigil {
 /// Gives a module and those below it back their modes at its end, whatever has changed them. `module` outlives this.
 class ModeKeeper {
  public:
-  explicit ModeKeeper(torch::nn::Module& module) {
-    for (const auto& one : module.modules(/*include_self=*/false)) kept_.emplace_back(one.get(), one->is_training());
-    root_ = {&module, module.is_training()};
-    alive_ = module.modules(/*include_self=*/false);
+  explicit ModeKeeper(torch::nn::Module& module) : root_(module), is_training_(module.is_training()) {
+    for (const auto& one : module.modules(/*include_self=*/false)) kept_.emplace_back(one, one->is_training());
   }
   ~ModeKeeper() {
     try {
-      const auto restore = [](const std::pair<torch::nn::Module*, bool>& one) {
-        if (one.first->is_training() != one.second) one.first->train(one.second);
+      const auto restore = [](torch::nn::Module& one, bool is_training) {
+        if (one.is_training() != is_training) one.train(is_training);
       };
-      restore(root_);  // sets its children, too, so they come after it
-      for (const auto& one : kept_) restore(one);
+      restore(root_, is_training_);  // sets its children, too, so they come after it
+      for (const auto& [one, is_training] : kept_) restore(*one, is_training);
     } catch (...) {
       // A train() of the program's that throws.
     }
@@ -32,9 +30,9 @@ class ModeKeeper {
   ModeKeeper& operator=(const ModeKeeper&) = delete;
 
  private:
-  std::pair<torch::nn::Module*, bool> root_;
-  std::vector<std::pair<torch::nn::Module*, bool>> kept_;
-  std::vector<std::shared_ptr<torch::nn::Module>> alive_;
+  torch::nn::Module& root_;
+  const bool is_training_;
+  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> kept_;
 };
 
 }  // namespace vigil

@@ -1,25 +1,18 @@
 #include "vigil/model/prunable_parameters.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
 
+#include "vigil/config/name_pattern.h"
 #include "vigil/model/module_tree.h"
 
 namespace vigil {
 namespace {
 
-bool name_matches(const std::string& pattern, const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
-
-bool matches_one(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return name_matches(pattern, name); });
-}
-
 void require_matches(const std::vector<std::string>& patterns, const std::vector<PrunableParameter>& candidates) {
   for (const std::string& pattern : patterns) {
-    const auto is_meant = [&](const PrunableParameter& candidate) { return name_matches(pattern, candidate.name); };
+    const auto is_meant = [&](const PrunableParameter& candidate) { return matches_pattern(pattern, candidate.name); };
     if (std::any_of(candidates.begin(), candidates.end(), is_meant)) continue;
     std::string known;
     for (std::size_t i = 0; i < candidates.size() && i < 8; ++i) known += (i == 0 ? "" : ", ") + candidates[i].name;
@@ -70,8 +63,8 @@ std::vector<PrunableParameter> chosen_parameters(const std::vector<PrunableParam
   for (const PrunableParameter& candidate : candidates) {
     const bool by_default = targets.include.empty();
     const bool is_wanted = by_default ? is_weight_of_layer(candidate) && is_prunable_type(candidate.tensor.scalar_type())
-                                      : matches_one(targets.include, candidate.name);
-    const bool is_unwanted = matches_one(targets.exclude, candidate.name) || (by_default && is_embedding_or_norm(candidate.module_type));
+                                      : matches_any(targets.include, candidate.name);
+    const bool is_unwanted = matches_any(targets.exclude, candidate.name) || (by_default && is_embedding_or_norm(candidate.module_type));
     const auto same = std::find_if(choices.begin(), choices.end(),
                                    [&](const Choice& choice) { return is_same_memory(choice.parameter.tensor, candidate.tensor); });
     if (same == choices.end()) {

@@ -7,6 +7,7 @@
 
 #include <ATen/Functions.h>
 
+#include "vigil/inspection/model_tensor.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
 
@@ -47,12 +48,6 @@ std::string percent(double share) {
   char text[16];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
   return text;
-}
-
-std::string shape_text(const std::vector<std::int64_t>& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
 }
 
 std::vector<std::string> cells_of(const std::string& name, const std::string& shape, const PrunedTensor& before,

@@ -2,27 +2,12 @@
 
 #include <cstdio>
 
-#include <ATen/Functions.h>
-
+#include "vigil/model/restored_tensors.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
 
 namespace vigil {
 namespace {
-
-class KeptWeights {
- public:
-  explicit KeptWeights(const at::Tensor& tensor) : tensor_(tensor), values_(tensor.detach().clone()) {}
-  ~KeptWeights() {
-    const at::NoGradGuard no_grad;
-    tensor_.copy_(values_);
-  }
-  KeptWeights(const KeptWeights&) = delete;
-  KeptWeights& operator=(const KeptWeights&) = delete;
-
- private:
-  at::Tensor tensor_, values_;
-};
 
 std::string figure_text(double value, int digits) {
   char text[64];
@@ -49,7 +34,8 @@ PruningSensitivity pruning_sensitivity(torch::nn::Module& module, const std::fun
   for (const PrunableParameter& parameter : parameters) {
     PruningSensitivity::Layer layer{parameter.name, static_cast<std::uint64_t>(parameter.tensor.numel()), {}};
     for (const PruningAmount& share : shares) {
-      const KeptWeights kept(parameter.tensor);
+      RestoredTensors kept;
+      kept.add(parameter.tensor);
       PruningMasks(std::vector<PrunableParameter>{parameter}).prune(share, method);
       layer.measured.push_back(evaluate());
     }

@@ -1,7 +1,5 @@
 #include "vigil/model/quantisation.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +13,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/nn/modules/container/sequential.h>
 
+#include "vigil/config/name_pattern.h"
 #include "vigil/model/module_tree.h"
 #include "vigil/model/prunable_parameters.h"
 #include "vigil/terminal/table.h"
@@ -46,8 +45,8 @@ class WantedWeights {
 
   bool operator()(const std::string& name, const std::string& kind) {
     bool is_wanted = kinds_.fits(kind, [](const std::string& asked, const std::string& is) { return asked == is; });
-    is_wanted = include_.fits(name, matches) && is_wanted;
-    return !(exclude_.fits(name, matches) && !exclude_.asked.empty()) && is_wanted;
+    is_wanted = include_.fits(name, matches_pattern) && is_wanted;
+    return !(exclude_.fits(name, matches_pattern) && !exclude_.asked.empty()) && is_wanted;
   }
   /// @throws std::invalid_argument
   void require_all_fitted() const {
@@ -75,7 +74,6 @@ class WantedWeights {
     const std::vector<std::string>& asked;
     std::vector<bool> has_fitted;
   };
-  static bool matches(const std::string& pattern, const std::string& name) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; }
 
   Asked kinds_, include_, exclude_;
 };

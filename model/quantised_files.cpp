@@ -2,16 +2,14 @@
 #include <cmath>
 #include <map>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 
 #include <ATen/Functions.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/serialize/input-archive.h>
 #include <torch/serialize/output-archive.h>
 
+#include "vigil/model/checkpoint_tensors.h"
 #include "vigil/model/prunable_parameters.h"
 #include "vigil/model/quantisation.h"
 #include "vigil/terminal/output_file.h"
@@ -19,7 +17,6 @@
 namespace vigil {
 namespace {
 
-using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
 
 // As torch::nn::Module::save() does, which cannot be told to write another tensor.
@@ -38,35 +35,22 @@ void write_module(const torch::nn::Module& module, const std::string& prefix, co
   }
 }
 
-using Staged = std::vector<std::pair<at::Tensor, at::Tensor>>;
+// They have packed what their buffers held.
+void refuse_integers(const torch::nn::Module& module, const std::string& name) {
+  if (module.as<QuantisedLinear>() == nullptr && module.as<QuantisedLSTM>() == nullptr) return;
+  throw std::runtime_error("the model" + name + " has int8 weights; load_quantised() fills float layers, torch::load() these");
+}
 
-void stage_module(const torch::nn::Module& module, const std::string& prefix, InputArchive& archive, Staged& staged) {
-  // They have packed what their buffers held.
-  if (module.as<QuantisedLinear>() != nullptr || module.as<QuantisedLSTM>() != nullptr) {
-    const std::string name = prefix.empty() ? "" : "'s '" + prefix.substr(0, prefix.size() - 1) + "'";
-    throw std::runtime_error("the model" + name + " has int8 weights; load_quantised() fills float layers, torch::load() these");
-  }
-  const auto take = [&](const std::string& name, const at::Tensor& into, bool is_buffer) {
-    at::Tensor from;
-    if (!archive.try_read(name, from, is_buffer) || !from.defined()) throw std::runtime_error("it has no '" + prefix + name + "'");
-    if (from.is_quantized()) from = from.dequantize();
-    if (from.sizes() != into.sizes()) {
-      std::ostringstream text;
-      text << "'" << prefix << name << "' is of shape " << from.sizes() << ", and the model's of " << into.sizes();
-      throw std::runtime_error(text.str());
-    }
-    // Masks are buffers, of -Inf.
-    if (!is_buffer && at::isFloatingType(from.scalar_type())) require_finite(from, "'" + prefix + name + "'");
-    staged.emplace_back(into, from);
-  };
-  for (const auto& item : module.named_parameters(false)) take(item.key(), item.value(), false);
-  for (const auto& item : module.named_buffers(false)) take(item.key(), item.value(), true);
-  for (const auto& child : module.named_children()) {
-    if (!child.value()->is_serializable()) continue;
-    InputArchive inner;
-    if (!archive.try_read(child.key(), inner)) throw std::runtime_error("it has no module '" + prefix + child.key() + "'");
-    stage_module(*child.value(), prefix + child.key() + ".", inner, staged);
-  }
+void require_float_layers(const torch::nn::Module& module) {
+  for (const auto& item : module.named_modules("", /*include_self=*/false)) refuse_integers(*item.value(), "'s '" + item.key() + "'");
+  refuse_integers(module, "");
+}
+
+// Integers become the numbers that they stand for. Masks are buffers, of -Inf.
+at::Tensor take_float(const std::string& name, const at::Tensor& from, bool is_buffer) {
+  at::Tensor taken = from.is_quantized() ? from.dequantize() : from;
+  if (!is_buffer && at::isFloatingType(taken.scalar_type())) require_finite(taken, "'" + name + "'");
+  return taken;
 }
 
 }  // namespace
@@ -86,11 +70,7 @@ QuantisationReport save_quantised(const torch::nn::Module& module, const std::fi
   OutputArchive archive;
   write_module(module, "", integers, archive);
   OutputFile file(path.string());
-  // libtorch's writer ends the process when a write falls short: commit() tells of that.
-  archive.save_to([&](const void* data, std::size_t bytes) {
-    file.stream().write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-    return bytes;
-  });
+  archive.save_to(file.sink());
   file.commit();
   QuantisationReport written = report;
   for (QuantisedWeight& weight : written.weights) {
@@ -131,18 +111,14 @@ QuantisationReport store_integers(torch::jit::Module& module, const ModelQuantis
 }
 
 void load_quantised(torch::nn::Module& module, const std::filesystem::path& path) {
-  Staged staged;
   try {
-    InputArchive archive;
-    archive.load_from(path.string());
-    stage_module(module, "", archive, staged);
+    require_float_layers(module);
+    StagedModule(module, path, take_float).commit();
   } catch (const c10::Error& error) {
     throw std::runtime_error(path.string() + " cannot be loaded: " + error.what_without_backtrace());
   } catch (const std::exception& error) {
     throw std::runtime_error(path.string() + " cannot be loaded: " + error.what());
   }
-  const at::NoGradGuard no_grad;
-  for (const auto& [into, from] : staged) at::Tensor(into).copy_(from);
 }
 
 }  // namespace vigil

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "vigil/inspection/model_tensor.h"
 #include "vigil/model/summary.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
@@ -11,13 +12,7 @@
 namespace vigil {
 namespace {
 
-std::string sizes_cell(const std::vector<std::int64_t>& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
-std::string sizes_cell(const std::optional<std::vector<std::int64_t>>& sizes) { return sizes ? sizes_cell(*sizes) : "-"; }
+std::string sizes_cell(const std::optional<std::vector<std::int64_t>>& sizes) { return sizes ? shape_text(*sizes) : "-"; }
 
 std::string share_cell(double share) {
   char text[32];

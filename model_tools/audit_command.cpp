@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "vigil/config/printable.h"
 #include "vigil/model/initialisation_audit.h"
 #include "vigil/model_tools/example_input.h"
 #include "vigil/model_tools/saved_module.h"
@@ -49,13 +48,10 @@ int run_audit(const AuditCommandOptions& options) {
     audit_options.backward = !options.no_backward;
     const InitialisationAudit audit = audit_initialisation(parameters, buffers, forward, audit_options);
     std::cout << audit_text(audit, look_at_output(STDOUT_FILENO, options.color));
-    if (!inputs.empty() && !forward)
-      std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n";
+    if (!inputs.empty() && !forward) tell_unused_inputs("--input-size was");
     return audit.is_good() ? 0 : kFound;
-  } catch (const c10::Error& error) {
-    std::cerr << "vigil: the model cannot be run: " << first_line(error.what_without_backtrace()) << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  } catch (const std::exception&) {
+    tell_failure("the model cannot be run: ");
   }
   return kNotAudited;
 }

@@ -2,12 +2,11 @@
 
 #include <unistd.h>
 
+#include <exception>
 #include <iostream>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
-#include "vigil/config/printable.h"
 #include "vigil/model/parameter_count.h"
 #include "vigil/model_tools/saved_module.h"
 #include "vigil/tools/model_program.h"
@@ -25,8 +24,8 @@ int count(const std::string& file, int depth, const OutputPlace& place) {
   try {
     std::cout << parameter_count_text(count_parameters(load_saved_module(file)), depth, place);
     return 0;
-  } catch (const std::runtime_error& error) {
-    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  } catch (const std::exception&) {
+    tell_failure();
   }
   return kNoModel;
 }

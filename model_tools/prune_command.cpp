@@ -111,10 +111,8 @@ int run_prune(const PruneOptions& options) {
                 << summary_of(masks, method, bytes, options.out);
     }
     return 0;
-  } catch (const c10::Error& error) {
-    std::cerr << "vigil: " << first_line(error.what_without_backtrace()) << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  } catch (const std::exception&) {
+    tell_failure();
   }
   return kCannotPrune;
 }

@@ -78,30 +78,25 @@ at::Tensor output_of(torch::jit::Module& module, const std::vector<c10::IValue>&
   return first_output(module, copies).detach().clone();
 }
 
-torch::jit::Module loaded_for_running(const QuantiseOptions& options) {
-  torch::jit::Module module = load_saved_module(options.file);
-  module.eval();
-  return module;
-}
-
 struct ComparedOutputs {
   Agreement of_all;  // with all weights rounded
   std::vector<std::optional<Agreement>> of_each;
 };
 
-// Of models of their own, as they are evaluated, so that neither rounding nor eval() gets into what is written, nor what one run keeps
-// into the next.
-ComparedOutputs compared_outputs(const QuantiseOptions& options, const std::vector<c10::IValue>& inputs) {
+// Of copies, as they are evaluated, so that neither rounding nor eval() gets into what is written, nor what one run keeps into the next.
+ComparedOutputs compared_outputs(const torch::jit::Module& module, const QuantiseOptions& options, const std::vector<c10::IValue>& inputs) {
+  torch::jit::Module in_float = module.deepcopy();
+  in_float.eval();
+  torch::jit::Module rounded = in_float.deepcopy();
   ProgressLine progress(std::cerr, !options.quiet && isatty(STDERR_FILENO) == 1);
   const auto show = [&](std::size_t done, std::size_t all) {
     progress.show([&] { return "Rounding one weight at a time: " + grouped(done) + " of " + grouped(all); });
   };
   const auto run = [&](torch::jit::Module& copy) { return output_of(copy, inputs); };
   ComparedOutputs outputs;
-  for (const QuantisedWeight& weight : quantisation_sensitivity(loaded_for_running(options), run, options.how, show).weights) {
+  for (const QuantisedWeight& weight : quantisation_sensitivity(in_float, run, options.how, show).weights) {
     outputs.of_each.push_back(weight.outputs);
   }
-  torch::jit::Module in_float = loaded_for_running(options), rounded = loaded_for_running(options);
   quantise_weights(rounded, options.how);
   outputs.of_all = agreement(output_of(in_float, inputs), output_of(rounded, inputs));
   if (outputs.of_all.examples == 0) throw std::invalid_argument("the inputs hold no example, so there are no outputs to compare");
@@ -180,7 +175,7 @@ int run_quantise(const QuantiseOptions& options) {
     for (const QuantisedWeight& weight : report.weights) is_any_quantised |= !weight.is_kept;
     if (!is_any_quantised) throw std::invalid_argument("'" + options.file + "' has no weights to quantise");
     std::optional<ComparedOutputs> outputs;
-    if (!inputs.empty() && has_forward(module)) outputs = compared_outputs(options, inputs);
+    if (!inputs.empty() && has_forward(module)) outputs = compared_outputs(module, options, inputs);
     if (!options.out.empty()) report = write_quantised(options, module, extra);
     for (std::size_t i = 0; outputs && i < report.weights.size(); ++i) report.weights[i].outputs = outputs->of_each.at(i);
     if (options.json) {
@@ -190,14 +185,10 @@ int run_quantise(const QuantiseOptions& options) {
       if (outputs) std::cout << outputs_text(outputs->of_all);
       if (!options.out.empty()) std::cout << "Written to " << printable(options.out) << '\n';
     }
-    if (!inputs.empty() && !outputs) {
-      std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): the inputs were not used\n";
-    }
+    if (!inputs.empty() && !outputs) tell_unused_inputs("the inputs were");
     return 0;
-  } catch (const c10::Error& error) {
-    std::cerr << "vigil: " << first_line(error.what_without_backtrace()) << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  } catch (const std::exception&) {
+    tell_failure();
   }
   return kCannotQuantise;
 }

@@ -1,6 +1,7 @@
 #include "vigil/model_tools/saved_module.h"
 
 #include <filesystem>
+#include <iostream>
 #include <optional>
 #include <stdexcept>
 
@@ -63,12 +64,7 @@ void require_other_file(const std::string& file, const std::string& out) {
 
 void write_saved_module(const torch::jit::Module& module, const torch::jit::ExtraFilesMap& extra, const std::string& path) {
   OutputFile out(path);
-  // libtorch's writer ends the process when a write falls short; commit() says that it did.
-  const auto write = [&out](const void* data, std::size_t bytes) {
-    out.stream().write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
-    return bytes;
-  };
-  torch::jit::ExportModule(module, write, extra);
+  torch::jit::ExportModule(module, out.sink(), extra);
   out.commit();
 }
 
@@ -90,6 +86,20 @@ at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValu
   run_code([&] { tensor = first_tensor_in(module.forward(inputs)); });
   if (!tensor) throw std::runtime_error("its forward() gives no tensor");
   return *tensor;
+}
+
+void tell_failure(const std::string& of_libtorch) {
+  try {
+    throw;
+  } catch (const c10::Error& error) {
+    std::cerr << "vigil: " << of_libtorch << first_line(error.what_without_backtrace()) << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  }
+}
+
+void tell_unused_inputs(const std::string& what) {
+  std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): " << what << " not used\n";
 }
 
 std::string first_line(const std::string& text) { return printable(text.substr(0, text.find('\n'))); }

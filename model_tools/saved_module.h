@@ -34,6 +34,12 @@ void run_code(const std::function<void()>& run);
 /// in one line what the code throws
 at::Tensor first_output(torch::jit::Module& module, const std::vector<c10::IValue>& inputs);
 
+/// Of what is being handled, an exception: says in a line on stderr what it is, libtorch's behind `of_libtorch`.
+void tell_failure(const std::string& of_libtorch = "");
+
+/// Says on stderr that there is no code for inputs to go into; `what` was given: "--input-size was".
+void tell_unused_inputs(const std::string& what);
+
 /// Text of libtorch's for one line: its first, without where it was raised.
 std::string first_line(const std::string& text);
 

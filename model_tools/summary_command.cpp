@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "vigil/config/printable.h"
 #include "vigil/model/summary.h"
 #include "vigil/model_tools/example_input.h"
 #include "vigil/model_tools/saved_module.h"
@@ -48,7 +47,7 @@ ModelSummary summary_of_file(const SummaryCommandOptions& options) {
     run_code([&] { summary = model_summary(module, inputs); });
     return summary;
   }
-  std::cerr << "vigil: the file has no forward() to run (torch::save writes no code): --input-size was not used\n";
+  tell_unused_inputs("--input-size was");
   return model_summary(module);
 }
 
@@ -58,10 +57,8 @@ int run_summary(const SummaryCommandOptions& options) {
     std::cout << (options.json ? summary_json(summary) + '\n'
                                : summary_text(summary, look_at_output(STDOUT_FILENO, options.color), options.text));
     return 0;
-  } catch (const c10::Error& error) {
-    std::cerr << "vigil: " << first_line(error.what_without_backtrace()) << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "vigil: " << printable(error.what()) << '\n';
+  } catch (const std::exception&) {
+    tell_failure();
   }
   return kNoSummary;
 }

@@ -1,7 +1,9 @@
 // A file that is written as a whole or not at all.
 #pragma once
 
+#include <cstddef>
 #include <fstream>
+#include <functional>
 #include <string>
 
 namespace vigil {
@@ -17,6 +19,14 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   std::ostream& stream() noexcept { return stream_; }
+  /// For writers that end the process when a write falls short, as libtorch's do: claims that all was written, and commit() tells.
+  /// Valid as long as this is.
+  std::function<std::size_t(const void* data, std::size_t bytes)> sink() {
+    return [this](const void* data, std::size_t bytes) {
+      stream_.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+      return bytes;
+    };
+  }
   /// @throws std::runtime_error when not all could be written
   void commit();
 

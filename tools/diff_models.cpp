@@ -32,7 +32,7 @@ bool counts(const TensorDifference& one, double threshold) {
 
 std::string what_text(const TensorDifference& one, const ComparedModels& models) {
   const auto described = [](const SavedModel& model, std::size_t index) {
-    return std::string(name_of(model.tensors[index].type)) + ' ' + sizes_text(model.tensors[index].sizes);
+    return std::string(name_of(model.tensors[index].type)) + ' ' + shape_text(model.tensors[index].sizes);
   };
   switch (one.kind) {
     case Kind::only_in_a: return "only in A: " + described(models.a, *one.a);
@@ -54,7 +54,7 @@ std::string changed_table(const ComparedModels& models, const DiffOptions& optio
     const double share = 100 * static_cast<double>(one.changed_elements) / static_cast<double>(one.elements);
     const std::string nonfinite =
         one.nonfinite_a == 0 && one.nonfinite_b == 0 ? "-" : grouped(one.nonfinite_a) + " -> " + grouped(one.nonfinite_b);
-    rows.push_back({{printable(one.name), sizes_text(models.a.tensors[*one.a].sizes), grouped(one.changed_elements),
+    rows.push_back({{printable(one.name), shape_text(models.a.tensors[*one.a].sizes), grouped(one.changed_elements),
                      share < 0.01 ? "<0.01 %" : short_number(share) + " %", short_number(one.relative_l2), short_number(one.largest),
                      short_number(one.cosine), nonfinite},
                     one.nonfinite_b > one.nonfinite_a ? Style::red

@@ -50,12 +50,6 @@ std::string role_text(const ModelTensor& tensor) {
   return "-";
 }
 
-std::string sizes_text(const std::vector<std::int64_t>& sizes) {
-  std::string text = "[";
-  for (const std::int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
-}
-
 std::string total_text(const TotalOfTensors& total) { return grouped(total.elements) + " in " + bytes_text(total.bytes); }
 
 std::string findings_text(const std::vector<TensorFinding>& findings, const OutputPlace& place) {

@@ -31,8 +31,6 @@ ReadingOptions reading_options(unsigned threads, ProgressLine& progress);
 
 /// A tensor's role in a word: "parameter", "frozen", "buffer", "-".
 std::string role_text(const ModelTensor& tensor);
-/// "[64, 3, 7, 7]".
-std::string sizes_text(const std::vector<std::int64_t>& sizes);
 /// "25,557,032 in 97.5 MiB".
 std::string total_text(const TotalOfTensors& total);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "vigil/inspection/distribution_text.h"
 #include "vigil/monitor/statistics.h"
 #include "vigil/terminal/table.h"
 #include "vigil/terminal/text_cells.h"
@@ -34,10 +35,8 @@ std::string sparkline(const MagnitudeHistogram& histogram) {
 }
 
 std::string nonfinite_cell(const Moments& moments) {
-  if (moments.nan_count == 0 && moments.inf_count == 0) return "-";
-  std::string text = moments.nan_count > 0 ? grouped(moments.nan_count) + " NaN" : "";
-  if (moments.inf_count > 0) text += (text.empty() ? "" : ", ") + grouped(moments.inf_count) + " Inf";
-  return text;
+  const std::string text = nonfinite_text(moments);
+  return text.empty() ? "-" : text;
 }
 
 std::string share_of_zeros(const Moments& moments) {
@@ -46,7 +45,7 @@ std::string share_of_zeros(const Moments& moments) {
 }
 
 TableRow row_of(const ModelTensor& tensor, const TensorReading& reading) {
-  TableRow row{{printable(tensor.name), role_text(tensor), sizes_text(tensor.sizes), std::string(name_of(tensor.type))}};
+  TableRow row{{printable(tensor.name), role_text(tensor), shape_text(tensor.sizes), std::string(name_of(tensor.type))}};
   if (!reading.error.empty()) {
     row.cells.insert(row.cells.end(), {"?", "?", "?", "?", "?", "", "cannot be read"});
     row.style = Style::red;
@@ -152,7 +151,7 @@ std::string tensor_text(const ModelFile& file, std::size_t index, const OutputPl
   Facts facts(place);
   facts.add("tensor", printable(tensor.name), Style::bold);
   const std::string role = role_text(tensor);
-  facts.add("what", (role == "-" ? "" : role + ", ") + std::string(name_of(tensor.type)) + ' ' + sizes_text(tensor.sizes) + ", " +
+  facts.add("what", (role == "-" ? "" : role + ", ") + std::string(name_of(tensor.type)) + ' ' + shape_text(tensor.sizes) + ", " +
                         counted(element_count(tensor), "element") + " in " + bytes_text(element_count(tensor) * element_size(tensor.type)));
   for (std::size_t i = 0; i < file.saved.tensors.size(); ++i) {
     if (i != index && tensor.memory != 0 && file.saved.tensors[i].memory == tensor.memory)
